@@ -1,0 +1,1 @@
+//! Vivaldi network coordinates and the closed H-index: pure maths.

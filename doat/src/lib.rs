@@ -1,0 +1,1 @@
+//! The distributed overlay anycast table: a ring of peers ordered along the H-curve.

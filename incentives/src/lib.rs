@@ -1,0 +1,1 @@
+//! Contribution accounts between peers.

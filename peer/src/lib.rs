@@ -1,0 +1,3 @@
+//! The program: tokio and quinn around the sans-IO node.
+
+pub mod media;

@@ -1,0 +1,1 @@
+//! Media: from bytes to chunks and back.

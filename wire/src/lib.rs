@@ -1,0 +1,1 @@
+//! Ids, units, messages, the bounded codec and signatures of headwater.
