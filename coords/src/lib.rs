@@ -1,1 +1,7 @@
 //! Vivaldi network coordinates and the closed H-index: pure maths.
+//!
+//! Distances are round-trip times in milliseconds, as `f64`.
+
+pub mod coord;
+
+pub use coord::{Coord, InvalidCoord};
