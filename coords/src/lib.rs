@@ -3,5 +3,6 @@
 //! Distances are round-trip times in milliseconds, as `f64`.
 
 pub mod coord;
+pub mod hcurve;
 
 pub use coord::{Coord, InvalidCoord};
