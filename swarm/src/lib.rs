@@ -1,1 +1,15 @@
-//! Chunk exchange, playout and the node that owns every core, without input or output.
+//! Chunk exchange, playout and the [`Node`] that owns every core, without input or output.
+//!
+//! A driver owns sockets and clocks: it calls [`Node::handle`] with what happened, [`Node::handle_deadline`] when
+//! [`Node::next_deadline`] has come, and after each call does what the outbox says. The program (tokio, QUIC) and the
+//! simulator (virtual time) are two such drivers of the same node.
+
+mod config;
+mod io;
+mod node;
+mod stats;
+
+pub use config::{NodeConfig, Preference};
+pub use io::{Class, Event, Input, NewChunk, Outbox, Output, Participation, PlayoutWish, Rejection};
+pub use node::Node;
+pub use stats::{LinkStats, NodeStats, StreamStats, SubstreamStats};

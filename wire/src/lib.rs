@@ -1,7 +1,28 @@
 //! Ids, units, time, messages, the bounded codec and signatures of headwater.
+//!
+//! Every other crate speaks in these types. Nothing here does input or output, and nothing that a stranger sends can
+//! panic or take more memory than the limits in this crate allow.
 
+mod byte_vec;
+mod bytes32;
+mod chunk;
+pub mod codec;
+mod id;
+mod list;
+pub mod message;
+mod sign;
+mod stream_info;
 mod time;
 mod units;
 
+pub use chunk::{
+    AEAD_OVERHEAD, CHUNK_FRAME_TYPE, CHUNK_HEADER_LEN, Chunk, ChunkFlags, ChunkFrameError, ChunkHeader,
+    MAX_CHUNK_FRAME, MAX_PAYLOAD, UncheckedChunk,
+};
+pub use id::{MAX_SUBSTREAMS, ParseIdError, PeerId, Seq, StreamId, Substream, SubstreamSet};
+pub use list::List;
+pub use message::Message;
+pub use sign::{SecretKey, SignatureError, Signed, Statement, Verifier};
+pub use stream_info::{MAX_TITLE, Media, StreamInfo};
 pub use time::Time;
 pub use units::{Bitrate, ParseBitrateError};

@@ -62,9 +62,13 @@ impl FromStr for Bitrate {
 
     /// Reads `20mbit`, `1.5mbit`, `500kbit`, `1gbit`, `9600bit` or a bare number of bits a second.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || ParseBitrateError { text: text.to_owned() };
+        let error = || ParseBitrateError {
+            text: text.to_owned(),
+        };
         let lower = text.trim().to_ascii_lowercase();
-        let digits = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
+        let digits = lower
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(lower.len());
         let number: f64 = lower[..digits].parse().map_err(|_| error())?;
         let unit = match lower[digits..].trim() {
             "" | "bit" | "bps" => 1.0,

@@ -1,0 +1,308 @@
+//! What goes into a [`Node`](crate::Node) and what comes out: read these two enums and you know everything it can do.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use wire::{Bitrate, Chunk, Message, PeerId, Seq, SignatureError, Signed, StreamId, StreamInfo, Time};
+
+use crate::Preference;
+
+/// A chunk to be published, before it has a number and a signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewChunk {
+    /// The media, already encrypted if the stream is private.
+    pub payload: Bytes,
+    /// When its first byte was read.
+    pub generated_at: Time,
+    /// How much time of input it holds.
+    pub duration: Duration,
+    /// Whether a player can start with it.
+    pub random_access: bool,
+    /// Whether it does not continue what went before.
+    pub discontinuity: bool,
+}
+
+/// What a consumer asks of playout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlayoutWish {
+    /// Which way to lean between lag and continuity.
+    pub prefer: Preference,
+    /// A fixed playout lag instead of an adaptive one.
+    pub target_lag: Option<Duration>,
+}
+
+/// What this node is to do in a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Participation {
+    /// Play it and pass it on.
+    Consume(PlayoutWish),
+    /// Play it, give nothing.
+    ConsumePassively(PlayoutWish),
+    /// Carry it without playing it.
+    Donate,
+}
+
+/// Something that happened, for the node to act on.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Publish a stream: this node is its peercaster and first local tracker.
+    Publish {
+        /// The stream's secret key.
+        key: wire::SecretKey,
+        /// Its description; `session` is the first chunk's number.
+        info: StreamInfo,
+    },
+    /// The description changed (rate, title, media form). Session and revision are kept by the node.
+    Describe {
+        /// The stream.
+        stream: StreamId,
+        /// The new description.
+        info: StreamInfo,
+    },
+    /// The next piece of a published stream.
+    Produce {
+        /// The stream.
+        stream: StreamId,
+        /// The piece.
+        chunk: NewChunk,
+    },
+    /// The published stream is over; every viewer plays to the end.
+    EndOfStream {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// Take part in a stream.
+    Join {
+        /// The stream.
+        stream: StreamId,
+        /// Known addresses that lead to its local tracker.
+        via: Vec<SocketAddr>,
+        /// In which way.
+        participation: Participation,
+    },
+    /// Stop taking part.
+    LeaveStream {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// Change the playout wish while playing.
+    Wish {
+        /// The stream.
+        stream: StreamId,
+        /// The new wish.
+        wish: PlayoutWish,
+    },
+    /// The upload limit or its measurement changed.
+    Upload {
+        /// The new rate, counted in bytes of IP packets.
+        rate: Bitrate,
+    },
+    /// A connection is ready; the peer proved its identity.
+    Connected {
+        /// Who.
+        peer: PeerId,
+        /// Its address as this side sees it.
+        addr: SocketAddr,
+        /// Addresses at which it says it accepts connections, already joined with what this side has seen.
+        listen: Vec<SocketAddr>,
+        /// Whether this side dialled.
+        dialled: bool,
+        /// The handshake's round trip.
+        rtt: Duration,
+    },
+    /// A connection ended, or could not be made.
+    Disconnected {
+        /// Who; `None` when only an address was dialled and nobody answered.
+        peer: Option<PeerId>,
+        /// The address.
+        addr: Option<SocketAddr>,
+    },
+    /// A control message came.
+    Message {
+        /// From whom.
+        from: PeerId,
+        /// The message.
+        message: Message,
+        /// Bytes it took, for the statistics.
+        bytes: usize,
+    },
+    /// A chunk came, and its signature is right.
+    Chunk {
+        /// From whom.
+        from: PeerId,
+        /// The chunk.
+        chunk: Arc<Chunk>,
+        /// Hops it has gone, as the sender says.
+        hops: u8,
+        /// Whether it answers a request.
+        repair: bool,
+    },
+    /// A chunk came whose signature is wrong, or bytes that are no message: dropped, and it costs the sender standing.
+    Rejected {
+        /// From whom.
+        from: PeerId,
+        /// How many bytes.
+        bytes: usize,
+        /// What was wrong.
+        why: Rejection,
+    },
+    /// What the transport has queued and not yet sent for a peer.
+    Backlog {
+        /// The peer.
+        peer: PeerId,
+        /// Bytes waiting behind its congestion window.
+        queued: usize,
+        /// The transport's smoothed round trip.
+        rtt: Duration,
+    },
+}
+
+/// Why something from a peer was thrown away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// A chunk with a wrong signature.
+    Signature(SignatureError),
+    /// A frame that is too long or does not decode.
+    Malformed,
+    /// More messages than a peer may send.
+    Flood,
+}
+
+/// What goes first when the uplink is short. Ordered: the first is sent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// Small messages that keep trees together (subscriptions, pings).
+    Control,
+    /// A chunk on its first way through the swarm.
+    Live,
+    /// A chunk that somebody asked for again.
+    Repair,
+    /// What a joiner wants of the past, and lists.
+    Bulk,
+}
+
+/// What the node wants done.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Dial a peer. The identity is checked if it is known. Answered by [`Input::Connected`] or
+    /// [`Input::Disconnected`]. Dialling a peer that is connected does nothing.
+    Connect {
+        /// Who is expected there; `None` for a bare address from a link.
+        peer: Option<PeerId>,
+        /// Where, in order of preference.
+        addrs: Vec<SocketAddr>,
+    },
+    /// Close a connection after what was sent before.
+    Disconnect {
+        /// Whose.
+        peer: PeerId,
+    },
+    /// Send a control message.
+    Send {
+        /// To whom.
+        to: PeerId,
+        /// What.
+        message: Message,
+    },
+    /// Send a copy of a chunk now: the node has already waited for its turn on the uplink.
+    SendChunk {
+        /// To whom.
+        to: PeerId,
+        /// The chunk.
+        chunk: Arc<Chunk>,
+        /// Hops it will have gone on arrival.
+        hops: u8,
+        /// [`Class::Live`], [`Class::Repair`] or [`Class::Bulk`]; the transport keeps this order, too.
+        class: Class,
+        /// Not worth sending after this instant: the transport drops what still waits then.
+        expires: Time,
+    },
+    /// Hand chunks to the outputs, in order and without a hole.
+    Play {
+        /// The stream.
+        stream: StreamId,
+        /// The chunk.
+        chunk: Arc<Chunk>,
+        /// Playout lag in microseconds on the peercaster's clock, with the error of the clock estimate beside it.
+        lag_us: i64,
+        /// Whether its time had come and not passed.
+        in_time: bool,
+    },
+    /// Chunks that will not come in time were given up.
+    Gap {
+        /// The stream.
+        stream: StreamId,
+        /// The first missing one.
+        from: Seq,
+        /// The first that is there again.
+        to: Seq,
+    },
+    /// Something worth telling people or statistics.
+    Event(Event),
+}
+
+/// Milestones, for the log, the interface and the statistics.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A local tracker answered.
+    TrackerAnswered {
+        /// The stream.
+        stream: StreamId,
+        /// The tracker.
+        tracker: PeerId,
+        /// Its registered peers.
+        members: u32,
+        /// The stream's description.
+        info: Box<StreamInfo>,
+    },
+    /// The description of the stream changed.
+    Described {
+        /// The stream.
+        stream: StreamId,
+        /// The description.
+        info: Box<StreamInfo>,
+        /// As signed.
+        signed: Signed<StreamInfo>,
+    },
+    /// The first chunk of the stream arrived.
+    FirstChunk {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// Playout began.
+    PlayoutStarted {
+        /// The stream.
+        stream: StreamId,
+        /// With this chunk.
+        seq: Seq,
+    },
+    /// The last chunk was played: the stream is over.
+    Ended {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// The peercaster came back with a new session.
+    SessionChanged {
+        /// The stream.
+        stream: StreamId,
+        /// Its first chunk.
+        session: Seq,
+    },
+    /// Nobody on the way to the tracker answers; the node keeps trying.
+    NoTracker {
+        /// The stream.
+        stream: StreamId,
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// A peer was shut out for what it sent.
+    Banned {
+        /// Who.
+        peer: PeerId,
+    },
+}
+
+/// Collects outputs while the node handles an input; the driver drains it after every call.
+pub type Outbox = Vec<Output>;

@@ -1,0 +1,125 @@
+//! What a node says about itself: counters and the state worth showing.
+
+use std::net::SocketAddr;
+
+use coords::Coord;
+use wire::message::Role;
+use wire::{Bitrate, PeerId, Seq, StreamId, StreamInfo, SubstreamSet};
+
+/// A node at one moment. Counters count from the node's start.
+#[derive(Clone, Debug, Default)]
+pub struct NodeStats {
+    /// Its coordinate.
+    pub coord: Coord,
+    /// How far off its predictions are: relative error.
+    pub coord_error: f64,
+    /// Its upload limit.
+    pub upload: Bitrate,
+    /// How long its uplink's queue is, in milliseconds.
+    pub backlog_ms: u32,
+    /// Everybody it is connected to.
+    pub neighbours: Vec<LinkStats>,
+    /// Its streams.
+    pub streams: Vec<StreamStats>,
+    /// Bytes of control messages received and sent.
+    pub bytes_control: u64,
+    /// Bytes thrown away: wrong signature, not decodable.
+    pub bytes_rejected: u64,
+}
+
+/// One connection.
+#[derive(Clone, Debug)]
+pub struct LinkStats {
+    /// Who.
+    pub peer: PeerId,
+    /// Where.
+    pub addr: SocketAddr,
+    /// Smoothed round trip in milliseconds.
+    pub rtt_ms: f64,
+    /// Media received over it in all, in bytes.
+    pub bytes_in: u64,
+    /// Media sent over it in all, in bytes.
+    pub bytes_out: u64,
+    /// What it does in the stream this node shares with it.
+    pub role: Role,
+    /// Standing, 0 (shut out) to 1.
+    pub standing: f64,
+    /// Substreams it supplies to this node.
+    pub supplies: SubstreamSet,
+    /// Substreams this node supplies to it.
+    pub supplied: SubstreamSet,
+}
+
+/// One substream at a consumer or donor.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SubstreamStats {
+    /// Who supplies it.
+    pub parent: Option<PeerId>,
+    /// How many this node supplies with it.
+    pub children: u16,
+    /// Mean arrival lag in milliseconds.
+    pub lag_ms: Option<f64>,
+    /// Hops from the peercaster.
+    pub hops: u8,
+}
+
+/// One stream.
+#[derive(Clone, Debug, Default)]
+pub struct StreamStats {
+    /// Which; `None` only in a default value.
+    pub stream: Option<StreamId>,
+    /// What this node does in it.
+    pub role: Role,
+    /// Its description, once known.
+    pub info: Option<StreamInfo>,
+    /// The local tracker and the peers registered there.
+    pub tracker: Option<(PeerId, SocketAddr, u32)>,
+    /// Whether this node is a local tracker of the stream.
+    pub is_tracker: bool,
+    /// The newest chunk seen.
+    pub head: Seq,
+    /// The next chunk to be played; `None` before playout began.
+    pub playout_point: Option<Seq>,
+    /// Milliseconds of media between the playout point and the first hole.
+    pub buffer_ms: u32,
+    /// The playout lag aimed at, in milliseconds.
+    pub target_lag_ms: Option<f64>,
+    /// Playout lag of the last chunk handed over, in milliseconds.
+    pub lag_ms: Option<f64>,
+    /// Arrival lag of the last chunk that came, in milliseconds.
+    pub arrival_ms: Option<f64>,
+    /// How wrong the lags may be, in milliseconds: the error bound of the clock estimate.
+    pub clock_error_ms: Option<f64>,
+    /// Chunks handed over.
+    pub chunks_played: u64,
+    /// Chunks given up.
+    pub chunks_missed: u64,
+    /// Chunks handed over after their time.
+    pub chunks_late: u64,
+    /// Media bytes received, first copies.
+    pub bytes_in: u64,
+    /// Media bytes sent.
+    pub bytes_out: u64,
+    /// Media bytes received a second time.
+    pub bytes_duplicate: u64,
+    /// Chunks asked for one by one.
+    pub repairs_requested: u64,
+    /// Substream copies it can send in all.
+    pub slots: u16,
+    /// Those in use.
+    pub slots_used: u16,
+    /// Each substream.
+    pub substreams: Vec<SubstreamStats>,
+}
+
+impl StreamStats {
+    /// Chunks handed over in time of those due since playout began; 1 before that.
+    pub fn continuity(&self) -> f64 {
+        let due = self.chunks_played + self.chunks_missed;
+        if due == 0 {
+            1.0
+        } else {
+            (self.chunks_played - self.chunks_late) as f64 / due as f64
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The chunk: a piece of the stream, signed by the peercaster, checked by every hop before it is passed on.
+
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::sign::{Domain, SecretKey, SignatureBytes, SignatureError, Verifier};
+use crate::{Seq, StreamId, Time};
+
+/// The largest payload of a chunk. Larger ones would hold up everything behind them on a slow uplink: 64 KiB take 26 ms
+/// at 20 Mbit/s.
+pub const MAX_PAYLOAD: usize = 64 * 1024;
+
+/// The bytes before the payload in a chunk's frame: see `docs/WIRE.md`.
+pub const CHUNK_HEADER_LEN: usize = 1 + 1 + 4 + 8 + 8 + 8 + 4 + 1 + 64;
+
+/// The largest chunk frame.
+pub const MAX_CHUNK_FRAME: usize = CHUNK_HEADER_LEN + MAX_PAYLOAD + AEAD_OVERHEAD;
+
+/// What encryption adds to the payload of a private stream (the tag of XChaCha20-Poly1305).
+pub const AEAD_OVERHEAD: usize = 16;
+
+/// The first byte of a chunk's frame.
+pub const CHUNK_FRAME_TYPE: u8 = 1;
+
+/// What a chunk says about its place in the stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChunkFlags {
+    /// A player can start with this chunk: it begins with a key frame.
+    pub random_access: bool,
+    /// What went before does not continue here: the encoder paused, its clock jumped, or input was lost.
+    pub discontinuity: bool,
+    /// The last chunk of the stream; nothing follows.
+    pub end: bool,
+}
+
+impl ChunkFlags {
+    const RANDOM_ACCESS: u8 = 1;
+    const DISCONTINUITY: u8 = 2;
+    const END: u8 = 4;
+
+    fn to_byte(self) -> u8 {
+        u8::from(self.random_access) * Self::RANDOM_ACCESS
+            | u8::from(self.discontinuity) * Self::DISCONTINUITY
+            | u8::from(self.end) * Self::END
+    }
+
+    fn from_byte(byte: u8) -> Self {
+        ChunkFlags {
+            random_access: byte & Self::RANDOM_ACCESS != 0,
+            discontinuity: byte & Self::DISCONTINUITY != 0,
+            end: byte & Self::END != 0,
+        }
+    }
+}
+
+/// What the peercaster says of a chunk before signing it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChunkHeader {
+    /// The stream.
+    pub stream: StreamId,
+    /// The first number of the peercaster's current session: a restart starts a new one. Chunks between the end of one
+    /// session and the start of the next never existed.
+    pub session: Seq,
+    /// The chunk's number.
+    pub seq: Seq,
+    /// When the peercaster read the chunk's first byte, on its clock (Unix time).
+    pub generated_at: Time,
+    /// How much time of input the chunk holds.
+    pub duration: Duration,
+    /// Its place in the stream.
+    pub flags: ChunkFlags,
+}
+
+/// A chunk whose signature is known to be right: made here by the peercaster's key, or checked on arrival. There is no
+/// other way to get one, so nothing unchecked is ever stored, played or passed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    header: ChunkHeader,
+    payload: Bytes,
+    signature: SignatureBytes,
+}
+
+/// A chunk as it came from another peer: decoded, not yet checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UncheckedChunk {
+    /// The first four bytes of the stream's id.
+    pub stream_tag: u32,
+    /// How many hops the chunk has gone, as the sender says: 1 from the peercaster itself. Not signed; for statistics.
+    pub hops: u8,
+    /// True when it answers a request, false when a standing subscription brought it.
+    pub repair: bool,
+    session: Seq,
+    seq: Seq,
+    generated_at: Time,
+    duration: Duration,
+    flags: ChunkFlags,
+    signature: SignatureBytes,
+    payload: Bytes,
+}
+
+/// Bytes that are no chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChunkFrameError {
+    /// Not a chunk frame, or of a version this build does not know.
+    #[error("not a chunk frame (type {0})")]
+    Type(u8),
+    /// Fewer bytes than a header.
+    #[error("a chunk frame of {0} bytes is cut short")]
+    Short(usize),
+    /// More bytes than a chunk may have.
+    #[error("a chunk frame of {0} bytes is too long")]
+    Long(usize),
+}
+
+impl Chunk {
+    /// Makes and signs a chunk.
+    ///
+    /// # Panics
+    /// When `payload` is longer than [`MAX_PAYLOAD`] plus [`AEAD_OVERHEAD`]: the segmenter never makes such.
+    pub fn sign(header: ChunkHeader, payload: Bytes, key: &SecretKey) -> Self {
+        assert!(
+            payload.len() <= MAX_PAYLOAD + AEAD_OVERHEAD,
+            "a chunk's payload has at most 64 KiB"
+        );
+        // What goes over the wire is whole microseconds in 32 bits; sign what the other side will see.
+        let header = ChunkHeader {
+            duration: whole_micros(header.duration),
+            ..header
+        };
+        let signature = key.sign(&signed_hash(&header, &payload));
+        Chunk {
+            header,
+            payload,
+            signature,
+        }
+    }
+
+    /// What the peercaster says of it.
+    pub fn header(&self) -> &ChunkHeader {
+        &self.header
+    }
+
+    /// The chunk's number.
+    pub fn seq(&self) -> Seq {
+        self.header.seq
+    }
+
+    /// The media, encrypted if the stream is private.
+    pub fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
+    /// Bytes that one copy takes in a frame.
+    pub fn frame_len(&self) -> usize {
+        CHUNK_HEADER_LEN + self.payload.len()
+    }
+
+    /// The frame's first part, up to the payload, for a copy that has gone `hops` hops when it arrives.
+    pub fn encode_header(&self, hops: u8, repair: bool) -> Bytes {
+        let mut out = BytesMut::with_capacity(CHUNK_HEADER_LEN);
+        out.put_u8(CHUNK_FRAME_TYPE);
+        // The top bit tells an answer to a request from a pushed chunk.
+        out.put_u8(hops.min(0x7f) | if repair { 0x80 } else { 0 });
+        out.put_u32(self.header.stream.tag());
+        put_signed_fields(&mut out, &self.header);
+        out.put_slice(&self.signature);
+        out.freeze()
+    }
+}
+
+fn whole_micros(d: Duration) -> Duration {
+    Duration::from_micros(d.as_micros().min(u128::from(u32::MAX)) as u64)
+}
+
+fn put_signed_fields(out: &mut impl BufMut, header: &ChunkHeader) {
+    out.put_u64(header.session.0);
+    out.put_u64(header.seq.0);
+    out.put_u64(header.generated_at.as_micros());
+    out.put_u32(whole_micros(header.duration).as_micros() as u32);
+    out.put_u8(header.flags.to_byte());
+}
+
+fn signed_hash(header: &ChunkHeader, payload: &[u8]) -> blake3::Hash {
+    let mut fields = [0u8; 29];
+    put_signed_fields(&mut &mut fields[..], header);
+    Domain::CHUNK
+        .hasher()
+        .update(header.stream.as_bytes())
+        .update(&fields)
+        .update(payload)
+        .finalize()
+}
+
+fn be_u64(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte))
+}
+
+impl UncheckedChunk {
+    /// Reads a whole chunk frame.
+    ///
+    /// # Errors
+    /// A [`ChunkFrameError`] when the bytes are no chunk or exceed the limits.
+    pub fn decode(frame: Bytes) -> Result<Self, ChunkFrameError> {
+        match frame.first() {
+            Some(&CHUNK_FRAME_TYPE) => {}
+            Some(&other) => return Err(ChunkFrameError::Type(other)),
+            None => return Err(ChunkFrameError::Short(0)),
+        }
+        if frame.len() < CHUNK_HEADER_LEN {
+            return Err(ChunkFrameError::Short(frame.len()));
+        }
+        if frame.len() > MAX_CHUNK_FRAME {
+            return Err(ChunkFrameError::Long(frame.len()));
+        }
+        let mut signature = [0; 64];
+        signature.copy_from_slice(&frame[35..99]);
+        Ok(UncheckedChunk {
+            stream_tag: be_u64(&frame[2..6]) as u32,
+            hops: frame[1] & 0x7f,
+            repair: frame[1] & 0x80 != 0,
+            session: Seq(be_u64(&frame[6..14])),
+            seq: Seq(be_u64(&frame[14..22])),
+            generated_at: Time::from_micros(be_u64(&frame[22..30])),
+            duration: Duration::from_micros(be_u64(&frame[30..34])),
+            flags: ChunkFlags::from_byte(frame[34]),
+            signature,
+            payload: frame.slice(CHUNK_HEADER_LEN..),
+        })
+    }
+
+    /// The number it claims, to drop a duplicate before the cost of checking it.
+    pub fn claimed_seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// Checks the peercaster's signature.
+    ///
+    /// # Errors
+    /// [`SignatureError::Mismatch`] when the chunk is not the peercaster's.
+    pub fn check(self, stream: StreamId, key: &Verifier) -> Result<Chunk, SignatureError> {
+        let header = ChunkHeader {
+            stream,
+            session: self.session,
+            seq: self.seq,
+            generated_at: self.generated_at,
+            duration: self.duration,
+            flags: self.flags,
+        };
+        key.check(&signed_hash(&header, &self.payload), &self.signature)?;
+        Ok(Chunk {
+            header,
+            payload: self.payload,
+            signature: self.signature,
+        })
+    }
+}

@@ -1,0 +1,86 @@
+//! Frames of control messages: a length, a number, and MessagePack.
+
+use serde::Serialize;
+
+use crate::Message;
+
+/// The longest frame of a control message, after the length: the largest legitimate one is an answer with 48 peers,
+/// about 8 KiB.
+pub const MAX_FRAME: usize = 32 * 1024;
+
+/// Bytes of the length that goes before each frame.
+pub const LENGTH_LEN: usize = 4;
+
+/// How deep values may nest; the messages need five levels.
+const MAX_DEPTH: usize = 16;
+
+/// A frame that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// Longer than [`MAX_FRAME`], or empty.
+    #[error("a frame of {0} bytes; allowed are 1 to {MAX_FRAME}")]
+    Length(usize),
+    /// A message with a number that this version does not know: to be ignored.
+    #[error("a message of unknown kind {0}")]
+    UnknownKind(u8),
+    /// The body does not decode.
+    #[error("message {kind}: {source}")]
+    Body {
+        /// The message's number.
+        kind: u8,
+        /// What was wrong.
+        source: rmp_serde::decode::Error,
+    },
+}
+
+/// MessagePack with field names, so that unknown fields are skipped and new ones can be added.
+pub(crate) fn to_msgpack<T: Serialize>(value: &T) -> Vec<u8> {
+    rmp_serde::to_vec_named(value).expect("our messages have only types that MessagePack has")
+}
+
+/// The whole frame: length, number, body.
+pub fn encode(message: &Message) -> Vec<u8> {
+    let body = message.encode_body();
+    let mut frame = Vec::with_capacity(LENGTH_LEN + 1 + body.len());
+    frame.extend_from_slice(&(body.len() as u32 + 1).to_be_bytes());
+    frame.push(message.code());
+    frame.extend_from_slice(&body);
+    frame
+}
+
+/// The length of the frame that follows these four bytes.
+///
+/// # Errors
+/// [`FrameError::Length`] when it is zero or beyond [`MAX_FRAME`]: nothing more can be read from that sender.
+pub fn frame_len(length: [u8; LENGTH_LEN]) -> Result<usize, FrameError> {
+    let len = u32::from_be_bytes(length) as usize;
+    if len == 0 || len > MAX_FRAME {
+        return Err(FrameError::Length(len));
+    }
+    Ok(len)
+}
+
+/// Reads a frame without its length.
+///
+/// # Errors
+/// A [`FrameError`]; after any but [`FrameError::Length`] the next frame can still be read.
+pub fn decode(frame: &[u8]) -> Result<Message, FrameError> {
+    let (&kind, body) = frame.split_first().ok_or(FrameError::Length(0))?;
+    if frame.len() > MAX_FRAME {
+        return Err(FrameError::Length(frame.len()));
+    }
+    match Message::decode_body(kind, body) {
+        None => Err(FrameError::UnknownKind(kind)),
+        Some(Err(source)) => Err(FrameError::Body { kind, source }),
+        Some(Ok(message)) => Ok(message),
+    }
+}
+
+/// Reads one MessagePack value with a bounded depth.
+pub(crate) fn from_msgpack<'a, T: serde::Deserialize<'a>>(
+    bytes: &'a [u8],
+) -> Result<T, rmp_serde::decode::Error> {
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
+    deserializer.set_max_depth(MAX_DEPTH);
+    T::deserialize(&mut deserializer)
+}

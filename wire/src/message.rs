@@ -1,0 +1,490 @@
+//! The control messages. `docs/WIRE.md` has a table for each; a test keeps the two in step.
+
+use std::net::SocketAddr;
+
+use coords::Coord;
+use serde::{Deserialize, Serialize};
+
+use crate::sign::Signed;
+use crate::{List, PeerId, Seq, StreamId, StreamInfo, Substream, SubstreamSet, Time};
+
+/// Most addresses named for one peer: two families, inside and outside a NAT.
+pub const MAX_ADDRS: usize = 4;
+/// Most peers in one answer: 8 near + 16 toward the source + 10 jumps + 6 random, and some room.
+pub const MAX_PEERS: usize = 48;
+/// Most chunks asked for in one message: half a second of the default stream.
+pub const MAX_REQUESTS: usize = 64;
+/// Most ancestors in a path: no tree that meets its deadline is deeper.
+pub const MAX_PATH: usize = 32;
+/// Most streams whose clocks one pong carries.
+pub const MAX_CLOCKS: usize = 16;
+/// Most lags in an advert: one for each substream.
+pub const MAX_LAGS: usize = crate::MAX_SUBSTREAMS as usize;
+
+/// What a peer does in a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Role {
+    /// Plays the stream.
+    #[default]
+    Consumer,
+    /// The one source.
+    Peercaster,
+    /// Carries the stream without playing it (non-consuming peer, NCP).
+    Donor,
+    /// Plays the stream and gives nothing.
+    Passive,
+    /// A role that a later version knows.
+    #[serde(other)]
+    Unknown,
+}
+
+/// The first message on a connection, in both directions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The lowest and highest protocol version the sender speaks; the highest common one is used.
+    pub versions: (u16, u16),
+    /// Optional abilities, one bit each; none is defined in version 1.
+    pub features: u64,
+    /// Program and version, for people: at most [`MAX_AGENT`] bytes.
+    pub agent: String,
+    /// Addresses at which the sender accepts connections.
+    pub listen: List<SocketAddr, MAX_ADDRS>,
+    /// The receiver's address as the sender sees it.
+    pub observed: Option<SocketAddr>,
+}
+
+/// The longest agent name in bytes.
+pub const MAX_AGENT: usize = 64;
+
+/// One peer's estimate of a peercaster's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockReading {
+    /// The stream, by its tag.
+    #[serde(rename = "t")]
+    pub stream_tag: u32,
+    /// Peercaster's clock minus the sender's clock, in microseconds.
+    #[serde(rename = "o")]
+    pub offset_us: i64,
+    /// How wrong that may be, in microseconds.
+    #[serde(rename = "e")]
+    pub error_us: u32,
+}
+
+/// Measures the round trip and exchanges coordinates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ping {
+    /// Returned in the pong.
+    #[serde(rename = "n")]
+    pub nonce: u32,
+    /// The sender's clock when it was sent.
+    #[serde(rename = "s")]
+    pub sent_at: Time,
+    /// The sender's coordinate.
+    #[serde(rename = "c")]
+    pub coord: Coord,
+    /// The sender's confidence: relative error, 0 to 1 or more.
+    #[serde(rename = "e")]
+    pub coord_error: f32,
+}
+
+/// Answers a ping at once.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pong {
+    /// From the ping.
+    #[serde(rename = "n")]
+    pub nonce: u32,
+    /// From the ping.
+    #[serde(rename = "s")]
+    pub sent_at: Time,
+    /// The answerer's clock when the ping came and the pong left.
+    #[serde(rename = "r")]
+    pub received_at: Time,
+    /// The answerer's coordinate.
+    #[serde(rename = "c")]
+    pub coord: Coord,
+    /// Its confidence.
+    #[serde(rename = "e")]
+    pub coord_error: f32,
+    /// Its estimates of the clocks of the peercasters it knows.
+    #[serde(rename = "k")]
+    pub clocks: List<ClockReading, MAX_CLOCKS>,
+}
+
+/// Why a connection ends or a peer leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ByeReason {
+    /// The peer shuts down.
+    Leaving,
+    /// The connection is not needed any more.
+    Unneeded,
+    /// The peer has as many connections as it can keep.
+    Full,
+    /// The other side broke the protocol.
+    Misbehaved,
+    /// A reason that a later version knows.
+    #[serde(other)]
+    Unknown,
+}
+
+/// The last message before a connection is closed on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bye {
+    /// Why.
+    pub reason: ByeReason,
+}
+
+/// One peer of a stream, as it tells its local tracker and as the tracker tells others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeerRecord {
+    /// Who.
+    #[serde(rename = "p")]
+    pub peer: PeerId,
+    /// Where it can be reached; empty if it can only dial out.
+    #[serde(rename = "a")]
+    pub addrs: List<SocketAddr, MAX_ADDRS>,
+    /// Where it is in the delay space.
+    #[serde(rename = "c")]
+    pub coord: Coord,
+    /// What it does in the stream.
+    #[serde(rename = "r")]
+    pub role: Role,
+    /// How many substream copies it can send in all.
+    #[serde(rename = "s")]
+    pub slots: u16,
+    /// How many of those are unused.
+    #[serde(rename = "f")]
+    pub free_slots: u16,
+    /// The substreams it passes on.
+    #[serde(rename = "u")]
+    pub primaries: SubstreamSet,
+    /// Its mean arrival lag in milliseconds; `None` before its first chunk.
+    #[serde(rename = "l")]
+    pub lag_ms: Option<u16>,
+}
+
+/// Registers with the local tracker, renews the registration, and asks for peers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Join {
+    /// The stream.
+    pub stream: StreamId,
+    /// The sender. The tracker takes the id from the connection, not from here.
+    pub record: PeerRecord,
+    /// How many peers it would like to hear of; 0 only renews.
+    pub want: u8,
+    /// Substreams it lacks a supplier for: peers that can spare these come first.
+    pub need: SubstreamSet,
+}
+
+/// The tracker's answer to [`Join`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JoinAnswer {
+    /// The stream.
+    pub stream: StreamId,
+    /// The stream's description, signed by its key.
+    pub info: Signed<StreamInfo>,
+    /// Peers to connect to, most useful first.
+    pub peers: List<PeerRecord, MAX_PEERS>,
+    /// Renew after so many milliseconds; the registration expires after three times that.
+    pub refresh_ms: u32,
+    /// The newest chunk.
+    pub head: Seq,
+    /// The newest chunk a player can start with.
+    pub random_access: Option<Seq>,
+    /// For each substream the free slots among those who pass it on: where help is short.
+    pub supply: List<u16, MAX_LAGS>,
+    /// How many peers are registered.
+    pub members: u32,
+}
+
+/// Why a tracker or supplier says no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RefuseReason {
+    /// It knows nothing of that stream.
+    UnknownStream,
+    /// It has no room.
+    Full,
+    /// It would get the substream from the asker itself: a loop.
+    Loop,
+    /// It does not receive that substream well enough itself.
+    NoData,
+    /// The asker sends too much, too often or nonsense.
+    Misbehaved,
+    /// A reason that a later version knows.
+    #[serde(other)]
+    Unknown,
+}
+
+/// The tracker's refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinRefused {
+    /// The stream.
+    pub stream: StreamId,
+    /// Why.
+    pub reason: RefuseReason,
+}
+
+/// Leaves a stream: the tracker forgets the peer, suppliers stop, children look elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leave {
+    /// The stream.
+    pub stream: StreamId,
+}
+
+/// A standing request: send each chunk of these substreams as soon as you have it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscribe {
+    /// The stream.
+    #[serde(rename = "t")]
+    pub stream: StreamId,
+    /// The substreams.
+    #[serde(rename = "u")]
+    pub substreams: SubstreamSet,
+    /// Chunks from this number on; what the supplier already holds comes after its live chunks.
+    #[serde(rename = "f")]
+    pub from: Seq,
+    /// How many further copies of these substreams the asker can send on: what it is worth near the source.
+    #[serde(rename = "o")]
+    pub fanout: u16,
+    /// True when the asker has no supplier for these substreams at all.
+    #[serde(rename = "n")]
+    pub orphan: bool,
+}
+
+/// The supplier agrees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscribed {
+    /// The stream.
+    #[serde(rename = "t")]
+    pub stream: StreamId,
+    /// The substreams agreed to.
+    #[serde(rename = "u")]
+    pub substreams: SubstreamSet,
+}
+
+/// The supplier does not agree, or not any longer ([`Displaced`]); others may.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The stream.
+    #[serde(rename = "t")]
+    pub stream: StreamId,
+    /// The substreams refused.
+    #[serde(rename = "u")]
+    pub substreams: SubstreamSet,
+    /// Why.
+    #[serde(rename = "r")]
+    pub reason: RefuseReason,
+    /// Whom to ask instead.
+    #[serde(rename = "i")]
+    pub instead: List<Referral, MAX_REFERRALS>,
+}
+
+/// Most peers in a referral.
+pub const MAX_REFERRALS: usize = 8;
+
+/// Where else a substream can be had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Referral {
+    /// Who.
+    #[serde(rename = "p")]
+    pub peer: PeerId,
+    /// Where.
+    #[serde(rename = "a")]
+    pub addrs: List<SocketAddr, MAX_ADDRS>,
+}
+
+/// Ends a standing request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsubscribe {
+    /// The stream.
+    #[serde(rename = "t")]
+    pub stream: StreamId,
+    /// The substreams.
+    #[serde(rename = "u")]
+    pub substreams: SubstreamSet,
+}
+
+/// A supplier gives the place to a peer that can pass on more. It goes on sending for the grace time, so that the
+/// displaced child can find another supplier first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Displaced {
+    /// The stream.
+    #[serde(rename = "t")]
+    pub stream: StreamId,
+    /// The substreams.
+    #[serde(rename = "u")]
+    pub substreams: SubstreamSet,
+    /// Whom to ask, the newcomer among them.
+    #[serde(rename = "i")]
+    pub instead: List<Referral, MAX_REFERRALS>,
+    /// How long the supplier goes on, in milliseconds.
+    #[serde(rename = "g")]
+    pub grace_ms: u16,
+}
+
+/// The way a substream takes from the peercaster to the sender, told to each child when it changes: no peer takes a
+/// supplier whose path holds itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Path {
+    /// The stream.
+    #[serde(rename = "t")]
+    pub stream: StreamId,
+    /// The substream.
+    #[serde(rename = "u")]
+    pub substream: Substream,
+    /// The ancestors by [`PeerId::tag`], the sender first, the peercaster last.
+    #[serde(rename = "p")]
+    pub ancestors: List<u32, MAX_PATH>,
+}
+
+/// The lag of a substream that is not received.
+pub const NO_LAG: u16 = u16::MAX;
+
+/// What a neighbour needs to know to choose a supplier; sent on change and at least twice a second.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Advert {
+    /// The stream.
+    #[serde(rename = "t")]
+    pub stream: StreamId,
+    /// The newest chunk seen.
+    #[serde(rename = "h")]
+    pub head: Seq,
+    /// The newest chunk a player can start with.
+    #[serde(rename = "r")]
+    pub random_access: Option<Seq>,
+    /// The oldest chunk still held for repair.
+    #[serde(rename = "o")]
+    pub oldest: Seq,
+    /// For each substream the arrival lag in milliseconds, grown by the time since the last chunk came, so that an
+    /// orphan does not attract children; [`NO_LAG`] where none is received.
+    #[serde(rename = "l")]
+    pub lags_ms: List<u16, MAX_LAGS>,
+    /// Copies it can send in all.
+    #[serde(rename = "s")]
+    pub slots: u16,
+    /// Those not used.
+    #[serde(rename = "f")]
+    pub free_slots: u16,
+    /// The substreams it passes on.
+    #[serde(rename = "u")]
+    pub primaries: SubstreamSet,
+    /// How long its uplink's queue is, in milliseconds.
+    #[serde(rename = "b")]
+    pub backlog_ms: u16,
+    /// How long one chunk takes on its uplink, in units of 10 microseconds.
+    #[serde(rename = "x")]
+    pub copy_time_10us: u16,
+    /// What it does in the stream.
+    #[serde(rename = "i")]
+    pub role: Role,
+}
+
+/// Asks for single chunks, once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// The stream.
+    #[serde(rename = "t")]
+    pub stream: StreamId,
+    /// The chunks.
+    #[serde(rename = "q")]
+    pub seqs: List<Seq, MAX_REQUESTS>,
+    /// After so many milliseconds the answer is of no use and must not be sent.
+    #[serde(rename = "d")]
+    pub deadline_ms: u16,
+}
+
+/// Answers a request for chunks that are not held or cannot be sent in time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DontHave {
+    /// The stream.
+    #[serde(rename = "t")]
+    pub stream: StreamId,
+    /// The chunks.
+    #[serde(rename = "q")]
+    pub seqs: List<Seq, MAX_REQUESTS>,
+}
+
+/// Passes on the stream's signed description when it changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Info {
+    /// The stream.
+    pub stream: StreamId,
+    /// Its description.
+    pub info: Signed<StreamInfo>,
+}
+
+macro_rules! messages {
+    ($($(#[$doc:meta])* $code:literal $name:ident,)*) => {
+        /// Any control message.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Message {
+            $($(#[$doc])* $name($name),)*
+        }
+
+        $(impl From<$name> for Message {
+            fn from(message: $name) -> Message {
+                Message::$name(message)
+            }
+        })*
+
+        impl Message {
+            /// Each message's number on the wire, with its name.
+            pub const CODES: &'static [(u8, &'static str)] = &[$(($code, stringify!($name)),)*];
+
+            /// The message's number on the wire.
+            pub fn code(&self) -> u8 {
+                match self { $(Message::$name(_) => $code,)* }
+            }
+
+            pub(crate) fn encode_body(&self) -> Vec<u8> {
+                match self { $(Message::$name(m) => crate::codec::to_msgpack(m),)* }
+            }
+
+            /// `None` for a number this version does not know.
+            pub(crate) fn decode_body(code: u8, body: &[u8]) -> Option<Result<Self, rmp_serde::decode::Error>> {
+                Some(match code {
+                    $($code => crate::codec::from_msgpack(body).map(Message::$name),)*
+                    _ => return None,
+                })
+            }
+        }
+    };
+}
+
+messages! {
+    /// See [`Hello`].
+    1 Hello,
+    /// See [`Ping`].
+    2 Ping,
+    /// See [`Pong`].
+    3 Pong,
+    /// See [`Bye`].
+    4 Bye,
+    /// See [`Join`].
+    10 Join,
+    /// See [`JoinAnswer`].
+    11 JoinAnswer,
+    /// See [`JoinRefused`].
+    12 JoinRefused,
+    /// See [`Leave`].
+    13 Leave,
+    /// See [`Info`].
+    14 Info,
+    /// See [`Subscribe`].
+    20 Subscribe,
+    /// See [`Subscribed`].
+    21 Subscribed,
+    /// See [`Refused`].
+    22 Refused,
+    /// See [`Unsubscribe`].
+    23 Unsubscribe,
+    /// See [`Displaced`].
+    24 Displaced,
+    /// See [`Path`].
+    25 Path,
+    /// See [`Advert`].
+    26 Advert,
+    /// See [`Request`].
+    27 Request,
+    /// See [`DontHave`].
+    28 DontHave,
+}

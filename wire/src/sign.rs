@@ -1,0 +1,154 @@
+//! Keys and signatures, each under a domain separator so that a signature for one purpose proves nothing for another.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::{PeerId, StreamId};
+
+/// A signature of ed25519.
+pub type SignatureBytes = [u8; 64];
+
+/// What a signature is for. The text enters the hash that is signed (BLAKE3's key-derivation mode).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Domain(&'static str);
+
+impl Domain {
+    /// A chunk, by its stream's key.
+    pub const CHUNK: Domain = Domain("headwater 1 chunk");
+    /// A description of a stream, by its stream's key.
+    pub const STREAM_INFO: Domain = Domain("headwater 1 stream info");
+
+    /// A hasher that starts with this domain.
+    pub(crate) fn hasher(self) -> blake3::Hasher {
+        blake3::Hasher::new_derive_key(self.0)
+    }
+}
+
+/// A statement whose signature is missing, foreign or over other bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// The id is no valid public key.
+    #[error("the id is not a valid public key")]
+    Key,
+    /// The signature does not fit the key and the bytes.
+    #[error("the signature does not fit")]
+    Mismatch,
+    /// The signature fits, but the bytes do not decode.
+    #[error("the signed bytes do not decode")]
+    Encoding,
+}
+
+/// A secret ed25519 key: a peer's identity or a stream's signing key. Wiped from memory when dropped.
+#[derive(Clone)]
+pub struct SecretKey(SigningKey);
+
+impl SecretKey {
+    /// The key with these 32 secret bytes, which the driver draws from the operating system (the simulator from its
+    /// seed).
+    pub fn from_bytes(secret: &[u8; 32]) -> Self {
+        SecretKey(SigningKey::from_bytes(secret))
+    }
+
+    /// The secret bytes, for writing into a file of mode 0600.
+    pub fn to_bytes(&self) -> [u8; 32] {
+        self.0.to_bytes()
+    }
+
+    /// The public key as a peer's id.
+    pub fn peer_id(&self) -> PeerId {
+        PeerId::from_bytes(self.0.verifying_key().to_bytes())
+    }
+
+    /// The public key as a stream's id.
+    pub fn stream_id(&self) -> StreamId {
+        StreamId::from_bytes(self.0.verifying_key().to_bytes())
+    }
+
+    /// Signs a finished hash.
+    pub(crate) fn sign(&self, hash: &blake3::Hash) -> SignatureBytes {
+        self.0.sign(hash.as_bytes()).to_bytes()
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretKey(of {})", self.peer_id().short())
+    }
+}
+
+/// A public key, decompressed once so that each check is only the check.
+#[derive(Clone, Debug)]
+pub struct Verifier(VerifyingKey);
+
+impl Verifier {
+    /// The checker for signatures by `key`.
+    ///
+    /// # Errors
+    /// [`SignatureError::Key`] when the bytes are no point of the curve.
+    pub fn new(key: &[u8; 32]) -> Result<Self, SignatureError> {
+        VerifyingKey::from_bytes(key)
+            .map(Verifier)
+            .map_err(|_| SignatureError::Key)
+    }
+
+    /// Checks `signature` over `hash`, strictly (no malleable or small-order keys).
+    pub(crate) fn check(
+        &self,
+        hash: &blake3::Hash,
+        signature: &SignatureBytes,
+    ) -> Result<(), SignatureError> {
+        let signature = ed25519_dalek::Signature::from_bytes(signature);
+        self.0
+            .verify_strict(hash.as_bytes(), &signature)
+            .map_err(|_| SignatureError::Mismatch)
+    }
+}
+
+/// Something that may be signed, with the domain it is signed under.
+pub trait Statement: Serialize + DeserializeOwned {
+    /// The purpose.
+    const DOMAIN: Domain;
+}
+
+/// An encoded statement with its signature. The bytes are kept as they were signed, so nothing depends on encoding the
+/// same value twice in the same way, and fields of later versions survive being passed on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct Signed<T> {
+    #[serde(rename = "b", with = "crate::byte_vec")]
+    body: Vec<u8>,
+    #[serde(rename = "s", with = "crate::bytes32")]
+    signature: SignatureBytes,
+    #[serde(skip)]
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T: Statement> Signed<T> {
+    /// Signs `value` with `key`.
+    pub fn new(value: &T, key: &SecretKey) -> Self {
+        let body = crate::codec::to_msgpack(value);
+        let signature = key.sign(&Self::hash(&body));
+        Signed {
+            body,
+            signature,
+            of: PhantomData,
+        }
+    }
+
+    /// Checks the signature and reads the statement.
+    ///
+    /// # Errors
+    /// A [`SignatureError`] when the signature or the encoding is not right.
+    pub fn open(&self, key: &Verifier) -> Result<T, SignatureError> {
+        key.check(&Self::hash(&self.body), &self.signature)?;
+        crate::codec::from_msgpack(&self.body).map_err(|_| SignatureError::Encoding)
+    }
+
+    fn hash(body: &[u8]) -> blake3::Hash {
+        T::DOMAIN.hasher().update(body).finalize()
+    }
+}
