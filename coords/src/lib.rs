@@ -4,5 +4,7 @@
 
 pub mod coord;
 pub mod hcurve;
+pub mod vivaldi;
 
 pub use coord::{Coord, InvalidCoord};
+pub use vivaldi::Vivaldi;

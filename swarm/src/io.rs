@@ -219,7 +219,18 @@ pub enum Output {
         /// Not worth sending after this instant: the transport drops what still waits then.
         expires: Time,
     },
-    /// Hand chunks to the outputs, in order and without a hole.
+    /// A chunk is here for the first time, complete and checked: for the statistics of arrival lag.
+    Arrived {
+        /// The stream.
+        stream: StreamId,
+        /// Its number.
+        seq: Seq,
+        /// Arrival lag in microseconds on the peercaster's clock; `None` while that clock is not known yet.
+        lag_us: Option<i64>,
+        /// Hops it has gone.
+        hops: u8,
+    },
+    /// Hand a chunk to the outputs; they come in order.
     Play {
         /// The stream.
         stream: StreamId,
