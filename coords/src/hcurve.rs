@@ -59,13 +59,13 @@ pub fn index_of(order: Order, x: u32, y: u32) -> u64 {
         let middle = y_high & !x_high;
         let lower = middle & below;
         let upper = middle & !below;
-        let quarter = lower | upper << 1 | (x_high & y_high) * 3;
-        index = index << 2 | ((u64::from(quarter) ^ backwards) & 3);
+        let quarter = lower | (upper << 1) | ((x_high & y_high) * 3);
+        index = (index << 2) | ((u64::from(quarter) ^ backwards) & 3);
         y ^= lower.wrapping_neg() & mask;
         x ^= upper.wrapping_neg() & mask;
         backwards ^= u64::from(middle).wrapping_neg();
     }
-    index << 1 | ((u64::from(y) ^ backwards) & 1)
+    (index << 1) | ((u64::from(y) ^ backwards) & 1)
 }
 
 /// The cell (x, y) at a position along the curve. Only the low 2k bits of `index` count.
@@ -82,14 +82,14 @@ pub fn cell_at(order: Order, index: u64) -> (u32, u32) {
     for level in (1..k).rev() {
         let quarter = ((index >> (2 * level - 1)) as u32 ^ backwards) & 3;
         let (low, high) = (quarter & 1, quarter >> 1);
-        x = x << 1 | ((low & high) ^ (mirror_x & 1));
-        y = y << 1 | ((low | high) ^ (mirror_y & 1));
+        x = (x << 1) | ((low & high) ^ (mirror_x & 1));
+        y = (y << 1) | ((low | high) ^ (mirror_y & 1));
         mirror_y ^= (low & !high).wrapping_neg();
         mirror_x ^= (high & !low).wrapping_neg();
         backwards ^= (low ^ high).wrapping_neg();
     }
     let last = (index as u32 ^ backwards) & 1;
-    (x << 1 | (mirror_x & 1), y << 1 | (last ^ (mirror_y & 1)))
+    ((x << 1) | (mirror_x & 1), (y << 1) | (last ^ (mirror_y & 1)))
 }
 
 /// Cells in a millisecond: 2^32 over 1024 ms, a power of two, so scaling is exact.

@@ -190,6 +190,8 @@ pub struct JoinAnswer {
     pub head: Seq,
     /// The newest chunk a player can start with.
     pub random_access: Option<Seq>,
+    /// The usual distance between such chunks in milliseconds; `None` while it is not known.
+    pub random_access_every_ms: Option<u32>,
     /// For each substream the free slots among those who pass it on: where help is short.
     pub supply: List<u16, MAX_LAGS>,
     /// How many peers are registered.
@@ -339,21 +341,22 @@ pub struct Path {
 /// The lag of a substream that is not received.
 pub const NO_LAG: u16 = u16::MAX;
 
-/// What a neighbour needs to know to choose a supplier; sent on change and at least twice a second.
+/// What a neighbour needs to know to choose a supplier; sent on change and about twice a second. Streams are named by
+/// their tag and old chunks by their distance from the head: this is the most frequent message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Advert {
-    /// The stream.
+    /// The stream, by its tag.
     #[serde(rename = "t")]
-    pub stream: StreamId,
+    pub stream_tag: u32,
     /// The newest chunk seen.
     #[serde(rename = "h")]
     pub head: Seq,
-    /// The newest chunk a player can start with.
+    /// How far behind the head the newest chunk lies that a player can start with; `None` if none is held.
     #[serde(rename = "r")]
-    pub random_access: Option<Seq>,
-    /// The oldest chunk still held for repair.
+    pub random_access_behind: Option<u32>,
+    /// How many chunks before the head are held for repair.
     #[serde(rename = "o")]
-    pub oldest: Seq,
+    pub held: u32,
     /// For each substream the arrival lag in milliseconds, grown by the time since the last chunk came, so that an
     /// orphan does not attract children; [`NO_LAG`] where none is received.
     #[serde(rename = "l")]
@@ -381,9 +384,9 @@ pub struct Advert {
 /// Asks for single chunks, once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// The stream.
+    /// The stream, by its tag.
     #[serde(rename = "t")]
-    pub stream: StreamId,
+    pub stream_tag: u32,
     /// The chunks.
     #[serde(rename = "q")]
     pub seqs: List<Seq, MAX_REQUESTS>,
@@ -395,9 +398,9 @@ pub struct Request {
 /// Answers a request for chunks that are not held or cannot be sent in time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DontHave {
-    /// The stream.
+    /// The stream, by its tag.
     #[serde(rename = "t")]
-    pub stream: StreamId,
+    pub stream_tag: u32,
     /// The chunks.
     #[serde(rename = "q")]
     pub seqs: List<Seq, MAX_REQUESTS>,
