@@ -4,19 +4,19 @@ use serde::{Deserialize, Serialize};
 
 /// Half the side of the delay space, in milliseconds: x and y lie in ±512 ms.
 ///
-/// The square is fixed, because a position on the ring is a cell of it and everybody must mean the same cell. 1024 ms
-/// across exceeds every round trip of the measured matrices (675 ms at most on PlanetLab), and a power of two makes
-/// the mapping to cells exact.
+/// The square is fixed, because a position on the ring is a cell of it and everybody must mean the same cell.
+/// 1024 ms across exceeds every round trip of the measured matrices (675 ms at most on PlanetLab), and a
+/// power of two makes the mapping to cells exact.
 pub const HALF_SIDE_MS: f64 = 512.0;
 
-/// A peer's place in the delay space: a point of the plane (the wide-area part of a delay) and a height above it (the
-/// access link, which every packet crosses whatever its direction).
+/// A peer's place in the delay space: a point of the plane (the wide-area part of a delay) and a height above
+/// it (the access link, which every packet crosses whatever its direction).
 ///
-/// Read from outside (serde, [`Coord::checked`]) it is always finite, inside ±[`HALF_SIDE_MS`] and of a height in
-/// 0..=[`HALF_SIDE_MS`]. The fields are public for reading and for literals in the program itself.
+/// Read from outside (serde, [`Coord::checked`]) it is always finite, inside ±[`HALF_SIDE_MS`] and of a
+/// height in 0..=[`HALF_SIDE_MS`]. The fields are public for reading and for literals in the program itself.
 ///
-/// Source: Dabek, Cox, Kaashoek, Morris, "Vivaldi: a decentralized network coordinate system", SIGCOMM 2004, §2.6 and
-/// §5.4 (height vectors).
+/// Source: Dabek, Cox, Kaashoek, Morris, "Vivaldi: a decentralized network coordinate system", SIGCOMM 2004
+/// (height vectors).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Raw")]
 pub struct Coord {
@@ -47,7 +47,8 @@ impl Coord {
         height_ms: 0.0,
     };
 
-    /// Makes a coordinate of numbers that come from outside. What lies outside the space is moved to its edge.
+    /// Makes a coordinate of numbers that come from outside. What lies outside the space is moved to its
+    /// edge.
     ///
     /// # Errors
     /// [`InvalidCoord`] when a component is NaN or infinite or the height is negative.
@@ -92,7 +93,8 @@ pub fn distance_ms(a: &Coord, b: &Coord) -> f64 {
 /// The distance of the two points in the plane, without the heights, milliseconds.
 pub fn planar_distance_ms(a: &Coord, b: &Coord) -> f64 {
     let (dx, dy) = (a.x_ms - b.x_ms, a.y_ms - b.y_ms);
-    // Not `hypot`: its last bit differs between platforms, and the same seed must give the same run everywhere.
+    // Not `hypot`: its last bit differs between platforms, and the same seed must give the same run
+    // everywhere.
     (dx * dx + dy * dy).sqrt()
 }
 

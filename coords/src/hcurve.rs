@@ -1,18 +1,20 @@
 //! The closed H-index: a closed curve through every cell of a square, which makes a ring of the delay space.
 //!
-//! Cells that are d apart lie at least (d² + 2) / 4 steps apart along the ring: whoever is far in the plane is far on
-//! the ring. It is the best such bound known for a closed curve, and the reason for this curve instead of Hilbert's:
-//! the latter is open (its ends would be strangers) and stretches more.
+//! Cells that are d apart lie at least (d² + 2) / 4 steps apart along the ring: whoever is far in the plane
+//! is far on the ring. It is the best such bound known for a closed curve, and the reason for this curve
+//! instead of Hilbert's: the latter is open (its ends would be strangers) and stretches more.
 //!
-//! Source: Niedermeier, Reinhardt, Sanders, "Towards optimal locality in mesh-indexings", Discrete Applied Mathematics
-//! 117 (2002). Of its symmetric images we froze the one that starts (0,0), (0,1) and ends in (1,0).
+//! Source: Niedermeier, Reinhardt, Sanders, "Towards optimal locality in mesh-indexings", Discrete Applied
+//! Mathematics 117 (2002). Of its symmetric images we froze the one that starts (0,0), (0,1) and ends in
+//! (1,0).
 //!
 //! # How it is computed
-//! The square is two right triangles, the second being the first turned by 180°. A triangle of side n is four of side
-//! n/2: itself, one mirrored in y and walked backwards, one mirrored in x and walked backwards, and itself again. So an
-//! index is one bit for the half, then one base-4 digit a level, then one bit for the two cells of the smallest
-//! triangle. Walking backwards complements all further index bits, a mirror all further bits of that component: each is
-//! one bit of state, and a level costs a few operations without arithmetic on the numbers themselves.
+//! The square is two right triangles, the second being the first turned by 180°. A triangle of side n is four
+//! of side n/2: itself, one mirrored in y and walked backwards, one mirrored in x and walked backwards, and
+//! itself again. So an index is one bit for the half, then one base-4 digit a level, then one bit for the two
+//! cells of the smallest triangle. Walking backwards complements all further index bits, a mirror all further
+//! bits of that component: each is one bit of state, and a level costs a few operations without arithmetic on
+//! the numbers themselves.
 
 use crate::coord::{Coord, HALF_SIDE_MS};
 
@@ -21,7 +23,8 @@ use crate::coord::{Coord, HALF_SIDE_MS};
 pub struct Order(u8);
 
 impl Order {
-    /// The order of the ring: 2^32 cells a side (0.24 ns of delay each), whose 2^64 indices are exactly the `u64`.
+    /// The order of the ring: 2^32 cells a side (0.24 ns of delay each), whose 2^64 indices are exactly the
+    /// `u64`.
     pub const RING: Self = Self(32);
 
     /// `k` levels; `None` above 32, where an index no longer fits `u64`.
@@ -95,15 +98,16 @@ pub fn cell_at(order: Order, index: u64) -> (u32, u32) {
 /// Cells in a millisecond: 2^32 over 1024 ms, a power of two, so scaling is exact.
 const CELLS_PER_MS: f64 = (1u64 << 32) as f64 / (2.0 * HALF_SIDE_MS);
 
-/// A coordinate's position on the ring: the index, at [`Order::RING`], of the cell it lies in. The height does not
-/// count: it is the same in every direction.
+/// A coordinate's position on the ring: the index, at [`Order::RING`], of the cell it lies in. The height
+/// does not count: it is the same in every direction.
 pub fn position_of(coord: &Coord) -> u64 {
     // The cast saturates, so the upper edge, and whatever lies outside, belongs to the outermost cell.
     let cell = |ms: f64| ((ms + HALF_SIDE_MS) * CELLS_PER_MS) as u32;
     index_of(Order::RING, cell(coord.x_ms), cell(coord.y_ms))
 }
 
-/// The lower left corner, at height 0, of the cell at a position of the ring: `position_of(&coord_at(p)) == p`.
+/// The lower left corner, at height 0, of the cell at a position of the ring: `position_of(&coord_at(p)) ==
+/// p`.
 pub fn coord_at(position: u64) -> Coord {
     let (x, y) = cell_at(Order::RING, position);
     let ms = |cell: u32| f64::from(cell) / CELLS_PER_MS - HALF_SIDE_MS;

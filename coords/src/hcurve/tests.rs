@@ -22,7 +22,8 @@ fn check(k: u8, index: u64, cell: (u32, u32)) {
     );
 }
 
-/// The definition as the literature has it: triangles of triangles. `index` counts within the triangle of side `n`.
+/// The definition as the literature has it: triangles of triangles. `index` counts within the triangle of
+/// side `n`.
 fn triangle(n: u64, index: u64) -> (u64, u64) {
     if n == 2 {
         return (0, index);
