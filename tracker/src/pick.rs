@@ -1,0 +1,245 @@
+//! Whom a joiner is told of.
+//!
+//! The paper (§3, "A QoS-Based Overlay") has peers connect to their closest peers in the direction of the peercaster,
+//! to a few farther on as jumps, and finds that a cluster also needs some long connections out of it. So:
+//!
+//! | part | of 40 | who | ranked by |
+//! | --- | --- | --- | --- |
+//! | help | up to half | has a free slot on a substream the joiner lacks; two for each such substream, the scarcest first | its lag and the round trip |
+//! | near | 8 | anybody | round trip |
+//! | toward | 16 | nearer to the source than the joiner | free slot first, then round trip |
+//! | jumps | 10 | under 0.6 of the joiner's distance to the source | free slot first, then at random, donors twice as likely |
+//! | random | 6 | anybody | at random |
+//!
+//! What one part cannot fill, the nearest others fill. A joiner that does not know its place yet is told of low lags
+//! instead of near and toward.
+
+use std::collections::{BTreeSet, BinaryHeap};
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use wire::message::{MAX_PEERS, PeerRecord};
+use wire::{MAX_SUBSTREAMS, SubstreamSet};
+
+use crate::registry::{Registry, Spot};
+
+/// The parts of an answer of [`FULL`] peers. In a model of 1000 peers this mix gave shallow trees and few dead ends.
+const NEAR: usize = 8;
+const TOWARD: usize = 16;
+const JUMPS: usize = 10;
+const RANDOM: usize = 6;
+const FULL: usize = NEAR + TOWARD + JUMPS + RANDOM;
+
+/// Helpers named for each substream that the joiner lacks: one may have been taken by somebody else meanwhile.
+const HELPERS_EACH: usize = 2;
+
+/// Attempts for each random peer: with half of the members not nameable, one in 256 picks fails.
+const RANDOM_ATTEMPTS: usize = 8;
+
+/// Names up to `want` peers to the member at `joiner`, most useful first.
+pub(crate) fn pick(
+    registry: &mut Registry,
+    rng: &mut ChaCha8Rng,
+    joiner: usize,
+    want: u8,
+    need: SubstreamSet,
+) -> Vec<PeerRecord> {
+    let want = usize::from(want).min(MAX_PEERS);
+    if want == 0 {
+        return Vec::new();
+    }
+    let candidates = Candidates::scan(registry.spots(), rng, joiner, want, need);
+    let chosen = candidates.choose(registry, rng, joiner, want);
+    chosen.into_iter().map(|at| registry.name(at)).collect()
+}
+
+/// The best of each part, each with enough reserve for what other parts take from it.
+struct Candidates {
+    near: Best,
+    toward: Best,
+    jumps: Best,
+    helpers: Vec<Helpers>,
+}
+
+impl Candidates {
+    fn scan(spots: &[Spot], rng: &mut ChaCha8Rng, joiner: usize, want: usize, need: SubstreamSet) -> Self {
+        let me = &spots[joiner];
+        let mut found = Candidates {
+            near: Best::new(want),
+            toward: Best::new(want),
+            jumps: Best::new(want),
+            helpers: vec![Helpers::default(); usize::from(MAX_SUBSTREAMS)],
+        };
+        for (at, spot) in spots.iter().enumerate() {
+            if at == joiner || !spot.is_nameable_to(me) {
+                continue;
+            }
+            let free = spot.has_free_slot();
+            let supply_us = through_us(me, spot);
+            if free {
+                for substream in spot.primaries().and(need).iter() {
+                    found.helpers[usize::from(substream.0)].offer(supply_us, at);
+                }
+            }
+            if !me.is_placed() {
+                found.near.offer(rank(free, supply_us), at);
+                continue;
+            }
+            // Who does not know its place yet is near only by accident, so it comes after all others.
+            found.near.offer(rank(spot.is_placed(), me.rtt_us(spot)), at);
+            if !spot.is_placed() {
+                continue;
+            }
+            if spot.to_source_us() < me.to_source_us() {
+                found
+                    .toward
+                    .offer(rank(free, favoured(spot, me.rtt_us(spot))), at);
+            }
+            if u64::from(spot.to_source_us()) * 10 < u64::from(me.to_source_us()) * 6 {
+                found
+                    .jumps
+                    .offer(rank(free, favoured(spot, rng.random::<u32>())), at);
+            }
+        }
+        found
+    }
+
+    fn choose(self, registry: &Registry, rng: &mut ChaCha8Rng, joiner: usize, want: usize) -> Vec<usize> {
+        let mut taken = BTreeSet::new();
+        let mut chosen = self.choose_helpers(registry, &mut taken, want.div_ceil(2));
+        let rest = want - chosen.len();
+        let share = |part: usize| (part * rest).div_ceil(FULL);
+        let near = self.near.into_ranked();
+        // Each part's picks, with how far down its part each stands: so the first few of an answer hold the mix, too.
+        let mut parts: Vec<(usize, usize)> = Vec::with_capacity(want + 3);
+        for (ranked, quota) in [
+            (self.toward.into_ranked(), share(TOWARD)),
+            (near.clone(), share(NEAR)),
+            (self.jumps.into_ranked(), share(JUMPS)),
+            (
+                random(registry.spots(), rng, joiner, share(RANDOM)),
+                share(RANDOM),
+            ),
+        ] {
+            let picks = ranked.into_iter().filter(|&at| taken.insert(at)).take(quota);
+            parts.extend(
+                picks
+                    .enumerate()
+                    .map(|(nth, at)| ((2 * nth + 1) * FULL / quota, at)),
+            );
+        }
+        parts.sort_by_key(|&(depth, _)| depth);
+        let fill = near.into_iter().filter(|at| !taken.contains(at));
+        chosen.extend(parts.into_iter().map(|(_, at)| at).chain(fill));
+        chosen.truncate(want);
+        chosen
+    }
+
+    /// Round by round one more helper for each substream, the scarcest first.
+    fn choose_helpers(&self, registry: &Registry, taken: &mut BTreeSet<usize>, most: usize) -> Vec<usize> {
+        let supply = registry.supply();
+        let mut substreams: Vec<usize> = (0..supply.len()).collect();
+        substreams.sort_by_key(|&substream| supply[substream]);
+        let mut chosen = Vec::new();
+        for round in 0..HELPERS_EACH {
+            for &substream in &substreams {
+                let helper = self.helpers[substream].0[round];
+                if let Some((_, at)) = helper
+                    && chosen.len() < most
+                    && taken.insert(at)
+                {
+                    chosen.push(at);
+                }
+            }
+        }
+        chosen
+    }
+}
+
+/// The lag a chunk would have here if it came through `spot`: its own lag and one way, after a round trip to ask for it.
+/// Who has no lag yet comes last.
+fn through_us(me: &Spot, spot: &Spot) -> u32 {
+    match spot.lag_us() {
+        Some(lag) => favoured(spot, lag.saturating_add(me.rtt_us(spot))),
+        None => u32::MAX,
+    }
+}
+
+/// A donor counts as if it were at half its distance: it is there to send, and the paper (§5) puts donors near the source
+/// so that consumers inherit their low lag. The factor is our judgement.
+fn favoured(spot: &Spot, value: u32) -> u32 {
+    if spot.is_donor() { value / 2 } else { value }
+}
+
+/// An order with all `first` before all others.
+fn rank(first: bool, value: u32) -> u64 {
+    u64::from(value) | if first { 0 } else { 1 << 32 }
+}
+
+/// Up to `count` different members that the joiner may be told of, in random order.
+fn random(spots: &[Spot], rng: &mut ChaCha8Rng, joiner: usize, count: usize) -> Vec<usize> {
+    let mut drawn = Vec::with_capacity(count);
+    for _ in 0..count * RANDOM_ATTEMPTS {
+        let at = rng.random_range(0..spots.len());
+        if at != joiner && spots[at].is_nameable_to(&spots[joiner]) && !drawn.contains(&at) {
+            drawn.push(at);
+            if drawn.len() == count {
+                break;
+            }
+        }
+    }
+    drawn
+}
+
+/// The `limit` lowest-ranked of what is offered, the place in the registry breaking ties.
+struct Best {
+    limit: usize,
+    heap: BinaryHeap<(u64, usize)>,
+}
+
+impl Best {
+    fn new(limit: usize) -> Self {
+        Best {
+            limit,
+            heap: BinaryHeap::with_capacity(limit + 1),
+        }
+    }
+
+    fn offer(&mut self, rank: u64, at: usize) {
+        if self.heap.len() == self.limit {
+            if self.heap.peek().is_some_and(|&worst| (rank, at) >= worst) {
+                return;
+            }
+            self.heap.pop();
+        }
+        self.heap.push((rank, at));
+    }
+
+    fn into_ranked(self) -> Vec<usize> {
+        self.heap
+            .into_sorted_vec()
+            .into_iter()
+            .map(|(_, at)| at)
+            .collect()
+    }
+}
+
+/// The best helpers for one substream, best first.
+#[derive(Clone, Default)]
+struct Helpers([Option<(u32, usize)>; HELPERS_EACH]);
+
+impl Helpers {
+    fn offer(&mut self, rank: u32, at: usize) {
+        let mut new = (rank, at);
+        for place in &mut self.0 {
+            match place {
+                None => {
+                    *place = Some(new);
+                    return;
+                }
+                Some(old) if new < *old => std::mem::swap(old, &mut new),
+                Some(_) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! Who is registered: records in sane bounds, expiry, supply.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use coords::Coord;
+use coords::coord::{distance_ms, planar_distance_ms};
+use wire::message::{PeerRecord, Role};
+use wire::{PeerId, SubstreamSet, Time};
+
+/// Most slots a member is believed to have: a thousand whole copies of a stream of 16 substreams, 3.5 Gbit/s of upload
+/// for a stream of 3.5 Mbit/s. Who claims more still gets as many children as it can serve.
+pub(crate) const MAX_SLOTS: u16 = 16 * 1024;
+
+/// The lag of a member that has not received a chunk yet.
+const UNKNOWN_LAG: u32 = u32::MAX;
+
+/// What the choice looks at for each member, apart from the record so that a scan over all members stays in the cache.
+#[derive(Clone, Debug)]
+pub(crate) struct Spot {
+    coord: Coord,
+    to_source_us: u32,
+    lag_us: u32,
+    primaries: SubstreamSet,
+    free_slots: u16,
+    /// How often the member was named since it last said how many slots are free.
+    named: u16,
+    families: Families,
+    donor: bool,
+    placed: bool,
+    nameable: bool,
+}
+
+/// IPv4, IPv6 or both, one bit each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Families(u8);
+
+impl Families {
+    fn of(addrs: &[SocketAddr]) -> Self {
+        let bits = addrs.iter().map(|addr| if addr.is_ipv4() { 1 } else { 2 });
+        Families(bits.fold(0, |all, bit| all | bit))
+    }
+}
+
+impl Spot {
+    /// Predicted round trip to `other` in microseconds.
+    pub(crate) fn rtt_us(&self, other: &Spot) -> u32 {
+        micros(distance_ms(&self.coord, &other.coord))
+    }
+
+    /// Planar distance to the source in microseconds: how far along the way from the source it is. Heights do not
+    /// count here, or a member on a slow access link would seem to lie behind one that is farther away.
+    pub(crate) fn to_source_us(&self) -> u32 {
+        self.to_source_us
+    }
+
+    /// Arrival lag in microseconds, `None` before the first chunk.
+    pub(crate) fn lag_us(&self) -> Option<u32> {
+        (self.lag_us != UNKNOWN_LAG).then_some(self.lag_us)
+    }
+
+    /// The substreams it passes on.
+    pub(crate) fn primaries(&self) -> SubstreamSet {
+        self.primaries
+    }
+
+    /// Whether it carries the stream for others only.
+    pub(crate) fn is_donor(&self) -> bool {
+        self.donor
+    }
+
+    /// Whether its coordinate was measured: peers that know nothing yet are all in the middle of the space.
+    pub(crate) fn is_placed(&self) -> bool {
+        self.placed
+    }
+
+    /// Whether it has a slot left, as far as can be guessed between two renewals. A joiner takes one copy of each of K
+    /// (16) substreams from the up to 40 peers it is told of, so each naming uses up two fifths of a slot.
+    pub(crate) fn has_free_slot(&self) -> bool {
+        u32::from(self.free_slots) * 5 > u32::from(self.named) * 2
+    }
+
+    /// Whether `joiner` can be sent here: it accepts connections and passes something on, over an address family that
+    /// the joiner has. A joiner that names no address only dials out, and nothing is known of its families.
+    pub(crate) fn is_nameable_to(&self, joiner: &Spot) -> bool {
+        self.nameable && (joiner.families.0 == 0 || joiner.families.0 & self.families.0 != 0)
+    }
+}
+
+fn micros(ms: f64) -> u32 {
+    // Distances are at most a few seconds; the cast saturates.
+    (ms * 1000.0) as u32
+}
+
+#[derive(Clone, Debug)]
+struct Member {
+    record: PeerRecord,
+    joined_at: Time,
+    expires: Time,
+    ready: Time,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Registry {
+    source: Coord,
+    substreams: u8,
+    /// `spots[i]` and `members[i]` are the same peer, and `at` says which.
+    spots: Vec<Spot>,
+    members: Vec<Member>,
+    at: BTreeMap<PeerId, usize>,
+    expiries: BTreeSet<(Time, PeerId)>,
+    /// For each substream the free slots of the nameable members that pass it on.
+    supply: Vec<u32>,
+    /// Peers that left before their allowance was whole again.
+    left: BTreeMap<PeerId, Time>,
+}
+
+impl Registry {
+    pub(crate) fn new(substreams: u8) -> Self {
+        Registry {
+            source: Coord::ORIGIN,
+            substreams,
+            spots: Vec::new(),
+            members: Vec::new(),
+            at: BTreeMap::new(),
+            expiries: BTreeSet::new(),
+            supply: vec![0; usize::from(substreams)],
+            left: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub(crate) fn spots(&self) -> &[Spot] {
+        &self.spots
+    }
+
+    pub(crate) fn records(&self) -> impl Iterator<Item = &PeerRecord> {
+        self.members.iter().map(|member| &member.record)
+    }
+
+    /// The record of the member at `at`, which is now on its way to a joiner.
+    pub(crate) fn name(&mut self, at: usize) -> PeerRecord {
+        let named = &mut self.spots[at].named;
+        *named = named.saturating_add(1);
+        self.members[at].record.clone()
+    }
+
+    pub(crate) fn set_source(&mut self, coord: Coord) {
+        self.source = coord;
+        for spot in &mut self.spots {
+            spot.to_source_us = micros(planar_distance_ms(&spot.coord, &coord));
+        }
+    }
+
+    pub(crate) fn joined_at(&self, peer: PeerId) -> Option<Time> {
+        self.at.get(&peer).map(|&at| self.members[at].joined_at)
+    }
+
+    /// Up to when the peer has used up its allowance of joins.
+    pub(crate) fn ready(&self, peer: PeerId) -> Time {
+        match self.at.get(&peer) {
+            Some(&at) => self.members[at].ready,
+            None => self.left.get(&peer).copied().unwrap_or(Time::ZERO),
+        }
+    }
+
+    /// Enters or replaces a record, and says where it is now.
+    pub(crate) fn renew(
+        &mut self,
+        now: Time,
+        peer: PeerId,
+        record: &PeerRecord,
+        expires: Time,
+        ready: Time,
+    ) -> usize {
+        let record = sane(peer, record, self.substreams);
+        let spot = self.spot(&record);
+        self.add_supply(&spot);
+        self.expiries.insert((expires, peer));
+        let member = Member {
+            record,
+            joined_at: self.joined_at(peer).unwrap_or(now),
+            expires,
+            ready,
+        };
+        match self.at.get(&peer) {
+            Some(&at) => {
+                let old = std::mem::replace(&mut self.spots[at], spot);
+                self.take_supply(&old);
+                let old = std::mem::replace(&mut self.members[at], member);
+                if old.expires != expires {
+                    self.expiries.remove(&(old.expires, peer));
+                }
+                at
+            }
+            None => {
+                self.left.remove(&peer);
+                self.at.insert(peer, self.members.len());
+                self.spots.push(spot);
+                self.members.push(member);
+                self.members.len() - 1
+            }
+        }
+    }
+
+    /// Forgets a member, but not its use of the allowance, as far as `max_left` peers.
+    pub(crate) fn leave(&mut self, now: Time, peer: PeerId, max_left: usize) {
+        let Some(member) = self.remove(peer) else { return };
+        if self.left.len() >= max_left {
+            self.left.retain(|_, ready| *ready > now);
+        }
+        if member.ready > now && self.left.len() < max_left {
+            self.left.insert(peer, member.ready);
+        }
+    }
+
+    pub(crate) fn expire(&mut self, now: Time) -> Vec<PeerId> {
+        let mut expired = Vec::new();
+        while let Some(&(expires, peer)) = self.expiries.first() {
+            if expires > now {
+                break;
+            }
+            self.remove(peer);
+            expired.push(peer);
+        }
+        expired
+    }
+
+    pub(crate) fn next_expiry(&self) -> Option<Time> {
+        self.expiries.first().map(|&(expires, _)| expires)
+    }
+
+    pub(crate) fn supply(&self) -> Vec<u16> {
+        let saturated = |&slots: &u32| u16::try_from(slots).unwrap_or(u16::MAX);
+        self.supply.iter().map(saturated).collect()
+    }
+
+    fn remove(&mut self, peer: PeerId) -> Option<Member> {
+        let at = self.at.remove(&peer)?;
+        let spot = self.spots.swap_remove(at);
+        let member = self.members.swap_remove(at);
+        if let Some(moved) = self.members.get(at) {
+            self.at.insert(moved.record.peer, at);
+        }
+        self.take_supply(&spot);
+        self.expiries.remove(&(member.expires, peer));
+        Some(member)
+    }
+
+    fn spot(&self, record: &PeerRecord) -> Spot {
+        Spot {
+            coord: record.coord,
+            to_source_us: micros(planar_distance_ms(&record.coord, &self.source)),
+            lag_us: record.lag_ms.map_or(UNKNOWN_LAG, |ms| u32::from(ms) * 1000),
+            primaries: record.primaries,
+            free_slots: record.free_slots,
+            named: 0,
+            families: Families::of(&record.addrs),
+            donor: record.role == Role::Donor,
+            placed: (record.coord.x_ms, record.coord.y_ms) != (0.0, 0.0),
+            nameable: record.role != Role::Passive && record.slots > 0 && !record.addrs.is_empty(),
+        }
+    }
+
+    fn add_supply(&mut self, spot: &Spot) {
+        if spot.nameable {
+            for substream in spot.primaries.iter() {
+                self.supply[usize::from(substream.0)] += u32::from(spot.free_slots);
+            }
+        }
+    }
+
+    fn take_supply(&mut self, spot: &Spot) {
+        if spot.nameable {
+            for substream in spot.primaries.iter() {
+                self.supply[usize::from(substream.0)] -= u32::from(spot.free_slots);
+            }
+        }
+    }
+}
+
+/// The record as far as it is believed: the id is the connection's, the numbers lie in bounds that make sense together.
+fn sane(peer: PeerId, record: &PeerRecord, substreams: u8) -> PeerRecord {
+    let slots = match record.role {
+        Role::Passive => 0,
+        _ => record.slots.min(MAX_SLOTS),
+    };
+    PeerRecord {
+        peer,
+        addrs: record.addrs.iter().copied().filter(can_be_dialled).collect(),
+        coord: record.coord,
+        role: record.role,
+        slots,
+        free_slots: record.free_slots.min(slots),
+        primaries: record.primaries.and(SubstreamSet::all(substreams)),
+        lag_ms: record.lag_ms,
+    }
+}
+
+/// Whether the address can belong to one peer: it has a port and is nobody's group or wildcard.
+fn can_be_dialled(addr: &SocketAddr) -> bool {
+    let ip = addr.ip().to_canonical();
+    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
+    addr.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast
+}
