@@ -1,3 +1,4 @@
 //! The program: tokio and quinn around the sans-IO node.
 
+pub mod driver;
 pub mod media;

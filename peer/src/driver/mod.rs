@@ -1,0 +1,134 @@
+//! The tokio driver of the sans-IO node: one task owns the [`swarm::Node`], feeds it what happened and does what it says.
+//!
+//! ```text
+//!   NodeHandle --commands--> +---------------+ --outputs--> net::Transport --> one task for each connection
+//!   encoder ----produce----> | the node task |
+//!   connections ---inputs--> +---------------+ --items----> StreamEvents of each stream
+//! ```
+//!
+//! What if a queue is full?
+//! - commands (64): the caller waits;
+//! - produce (512 chunks): the oldest is dropped, counted, and the hole is marked;
+//! - inputs (512): the connection's task waits, so QUIC's flow control slows the sender, and no other connection;
+//! - items of a stream (1024, 24 MiB): the oldest chunks are dropped and counted;
+//! - what goes to a peer: see [`crate::net`].
+//!
+//! **Invariant:** the node's task waits for nothing but its own inputs and its deadline.
+
+mod clock;
+mod handle;
+mod items;
+mod lags;
+mod produce;
+mod run;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use swarm::{Node, NodeConfig};
+use tokio::sync::{mpsc, watch};
+use wire::{Bitrate, SecretKey};
+
+pub use clock::Clock;
+pub use handle::{NodeEnded, NodeHandle};
+pub use items::{StreamEvents, StreamItem};
+pub use lags::{LagSummary, Lags};
+
+use produce::ProduceQueue;
+use run::Driver;
+
+/// Most commands waiting. They are given by people and by start and end of streams.
+const MAX_COMMANDS: usize = 64;
+
+/// Most inputs waiting for the node: a tenth of a second of a node that is busy with 200 Mbit/s.
+const MAX_INPUTS: usize = 512;
+
+/// What a node is started with.
+#[derive(Clone, Debug)]
+pub struct DriverConfig {
+    /// Who it is.
+    pub identity: SecretKey,
+    /// Where it listens; port 0 lets the system choose. With none it only dials out.
+    pub listen: Vec<SocketAddr>,
+    /// The uplink, counted in bytes of IP packets; `None`: found out while running.
+    pub upload: Option<Bitrate>,
+    /// Most connections that the node keeps.
+    pub max_neighbours: usize,
+    /// Seeds the node's random choices; `None`: drawn from the operating system.
+    pub seed: Option<u64>,
+    /// Program and version as told to neighbours.
+    pub agent: String,
+}
+
+impl DriverConfig {
+    /// The defaults for a node with this identity.
+    pub fn new(identity: SecretKey) -> Self {
+        DriverConfig {
+            identity,
+            listen: vec![SocketAddr::from(([0, 0, 0, 0], 0))],
+            upload: None,
+            max_neighbours: DEFAULT_NEIGHBOURS,
+            seed: None,
+            agent: concat!("headwater/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}
+
+/// The neighbours that a node keeps unless told otherwise. Suppliers, children and those in reserve of a viewer are
+/// 12 to 24; a source with a fat uplink serves more.
+pub const DEFAULT_NEIGHBOURS: usize = 64;
+
+/// What the driver counts, beside the node's own [`swarm::NodeStats`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DriverStats {
+    /// Chunks of our own streams dropped because the node could not keep up.
+    pub produce_dropped: u64,
+    /// How late the node's deadlines were acted on, 99th percentile in milliseconds.
+    pub timer_late_p99_ms: f64,
+}
+
+/// Starts a node.
+///
+/// # Errors
+/// When an address to listen at is not free or not ours, or the operating system gives no randomness.
+pub async fn start(config: DriverConfig) -> anyhow::Result<NodeHandle> {
+    let clock = Clock::start();
+    let seed = match config.seed {
+        Some(seed) => seed,
+        None => rand::TryRng::try_next_u64(&mut rand::rngs::SysRng)?,
+    };
+    let peer = config.identity.peer_id();
+    let (commands, command_queue) = mpsc::channel(MAX_COMMANDS);
+    let (_inputs, input_queue) = mpsc::channel(MAX_INPUTS);
+    let produce = Arc::new(ProduceQueue::default());
+    let (ended_sender, ended) = watch::channel(false);
+    let local_addrs: Vec<SocketAddr> = config.listen.clone();
+    let _ = Context::context(Ok::<_, std::io::Error>(()), "listening")?;
+    let node = Node::new(
+        NodeConfig {
+            peer,
+            listen: local_addrs.clone(),
+            upload: config.upload.unwrap_or(ASSUMED_UPLOAD),
+            seed,
+            max_neighbours: config.max_neighbours,
+        },
+        clock.now(),
+    );
+    let driver = Driver::new(node, clock, command_queue, input_queue, Arc::clone(&produce));
+    tokio::spawn(async move {
+        driver.run().await;
+        ended_sender.send_replace(true);
+    });
+    Ok(NodeHandle {
+        commands,
+        produce,
+        peer,
+        clock,
+        local_addrs: local_addrs.into(),
+        ended,
+    })
+}
+
+/// The uplink of a node that was not told its own, until it is measured.
+const ASSUMED_UPLOAD: Bitrate = Bitrate::from_kbps(20_000);
