@@ -32,17 +32,22 @@ pub struct ChunkFlags {
     pub discontinuity: bool,
     /// The last chunk of the stream; nothing follows.
     pub end: bool,
+    /// Bits that a later version defines: kept, since they are signed, and passed on. The lowest three are ignored.
+    pub reserved: u8,
 }
 
 impl ChunkFlags {
     const RANDOM_ACCESS: u8 = 1;
     const DISCONTINUITY: u8 = 2;
     const END: u8 = 4;
+    const KNOWN: u8 = Self::RANDOM_ACCESS | Self::DISCONTINUITY | Self::END;
 
     fn to_byte(self) -> u8 {
-        u8::from(self.random_access) * Self::RANDOM_ACCESS
-            | u8::from(self.discontinuity) * Self::DISCONTINUITY
-            | u8::from(self.end) * Self::END
+        let bit = |set: bool, bit: u8| if set { bit } else { 0 };
+        bit(self.random_access, Self::RANDOM_ACCESS)
+            | bit(self.discontinuity, Self::DISCONTINUITY)
+            | bit(self.end, Self::END)
+            | self.reserved & !Self::KNOWN
     }
 
     fn from_byte(byte: u8) -> Self {
@@ -50,6 +55,7 @@ impl ChunkFlags {
             random_access: byte & Self::RANDOM_ACCESS != 0,
             discontinuity: byte & Self::DISCONTINUITY != 0,
             end: byte & Self::END != 0,
+            reserved: byte & !Self::KNOWN,
         }
     }
 }

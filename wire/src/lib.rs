@@ -8,21 +8,26 @@ mod bytes32;
 mod chunk;
 pub mod codec;
 mod id;
+pub mod link;
 mod list;
 pub mod message;
 mod sign;
 mod stream_info;
+mod text;
 mod time;
 mod units;
+mod version;
 
 pub use chunk::{
     AEAD_OVERHEAD, CHUNK_FRAME_TYPE, CHUNK_HEADER_LEN, Chunk, ChunkFlags, ChunkFrameError, ChunkHeader,
     MAX_CHUNK_FRAME, MAX_PAYLOAD, UncheckedChunk,
 };
 pub use id::{MAX_SUBSTREAMS, ParseIdError, PeerId, Seq, StreamId, Substream, SubstreamSet};
+pub use link::{Link, LinkError};
 pub use list::List;
 pub use message::Message;
 pub use sign::{SecretKey, SignatureError, Signed, Statement, Verifier};
 pub use stream_info::{MAX_TITLE, Media, StreamInfo};
 pub use time::Time;
 pub use units::{Bitrate, ParseBitrateError};
+pub use version::{VERSIONS, agree};

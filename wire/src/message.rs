@@ -46,6 +46,7 @@ pub struct Hello {
     /// Optional abilities, one bit each; none is defined in version 1.
     pub features: u64,
     /// Program and version, for people: at most [`MAX_AGENT`] bytes.
+    #[serde(deserialize_with = "crate::text::at_most::<_, MAX_AGENT>")]
     pub agent: String,
     /// Addresses at which the sender accepts connections.
     pub listen: List<SocketAddr, MAX_ADDRS>,

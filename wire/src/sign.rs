@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{PeerId, StreamId};
 
 /// A signature of ed25519.
-pub type SignatureBytes = [u8; 64];
+pub(crate) type SignatureBytes = [u8; 64];
 
 /// What a signature is for. The text enters the hash that is signed (BLAKE3's key-derivation mode).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

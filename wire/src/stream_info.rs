@@ -43,7 +43,8 @@ pub struct StreamInfo {
     pub rate: Bitrate,
     /// What the bytes are.
     pub media: Media,
-    /// A title for people; empty if none.
+    /// A title for people; empty if none. At most [`MAX_TITLE`] bytes, and not to be trusted on a terminal as it is.
+    #[serde(deserialize_with = "crate::text::at_most::<_, MAX_TITLE>")]
     pub title: String,
     /// Whether payloads are encrypted with a key that travels in the link.
     pub private: bool,
