@@ -2,3 +2,4 @@
 
 pub mod driver;
 pub mod media;
+pub mod output;
