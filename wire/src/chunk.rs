@@ -261,3 +261,6 @@ impl UncheckedChunk {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

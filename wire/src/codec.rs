@@ -11,7 +11,7 @@ pub const MAX_FRAME: usize = 32 * 1024;
 /// Bytes of the length that goes before each frame.
 pub const LENGTH_LEN: usize = 4;
 
-/// How deep values may nest; the messages need five levels.
+/// How deep values may nest. The deepest of ours, a byte of an address in a record in an answer, lies on the seventh level.
 const MAX_DEPTH: usize = 16;
 
 /// A frame that cannot be read.

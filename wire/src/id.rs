@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use data_encoding::BASE32_NOPAD;
+use data_encoding::{BASE32_NOPAD, DecodeKind};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Why a text is not an id.
@@ -15,15 +15,22 @@ pub enum ParseIdError {
     /// The text has a character that base32 has not.
     #[error("an id is written in the characters a-z and 2-7")]
     Alphabet,
+    /// The last character stands for one bit, and has more.
+    #[error("an id ends with a or q")]
+    End,
 }
 
 fn parse_base32(text: &str) -> Result<[u8; 32], ParseIdError> {
-    if text.len() != 52 {
-        return Err(ParseIdError::Length(text.chars().count()));
+    let characters = text.chars().count();
+    if characters != 52 {
+        return Err(ParseIdError::Length(characters));
     }
     let bytes = BASE32_NOPAD
         .decode(text.to_ascii_uppercase().as_bytes())
-        .map_err(|_| ParseIdError::Alphabet)?;
+        .map_err(|error| match error.kind {
+            DecodeKind::Trailing => ParseIdError::End,
+            _ => ParseIdError::Alphabet,
+        })?;
     bytes.try_into().map_err(|_| ParseIdError::Alphabet)
 }
 
@@ -234,3 +241,6 @@ impl FromIterator<Substream> for SubstreamSet {
         set
     }
 }
+
+#[cfg(test)]
+mod tests;

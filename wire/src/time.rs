@@ -87,3 +87,6 @@ impl fmt::Display for Time {
         write!(f, "{}.{:06}s", self.0 / 1_000_000, self.0 % 1_000_000)
     }
 }
+
+#[cfg(test)]
+mod tests;

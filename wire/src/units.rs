@@ -97,3 +97,6 @@ impl fmt::Display for Bitrate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
