@@ -6,9 +6,9 @@ use crate::coord::Coord;
 /// A coordinate that follows another in few, large steps.
 ///
 /// The position on the ring is computed from it, and to move there costs messages at a dozen peers. A
-/// coordinate that trembles by a few milliseconds under jitter must not move it. [2] has the same split
-/// ("application-level coordinates"), for the same reason: here a moving average, published when it has left
-/// the published place.
+/// coordinate that trembles by a few milliseconds under jitter must not move it. Ledlie, Gardner, Seltzer
+/// (NSDI 2007) have the same split ("application-level coordinates"), for the same reason: here a moving
+/// average, published when it has left the published place.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PublishedCoord {
     published: Coord,
