@@ -13,7 +13,7 @@ pub mod join;
 mod notice;
 pub mod pacer;
 mod segmenter;
-//pub mod testcard;
+pub mod testcard;
 mod ts;
 
 pub use container::Container;
