@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use coords::Coord;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use headwater_tracker::{Tracker, TrackerConfig};
 use rand::{RngExt, SeedableRng};
-use tracker::{Tracker, TrackerConfig};
 use wire::message::{Join, PeerRecord, Role};
 use wire::{PeerId, StreamId, Substream, SubstreamSet, Time};
 
