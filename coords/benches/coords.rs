@@ -43,7 +43,7 @@ fn hcurve(c: &mut Criterion) {
     });
     let mut indices = inputs(|rng| rng.random::<u64>());
     c.bench_function("hcurve/cell_at k=32", |b| {
-        b.iter(|| cell_at(Order::RING, black_box(indices())))
+        b.iter(|| cell_at(Order::RING, black_box(indices())));
     });
     let mut places = inputs(place);
     c.bench_function("hcurve/position_of", |b| {

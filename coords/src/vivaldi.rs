@@ -59,8 +59,7 @@ pub struct Config {
     pub settled_error: f64,
     /// ce: weight of one sample in the own error's moving average, from reference 1.
     pub error_gain: f64,
-    /// The least own height, milliseconds. Above zero, because a height of zero feels no force and could
-    /// never grow.
+    /// The least own height, milliseconds. Above zero, because two peers at height zero never push each other up.
     pub height_min_ms: f64,
     /// The most one sample moves a coordinate, milliseconds. A liar's claim of any size costs no more than
     /// this; an honest sample of a settled peer stays far below.
