@@ -4,10 +4,16 @@
 //! [`Node::next_deadline`] has come, and after each call does what the outbox says. The program (tokio, QUIC) and the
 //! simulator (virtual time) are two such drivers of the same node.
 
+mod clock;
 mod config;
 mod io;
+mod neighbour;
 mod node;
+mod playout;
 mod stats;
+mod stream;
+mod uplink;
+mod window;
 
 pub use config::{NodeConfig, Preference};
 pub use io::{Class, Event, Input, NewChunk, Outbox, Output, Participation, PlayoutWish, Rejection};

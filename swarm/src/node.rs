@@ -1,40 +1,452 @@
-//! The node.
+//! The node: connections, pings, coordinate, and the streams it is in.
 
-use wire::Time;
+mod inspect;
 
-use crate::{Input, NodeConfig, NodeStats, Outbox};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use coords::Vivaldi;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use wire::message::{Bye, ByeReason, ClockReading, Leave, Ping, Pong};
+use wire::{List, Message, PeerId, StreamId, Time};
+
+use crate::clock::ClockEstimate;
+use crate::config::NodeConfig;
+use crate::io::{Input, Outbox, Output};
+use crate::neighbour::Neighbours;
+use crate::stream::{Ctx, Stream};
+use crate::uplink::Uplink;
+
+/// How often neighbours are looked at for a due ping.
+const PING_TICK: Duration = Duration::from_millis(100);
+
+/// Most streams one node takes part in.
+const MAX_STREAMS: usize = 256;
 
 /// A peer of the overlay: owns every core and translates between them.
+///
+/// - [`Node::handle`] takes an [`Input`] and appends [`Output`]s.
+/// - [`Node::handle_deadline`] does what time brings; [`Node::next_deadline`] says when.
+/// - [`Node::stats`] looks inside.
+///
+/// Nothing else changes it, and it never waits.
 #[derive(Debug)]
 pub struct Node {
     config: NodeConfig,
+    rng: ChaCha8Rng,
+    vivaldi: Vivaldi,
+    neighbours: Neighbours,
+    uplink: Uplink,
+    streams: BTreeMap<StreamId, Stream>,
+    next_ping_tick: Time,
+    bytes_control: u64,
+    bytes_rejected: u64,
+}
+
+macro_rules! with_stream {
+    ($node:expr, $now:expr, $out:expr, $id:expr, |$stream:ident, $ctx:ident| $body:expr) => {{
+        let node = &mut *$node;
+        if let Some($stream) = node.streams.get_mut($id) {
+            let $ctx = &mut Ctx {
+                now: $now,
+                config: &node.config,
+                neighbours: &mut node.neighbours,
+                uplink: &mut node.uplink,
+                rng: &mut node.rng,
+                coord: node.vivaldi.coord(),
+                out: $out,
+            };
+            $body;
+        }
+    }};
 }
 
 impl Node {
     /// A node that knows nobody yet. `now` is its clock at this moment.
     pub fn new(config: NodeConfig, now: Time) -> Self {
-        let _ = now;
-        Node { config }
+        Node {
+            rng: ChaCha8Rng::seed_from_u64(config.seed),
+            vivaldi: Vivaldi::new(coords::vivaldi::Config::default(), config.seed),
+            neighbours: Neighbours::default(),
+            uplink: Uplink::new(config.upload),
+            streams: BTreeMap::new(),
+            next_ping_tick: now,
+            bytes_control: 0,
+            bytes_rejected: 0,
+            config,
+        }
     }
 
     /// Acts on something that happened.
     pub fn handle(&mut self, now: Time, input: Input, out: &mut Outbox) {
-        let _ = (now, input, out, &self.config);
+        match input {
+            Input::Chunk {
+                from,
+                chunk,
+                hops,
+                repair,
+            } => {
+                let id = chunk.header().stream;
+                with_stream!(self, now, out, &id, |stream, ctx| stream
+                    .on_chunk(ctx, from, &chunk, hops, repair));
+            }
+            Input::Message { from, message, bytes } => {
+                self.bytes_control += bytes as u64;
+                self.on_message(now, from, message, out);
+            }
+            Input::Produce { stream: id, chunk } => {
+                with_stream!(self, now, out, &id, |stream, ctx| stream.produce(ctx, chunk));
+            }
+            Input::Connected {
+                peer,
+                addr,
+                listen,
+                dialled,
+                rtt,
+            } => {
+                self.on_connected(now, peer, addr, listen, dialled, rtt, out);
+            }
+            Input::Disconnected { peer, addr } => self.on_disconnected(now, peer, addr, out),
+            Input::Backlog { peer, queued, rtt } => {
+                if let Some(neighbour) = self.neighbours.get_mut(&peer) {
+                    neighbour.queued = queued;
+                    neighbour.observe_rtt(rtt);
+                }
+            }
+            Input::Rejected { from, bytes, .. } => {
+                self.bytes_rejected += bytes as u64;
+                let _ = from;
+            }
+            Input::Upload { rate } => self.uplink.set_rate(rate),
+            Input::Wish { stream: id, wish } => {
+                if let Some(playout) = self.streams.get_mut(&id).and_then(|s| s.playout.as_mut()) {
+                    playout.set_wish(wish);
+                }
+            }
+            Input::Publish { key, info } => {
+                let id = key.stream_id();
+                self.add_stream(now, id, out, |ctx| Stream::publish(ctx, key, info));
+            }
+            Input::Describe { stream: id, info } => {
+                with_stream!(self, now, out, &id, |stream, ctx| stream.describe(ctx, info));
+            }
+            Input::EndOfStream { stream: id } => {
+                with_stream!(self, now, out, &id, |stream, ctx| stream.end(ctx));
+            }
+            Input::Join {
+                stream: id,
+                via,
+                participation,
+            } => {
+                self.add_stream(now, id, out, |ctx| Stream::join(ctx, id, via, &participation));
+            }
+            Input::LeaveStream { stream: id } => self.leave(now, id, out),
+        }
+    }
+
+    fn add_stream(
+        &mut self,
+        now: Time,
+        id: StreamId,
+        out: &mut Outbox,
+        make: impl FnOnce(&mut Ctx<'_>) -> Option<Stream>,
+    ) {
+        let same_tag = self.streams.keys().any(|held| held.tag() == id.tag());
+        if same_tag || self.streams.len() >= MAX_STREAMS {
+            return;
+        }
+        let mut ctx = Ctx {
+            now,
+            config: &self.config,
+            neighbours: &mut self.neighbours,
+            uplink: &mut self.uplink,
+            rng: &mut self.rng,
+            coord: self.vivaldi.coord(),
+            out,
+        };
+        if let Some(stream) = make(&mut ctx) {
+            self.streams.insert(id, stream);
+        }
+    }
+
+    fn leave(&mut self, now: Time, id: StreamId, out: &mut Outbox) {
+        let Some(stream) = self.streams.remove(&id) else {
+            return;
+        };
+        let others = stream.peers.keys().copied().chain(stream.membership.tracker);
+        for peer in others.collect::<std::collections::BTreeSet<_>>() {
+            self.neighbours
+                .send(now, &mut self.uplink, out, peer, Leave { stream: id });
+        }
+        self.uplink.forget(|copy| copy.stream == id);
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the fields of one input")]
+    fn on_connected(
+        &mut self,
+        now: Time,
+        peer: PeerId,
+        addr: SocketAddr,
+        listen: Vec<SocketAddr>,
+        dialled: bool,
+        rtt: Duration,
+        out: &mut Outbox,
+    ) {
+        if peer == self.config.peer {
+            out.push(Output::Disconnect { peer });
+            return;
+        }
+        if !dialled && self.neighbours.len() >= self.config.max_neighbours {
+            out.push(Output::Send {
+                to: peer,
+                message: Bye {
+                    reason: ByeReason::Full,
+                }
+                .into(),
+            });
+            out.push(Output::Disconnect { peer });
+            return;
+        }
+        self.neighbours.insert(now, peer, addr, listen, dialled, rtt);
+        self.ping_due(now, out);
+        let ids: Vec<StreamId> = self.streams.keys().copied().collect();
+        for id in ids {
+            with_stream!(self, now, out, &id, |stream, ctx| stream
+                .on_connected(ctx, peer, addr, dialled));
+        }
+    }
+
+    fn on_disconnected(
+        &mut self,
+        now: Time,
+        peer: Option<PeerId>,
+        addr: Option<SocketAddr>,
+        out: &mut Outbox,
+    ) {
+        let was_connected = peer.is_some_and(|peer| self.neighbours.remove(&peer).is_some());
+        let ids: Vec<StreamId> = self.streams.keys().copied().collect();
+        if let Some(peer) = peer.filter(|_| was_connected) {
+            self.uplink.forget(|copy| copy.to == peer);
+            self.vivaldi.forget(key(peer));
+            for id in ids {
+                with_stream!(self, now, out, &id, |stream, ctx| stream.forget_peer(ctx, peer));
+            }
+        } else {
+            for id in ids {
+                with_stream!(self, now, out, &id, |stream, ctx| stream
+                    .on_dial_failed(ctx, addr));
+            }
+        }
+    }
+
+    fn on_message(&mut self, now: Time, from: PeerId, message: Message, out: &mut Outbox) {
+        if !self.neighbours.contains(&from) {
+            return;
+        }
+        match message {
+            Message::Ping(ping) => self.on_ping(now, from, ping, out),
+            Message::Pong(pong) => self.on_pong(now, from, &pong),
+            Message::Hello(_) | Message::Bye(_) => {}
+            Message::Join(m) => {
+                let id = m.stream;
+                if self.streams.contains_key(&id) {
+                    with_stream!(self, now, out, &id, |stream, ctx| stream.on_join(ctx, from, m));
+                } else {
+                    let reason = wire::message::RefuseReason::UnknownStream;
+                    let refused = wire::message::JoinRefused { stream: id, reason };
+                    self.neighbours.send(now, &mut self.uplink, out, from, refused);
+                }
+            }
+            Message::JoinAnswer(m) => {
+                let id = m.stream;
+                with_stream!(self, now, out, &id, |stream, ctx| stream
+                    .on_join_answer(ctx, from, m));
+            }
+            Message::JoinRefused(m) => {
+                with_stream!(self, now, out, &m.stream, |stream, ctx| stream
+                    .on_join_refused(ctx, from, m));
+            }
+            Message::Leave(m) => {
+                with_stream!(self, now, out, &m.stream, |stream, ctx| {
+                    if let Some(source) = &mut stream.source {
+                        source.tracker.leave(now, from);
+                    }
+                    stream.forget_peer(ctx, from);
+                });
+            }
+            Message::Info(m) => {
+                let id = m.stream;
+                with_stream!(self, now, out, &id, |stream, ctx| stream.on_info(ctx, from, m));
+            }
+            Message::Subscribe(m) => {
+                with_stream!(self, now, out, &m.stream, |stream, ctx| stream
+                    .on_subscribe(ctx, from, &m));
+            }
+            Message::Subscribed(m) => {
+                with_stream!(self, now, out, &m.stream, |stream, ctx| stream
+                    .on_subscribed(ctx, from, &m));
+            }
+            Message::Refused(m) => {
+                with_stream!(self, now, out, &m.stream, |stream, ctx| stream
+                    .on_refused(ctx, from, &m));
+            }
+            Message::Unsubscribe(m) => {
+                with_stream!(self, now, out, &m.stream, |stream, ctx| stream
+                    .on_unsubscribe(ctx, from, &m));
+            }
+            Message::Displaced(m) => {
+                with_stream!(self, now, out, &m.stream, |stream, ctx| stream
+                    .on_displaced(ctx, from, &m));
+            }
+            Message::Path(m) => {
+                with_stream!(self, now, out, &m.stream, |stream, ctx| stream
+                    .on_path(ctx, from, &m));
+            }
+            Message::Advert(m) => {
+                if let Some(id) = self.by_tag(m.stream_tag) {
+                    with_stream!(self, now, out, &id, |stream, ctx| stream.on_advert(ctx, from, m));
+                }
+            }
+            Message::Request(m) => {
+                if let Some(id) = self.by_tag(m.stream_tag) {
+                    with_stream!(self, now, out, &id, |stream, ctx| stream
+                        .on_request(ctx, from, &m));
+                }
+            }
+            Message::DontHave(m) => {
+                if let Some(id) = self.by_tag(m.stream_tag) {
+                    with_stream!(self, now, out, &id, |stream, ctx| stream
+                        .on_dont_have(ctx, from, &m));
+                }
+            }
+        }
+    }
+
+    fn by_tag(&self, tag: u32) -> Option<StreamId> {
+        self.streams.keys().find(|id| id.tag() == tag).copied()
+    }
+
+    fn on_ping(&mut self, now: Time, from: PeerId, ping: Ping, out: &mut Outbox) {
+        if let Some(neighbour) = self.neighbours.get_mut(&from) {
+            neighbour.coord = ping.coord;
+            neighbour.coord_error = f64::from(ping.coord_error);
+        }
+        let clocks: List<ClockReading, { wire::message::MAX_CLOCKS }> = self
+            .streams
+            .values()
+            .filter_map(|stream| {
+                let ClockEstimate { offset_us, error_us } = stream.clock.estimate(now)?;
+                Some(ClockReading {
+                    stream_tag: stream.id.tag(),
+                    offset_us,
+                    error_us,
+                })
+            })
+            .collect();
+        let pong = Pong {
+            nonce: ping.nonce,
+            sent_at: ping.sent_at,
+            received_at: now,
+            coord: self.vivaldi.coord(),
+            coord_error: self.vivaldi.error() as f32,
+            clocks,
+        };
+        self.neighbours.send(now, &mut self.uplink, out, from, pong);
+    }
+
+    fn on_pong(&mut self, now: Time, from: PeerId, pong: &Pong) {
+        let Some(neighbour) = self.neighbours.get_mut(&from) else {
+            return;
+        };
+        if !neighbour.take_nonce(pong.nonce, pong.sent_at) {
+            return;
+        }
+        let rtt = now.since(pong.sent_at);
+        neighbour.observe_rtt(rtt);
+        neighbour.coord = pong.coord;
+        neighbour.coord_error = f64::from(pong.coord_error);
+        let rtt_ms = rtt.as_secs_f64() * 1000.0;
+        self.vivaldi
+            .observe(key(from), pong.coord, f64::from(pong.coord_error), rtt_ms);
+        for reading in &pong.clocks {
+            let Some(stream) = self
+                .streams
+                .values_mut()
+                .find(|s| s.id.tag() == reading.stream_tag)
+            else {
+                continue;
+            };
+            if stream.source.is_none() {
+                let theirs = ClockEstimate {
+                    offset_us: reading.offset_us,
+                    error_us: reading.error_us,
+                };
+                stream.clock.observe(now, pong.sent_at, pong.received_at, theirs);
+            }
+        }
+    }
+
+    fn ping_due(&mut self, now: Time, out: &mut Outbox) {
+        for (peer, nonce) in self.neighbours.due_pings(now) {
+            let ping = Ping {
+                nonce,
+                sent_at: now,
+                coord: self.vivaldi.coord(),
+                coord_error: self.vivaldi.error() as f32,
+            };
+            self.neighbours.send(now, &mut self.uplink, out, peer, ping);
+        }
     }
 
     /// Acts on time having passed. Call when [`Node::next_deadline`] has come; calling it early does no harm.
     pub fn handle_deadline(&mut self, now: Time, out: &mut Outbox) {
-        let _ = (now, out);
+        self.uplink.release(now, out);
+        if self.next_ping_tick <= now {
+            self.next_ping_tick = now + PING_TICK;
+            self.ping_due(now, out);
+        }
+        // Ids first: a stream's duties may not change the map, but the borrow cannot know.
+        let mut due: Option<StreamId> = self.next_due(now, None);
+        while let Some(id) = due {
+            with_stream!(self, now, out, &id, |stream, ctx| stream.handle_deadline(ctx));
+            due = self.next_due(now, Some(id));
+        }
+    }
+
+    fn next_due(&self, now: Time, after: Option<StreamId>) -> Option<StreamId> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = after.map_or(Unbounded, Excluded);
+        self.streams
+            .range((from, Unbounded))
+            .find(|(_, stream)| stream.next_deadline() <= now)
+            .map(|(id, _)| *id)
     }
 
     /// When [`Node::handle_deadline`] wants to be called next.
     pub fn next_deadline(&self) -> Option<Time> {
-        None
+        let streams = self
+            .streams
+            .values()
+            .map(Stream::next_deadline)
+            .min()
+            .unwrap_or(Time::NEVER);
+        let uplink = self.uplink.next_deadline().unwrap_or(Time::NEVER);
+        let pings = if self.neighbours.len() == 0 {
+            Time::NEVER
+        } else {
+            self.next_ping_tick
+        };
+        let next = streams.min(uplink).min(pings);
+        (next < Time::NEVER).then_some(next)
     }
+}
 
-    /// Counters and state for people. Not for the hot path.
-    pub fn stats(&self, now: Time) -> NodeStats {
-        let _ = now;
-        NodeStats::default()
-    }
+/// A neighbour's key for the coordinate's filters.
+fn key(peer: PeerId) -> u64 {
+    let bytes = peer.as_bytes();
+    u64::from_be_bytes([
+        bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7],
+    ])
 }

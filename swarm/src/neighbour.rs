@@ -1,0 +1,178 @@
+//! The peers this node is connected to, whatever streams they share.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use coords::Coord;
+use wire::message::Role;
+use wire::{Message, PeerId, Time};
+
+use crate::io::{Outbox, Output};
+use crate::uplink::Uplink;
+
+/// Between pings of a settled neighbour: coordinates and clocks change slowly, and 20 neighbours at this rate cost
+/// 2.5 kbit/s each way.
+const PING_EVERY: Duration = Duration::from_secs(4);
+
+/// Between the first pings: three samples in the first second place a newcomer and set its clock.
+const PING_EVERY_EARLY: Duration = Duration::from_millis(330);
+
+/// How many pings are early ones.
+const EARLY_PINGS: u32 = 3;
+
+/// Weight of a new round trip in the smoothed one, as in RFC 6298.
+const RTT_GAIN: f64 = 0.125;
+
+/// A peer this node is connected to.
+#[derive(Debug)]
+pub(crate) struct Neighbour {
+    pub(crate) addr: SocketAddr,
+    /// Where others can reach it.
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) dialled: bool,
+    pub(crate) since: Time,
+    pub(crate) coord: Coord,
+    pub(crate) coord_error: f64,
+    rtt_us: f64,
+    rtt_dev_us: f64,
+    pings: u32,
+    next_ping: Time,
+    /// The ping not answered yet: an answer to anything else measures nothing.
+    open_ping: Option<(u32, Time)>,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    /// What the transport holds back for it.
+    pub(crate) queued: usize,
+    /// What it does in the stream shared with it, for display.
+    pub(crate) role: Role,
+}
+
+impl Neighbour {
+    /// Smoothed round trip.
+    pub(crate) fn rtt(&self) -> Duration {
+        Duration::from_micros(self.rtt_us as u64)
+    }
+
+    /// Time after which an answer is overdue, as in RFC 6298.
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_micros((self.rtt_us + 4.0 * self.rtt_dev_us) as u64)
+    }
+
+    /// Whether this answers the open ping, which then is open no more.
+    pub(crate) fn take_nonce(&mut self, nonce: u32, sent_at: Time) -> bool {
+        let ours = self.open_ping == Some((nonce, sent_at));
+        if ours {
+            self.open_ping = None;
+        }
+        ours
+    }
+
+    /// Takes in a measured round trip.
+    pub(crate) fn observe_rtt(&mut self, rtt: Duration) {
+        let sample = rtt.as_micros() as f64;
+        self.rtt_dev_us += 0.25 * ((sample - self.rtt_us).abs() - self.rtt_dev_us);
+        self.rtt_us += RTT_GAIN * (sample - self.rtt_us);
+    }
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(crate) struct Neighbours {
+    map: BTreeMap<PeerId, Neighbour>,
+    next_nonce: u32,
+}
+
+impl Neighbours {
+    pub(crate) fn insert(
+        &mut self,
+        now: Time,
+        peer: PeerId,
+        addr: SocketAddr,
+        listen: Vec<SocketAddr>,
+        dialled: bool,
+        rtt: Duration,
+    ) {
+        let rtt_us = rtt.as_micros() as f64;
+        let neighbour = Neighbour {
+            addr,
+            listen,
+            dialled,
+            since: now,
+            coord: Coord::default(),
+            coord_error: 1.0,
+            rtt_us,
+            rtt_dev_us: rtt_us / 8.0,
+            pings: 0,
+            next_ping: now,
+            open_ping: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            queued: 0,
+            role: Role::Unknown,
+        };
+        self.map.insert(peer, neighbour);
+    }
+
+    pub(crate) fn remove(&mut self, peer: &PeerId) -> Option<Neighbour> {
+        self.map.remove(peer)
+    }
+
+    pub(crate) fn get(&self, peer: &PeerId) -> Option<&Neighbour> {
+        self.map.get(peer)
+    }
+
+    pub(crate) fn get_mut(&mut self, peer: &PeerId) -> Option<&mut Neighbour> {
+        self.map.get_mut(peer)
+    }
+
+    pub(crate) fn contains(&self, peer: &PeerId) -> bool {
+        self.map.contains_key(peer)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&PeerId, &Neighbour)> {
+        self.map.iter()
+    }
+
+    /// Sends a control message, if the peer is still connected, and books the uplink for it.
+    pub(crate) fn send(
+        &self,
+        now: Time,
+        uplink: &mut Uplink,
+        out: &mut Outbox,
+        to: PeerId,
+        message: impl Into<Message>,
+    ) {
+        if self.contains(&to) {
+            uplink.book_control(now, TYPICAL_MESSAGE);
+            out.push(Output::Send {
+                to,
+                message: message.into(),
+            });
+        }
+    }
+
+    /// The neighbours to be pinged now, with the nonce for each.
+    pub(crate) fn due_pings(&mut self, now: Time) -> Vec<(PeerId, u32)> {
+        let mut due = Vec::new();
+        for (peer, neighbour) in &mut self.map {
+            if neighbour.next_ping > now {
+                continue;
+            }
+            neighbour.pings += 1;
+            let early = neighbour.pings < EARLY_PINGS;
+            neighbour.next_ping = now + if early { PING_EVERY_EARLY } else { PING_EVERY };
+            self.next_nonce = self.next_nonce.wrapping_add(1);
+            neighbour.open_ping = Some((self.next_nonce, now));
+            due.push((*peer, self.next_nonce));
+        }
+        due
+    }
+}
+
+/// Bytes of the usual control message, for booking the uplink: an advert with 16 lags has 90 to 110.
+const TYPICAL_MESSAGE: usize = 100;

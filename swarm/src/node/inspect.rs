@@ -1,0 +1,108 @@
+//! A look inside, for people.
+
+use wire::{Substream, SubstreamSet, Time};
+
+use super::Node;
+use crate::stats::{LinkStats, NodeStats, StreamStats, SubstreamStats};
+use crate::stream::Stream;
+
+impl Node {
+    /// Counters and state for people. Not for the hot path.
+    pub fn stats(&self, now: Time) -> NodeStats {
+        let neighbours = self
+            .neighbours
+            .iter()
+            .map(|(peer, neighbour)| {
+                let mut supplies = SubstreamSet::EMPTY;
+                let mut supplied = SubstreamSet::EMPTY;
+                for state in self.streams.values().filter_map(|stream| stream.peers.get(peer)) {
+                    supplies = supplies.or(state.supplies);
+                    supplied = supplied.or(state.supplied);
+                }
+                LinkStats {
+                    peer: *peer,
+                    addr: neighbour.addr,
+                    rtt_ms: neighbour.rtt().as_secs_f64() * 1000.0,
+                    bytes_in: neighbour.bytes_in,
+                    bytes_out: neighbour.bytes_out,
+                    role: neighbour.role,
+                    standing: 1.0,
+                    supplies,
+                    supplied,
+                }
+            })
+            .collect();
+        NodeStats {
+            coord: self.vivaldi.coord(),
+            coord_error: self.vivaldi.error(),
+            upload: self.uplink.rate(),
+            backlog_ms: self.uplink.backlog(now).as_millis().min(u128::from(u32::MAX)) as u32,
+            neighbours,
+            streams: self
+                .streams
+                .values()
+                .map(|stream| stream.stats(self, now))
+                .collect(),
+            bytes_control: self.bytes_control,
+            bytes_rejected: self.bytes_rejected,
+        }
+    }
+}
+
+impl Stream {
+    fn stats(&self, node: &Node, now: Time) -> StreamStats {
+        let clock = self.clock.estimate(now);
+        let playout = self.playout.as_ref();
+        let point = playout.and_then(|p| p.point());
+        let chunk_ms = self.chunk_duration().as_secs_f64() * 1000.0;
+        let buffered = point.map_or(0, |point| point.behind(self.window.first_hole(point)));
+        let ms = |us: i64| us as f64 / 1000.0;
+        StreamStats {
+            stream: Some(self.id),
+            role: self.role,
+            info: self.info.as_ref().map(|(info, _)| info.clone()),
+            tracker: self.tracker(node),
+            is_tracker: self.source.is_some(),
+            head: self.head(),
+            playout_point: point,
+            buffer_ms: (buffered as f64 * chunk_ms) as u32,
+            target_lag_ms: clock.and_then(|c| playout?.target_lag_us(c.offset_us)).map(ms),
+            lag_ms: playout.and_then(|p| p.lag_us).map(ms),
+            arrival_ms: self.counters.arrival_us.map(ms),
+            clock_error_ms: clock.map(|c| f64::from(c.error_us) / 1000.0),
+            chunks_played: playout.map_or(0, |p| p.played),
+            chunks_missed: playout.map_or(0, |p| p.missed),
+            chunks_late: playout.map_or(0, |p| p.late),
+            bytes_in: self.counters.bytes_in,
+            bytes_out: self.counters.bytes_out,
+            bytes_duplicate: self.counters.bytes_duplicate,
+            repairs_requested: self.counters.repairs_requested,
+            slots: self.slots,
+            slots_used: self.slots_used(),
+            substreams: (0..self.k())
+                .map(|s| self.substream_stats(Substream(s), now))
+                .collect(),
+        }
+    }
+
+    fn tracker(&self, node: &Node) -> Option<(wire::PeerId, std::net::SocketAddr, u32)> {
+        if let Some(source) = &self.source {
+            let addr = node.config.listen.first().copied()?;
+            return Some((node.config.peer, addr, source.tracker.members() as u32));
+        }
+        let peer = self.membership.tracker?;
+        Some((peer, self.membership.tracker_addr?, self.membership.members))
+    }
+
+    fn substream_stats(&self, substream: Substream, now: Time) -> SubstreamStats {
+        let Some(sub) = self.sub(substream) else {
+            return SubstreamStats::default();
+        };
+        SubstreamStats {
+            parent: sub.parent,
+            children: sub.children.len() as u16,
+            lag_ms: self.lag_us(substream, now).map(|us| us / 1000.0),
+            hops: sub.hops,
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! The playout buffer's clockwork: when each chunk is handed to the outputs.
+//!
+//! Every chunk is due a fixed time after it was generated, the *schedule*. It begins where the delays seen so far say
+//! that chunks will be here in time, and then follows the delays: up at once when they grow, down slowly. A chunk that
+//! is not here when due is waited for a little, then given up: a gap that is counted, never a stall for ever.
+
+mod delays;
+
+use std::time::Duration;
+
+use wire::{Chunk, Seq, StreamId, Time};
+
+use crate::config::Preference;
+use crate::io::{Event, Outbox, Output, PlayoutWish};
+use crate::window::Window;
+use delays::Delays;
+
+/// What a preference means in figures; all our judgement, the curve they span is measured with the simulator.
+struct Leaning {
+    /// The share of chunks that should be here when due.
+    in_time: f64,
+    /// Added to the delay that this share stays below.
+    guard_us: i64,
+    /// How long a chunk that is due is waited for.
+    patience: Duration,
+    /// How much faster than live the buffer is consumed to come closer to live.
+    catch_up: f64,
+}
+
+const fn leaning(preference: Preference) -> Leaning {
+    match preference {
+        Preference::Live => Leaning {
+            in_time: 0.995,
+            guard_us: 5_000,
+            patience: Duration::from_millis(30),
+            catch_up: 0.05,
+        },
+        Preference::Balanced => Leaning {
+            in_time: 0.9995,
+            guard_us: 20_000,
+            patience: Duration::from_millis(150),
+            catch_up: 0.03,
+        },
+        Preference::Smooth => Leaning {
+            in_time: 0.9999,
+            guard_us: 80_000,
+            patience: Duration::from_millis(600),
+            catch_up: 0.01,
+        },
+    }
+}
+
+/// Between two looks at the delays.
+const ADAPT_EVERY: Duration = Duration::from_millis(250);
+
+/// A schedule this much above what is needed is left alone.
+const SLACK_US: i64 = 10_000;
+
+/// Live chunks seen before playout may begin: one of each substream, mostly.
+const MIN_SAMPLES: u32 = 12;
+
+/// If the next key frame is due this soon, playout waits for it instead of beginning far behind live.
+const WORTH_WAITING: Duration = Duration::from_millis(220);
+
+/// ...and only when that saves so much lag.
+const WORTH_SAVING: Duration = Duration::from_millis(350);
+
+/// Playout begins with what there is after so long.
+const START_ANYWAY: Duration = Duration::from_millis(2_500);
+
+/// Playout of one stream.
+#[derive(Debug)]
+pub(crate) struct Playout {
+    wish: PlayoutWish,
+    delays: Delays,
+    /// Next chunk to be handed over; `None` before playout began.
+    point: Option<Seq>,
+    /// Due time (this node's clock) minus generation time (the peercaster's), in microseconds.
+    schedule_us: i64,
+    /// Chunks before this one were held when playout began, and are in time whatever the clock says.
+    burst_end: Seq,
+    /// A due chunk is being waited for.
+    stalled: bool,
+    gap_from: Option<Seq>,
+    random_access_every: Option<Duration>,
+    first_sample: Option<Time>,
+    next: Option<Time>,
+    next_adapt: Time,
+    announced: bool,
+    ended: bool,
+    pub(crate) played: u64,
+    pub(crate) missed: u64,
+    pub(crate) late: u64,
+    pub(crate) lag_us: Option<i64>,
+}
+
+impl Playout {
+    pub(crate) fn new(wish: PlayoutWish) -> Self {
+        Playout {
+            wish,
+            delays: Delays::default(),
+            point: None,
+            schedule_us: 0,
+            burst_end: Seq(0),
+            stalled: false,
+            gap_from: None,
+            random_access_every: None,
+            first_sample: None,
+            next: None,
+            next_adapt: Time::ZERO,
+            announced: false,
+            ended: false,
+            played: 0,
+            missed: 0,
+            late: 0,
+            lag_us: None,
+        }
+    }
+
+    pub(crate) fn set_wish(&mut self, wish: PlayoutWish) {
+        self.wish = wish;
+    }
+
+    /// The next chunk to be handed over; `None` before playout began.
+    pub(crate) fn point(&self) -> Option<Seq> {
+        self.point
+    }
+
+    /// When [`Playout::advance`] has something to do even if no chunk comes.
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        self.next
+    }
+
+    /// When a chunk generated at `at` (peercaster's clock) is due (this node's).
+    pub(crate) fn due(&self, at: Time) -> Option<Time> {
+        self.point.map(|_| at.offset_by(self.schedule_us))
+    }
+
+    /// The playout lag aimed at, given the peercaster's clock minus this node's.
+    pub(crate) fn target_lag_us(&self, offset_us: i64) -> Option<i64> {
+        self.point.map(|_| self.schedule_us + offset_us)
+    }
+
+    /// How far apart key frames are, as the tracker says.
+    pub(crate) fn expect_random_access_every(&mut self, ms: Option<u32>) {
+        if self.random_access_every.is_none() {
+            self.random_access_every = ms.map(|ms| Duration::from_millis(u64::from(ms)));
+        }
+    }
+
+    /// The peercaster started again: playout begins anew with the first chunk a player can start with.
+    pub(crate) fn begin_session(&mut self) {
+        self.point = None;
+        self.stalled = false;
+        self.gap_from = None;
+        self.first_sample = None;
+        self.ended = false;
+        self.next = None;
+    }
+
+    /// A chunk came. `live`: it was generated after this node joined, so its delay is the network's.
+    pub(crate) fn on_arrival(&mut self, now: Time, chunk: &Chunk, live: bool) {
+        if live {
+            self.first_sample.get_or_insert(now);
+            self.delays
+                .record(now, now.signed_micros_since(chunk.header().generated_at));
+        }
+    }
+
+    /// Hands over what is due. True once, when the last chunk of the stream was reached.
+    pub(crate) fn advance(
+        &mut self,
+        now: Time,
+        stream: StreamId,
+        window: &Window,
+        offset_us: Option<i64>,
+        out: &mut Outbox,
+    ) -> bool {
+        if self.ended {
+            return false;
+        }
+        self.next = None;
+        let mut point = match self.point {
+            Some(point) => point,
+            None => match self.try_start(now, window, offset_us) {
+                Some(seq) => {
+                    self.point = Some(seq);
+                    if !self.announced {
+                        self.announced = true;
+                        out.push(Output::Event(Event::PlayoutStarted { stream, seq }));
+                    }
+                    seq
+                }
+                None => return false,
+            },
+        };
+        if self.next_adapt <= now {
+            self.next_adapt = now + ADAPT_EVERY;
+            self.adapt(offset_us);
+        }
+        if point < window.base() {
+            // The window's bounds took what nobody could wait for any longer.
+            let gone = point.behind(window.base());
+            self.missed += gone;
+            self.gap_from.get_or_insert(point);
+            point = window.base();
+        }
+        let ended = loop {
+            let Some(chunk) = window.get(point) else {
+                if !self.give_up(now, point, window) {
+                    break false;
+                }
+                self.missed += 1;
+                self.delays.record_missed(now);
+                self.gap_from.get_or_insert(point);
+                point = point.plus(1);
+                continue;
+            };
+            let due = chunk.header().generated_at.offset_by(self.schedule_us);
+            if due > now {
+                self.next = Some(due);
+                break false;
+            }
+            if let Some(from) = self.gap_from.take() {
+                out.push(Output::Gap {
+                    stream,
+                    from,
+                    to: point,
+                });
+            }
+            if chunk.header().flags.end {
+                self.ended = true;
+                break true;
+            }
+            let in_time = !self.stalled || point < self.burst_end;
+            if !in_time {
+                self.late += 1;
+                if self.wish.target_lag.is_none() {
+                    self.schedule_us += now.signed_micros_since(due);
+                }
+            }
+            self.stalled = false;
+            self.played += 1;
+            let generated = chunk.header().generated_at;
+            let lag_us = now
+                .offset_by(offset_us.unwrap_or(0))
+                .signed_micros_since(generated);
+            self.lag_us = offset_us.map(|_| lag_us);
+            out.push(Output::Play {
+                stream,
+                chunk: chunk.clone(),
+                lag_us,
+                in_time,
+            });
+            point = point.plus(1);
+        };
+        self.point = Some(point);
+        ended
+    }
+
+    /// Whether the missing chunk at the playout point is past waiting for. Otherwise sets the next look.
+    fn give_up(&mut self, now: Time, point: Seq, window: &Window) -> bool {
+        let Some(next_held) = window.first_held(point) else {
+            return false;
+        };
+        let distance = point.behind(next_held.seq());
+        let chunk_us = next_held.header().duration.as_micros().max(1) as i64;
+        let generated = next_held
+            .header()
+            .generated_at
+            .offset_by(-(distance as i64).saturating_mul(chunk_us));
+        let due = generated.offset_by(self.schedule_us);
+        if due > now {
+            self.next = Some(due);
+            return false;
+        }
+        self.stalled = true;
+        let patience = if self.wish.target_lag.is_some() {
+            Duration::ZERO
+        } else {
+            leaning(self.wish.prefer).patience
+        };
+        if due + patience > now {
+            self.next = Some(due + patience);
+            return false;
+        }
+        self.stalled = false;
+        true
+    }
+
+    /// Decides whether to begin, and where.
+    fn try_start(&mut self, now: Time, window: &Window, offset_us: Option<i64>) -> Option<Seq> {
+        let first_sample = self.first_sample?;
+        let waited = now.since(first_sample);
+        if self.delays.samples() < MIN_SAMPLES && waited < START_ANYWAY {
+            return None;
+        }
+        self.schedule_us = match (self.wish.target_lag, offset_us) {
+            (Some(lag), Some(offset)) => lag.as_micros() as i64 - offset,
+            (Some(_), None) => return None,
+            (None, _) => self.wanted_schedule_us()?,
+        };
+        let newest_due = now.offset_by(-self.schedule_us);
+        let mut candidate = window.newest_random_access()?;
+        loop {
+            let generated = window.get(candidate)?.header().generated_at;
+            if self.can_start_at(now, candidate, generated, window) || waited >= START_ANYWAY {
+                let behind = newest_due.since(generated);
+                let every = window.random_access_every().or(self.random_access_every);
+                if let Some(every) = every
+                    && behind > WORTH_SAVING
+                    && waited < START_ANYWAY
+                    && every.saturating_sub(behind) <= WORTH_WAITING
+                {
+                    self.next = Some(now + Duration::from_millis(20));
+                    return None;
+                }
+                self.burst_end = window.first_hole(candidate);
+                return Some(candidate);
+            }
+            candidate = match window.random_access_at(Seq(candidate.0.checked_sub(1)?)) {
+                Some(earlier) => earlier,
+                None => {
+                    self.next = Some(now + Duration::from_millis(20));
+                    return None;
+                }
+            };
+        }
+    }
+
+    /// Whether everything from `candidate` to what is due now is here.
+    fn can_start_at(&self, now: Time, candidate: Seq, generated: Time, window: &Window) -> bool {
+        let due = generated.offset_by(self.schedule_us);
+        if due > now {
+            return false;
+        }
+        let hole = window.first_hole(candidate);
+        if hole >= window.end() {
+            return true;
+        }
+        let Some(before) = window.get(Seq(hole.0.saturating_sub(1))) else {
+            return false;
+        };
+        let hole_generated = before.header().generated_at + before.header().duration;
+        hole_generated.offset_by(self.schedule_us) > now
+    }
+
+    fn wanted_schedule_us(&self) -> Option<i64> {
+        let leaning = leaning(self.wish.prefer);
+        Some(self.delays.quantile_us(leaning.in_time)? + leaning.guard_us)
+    }
+
+    fn adapt(&mut self, offset_us: Option<i64>) {
+        if let Some(lag) = self.wish.target_lag {
+            if let Some(offset) = offset_us {
+                self.schedule_us = lag.as_micros() as i64 - offset;
+            }
+            return;
+        }
+        let Some(wanted) = self.wanted_schedule_us() else {
+            return;
+        };
+        if wanted > self.schedule_us {
+            self.schedule_us = wanted;
+        } else if wanted + SLACK_US < self.schedule_us {
+            let step = (ADAPT_EVERY.as_micros() as f64 * leaning(self.wish.prefer).catch_up) as i64;
+            self.schedule_us -= step.min(self.schedule_us - wanted);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "playout_tests.rs"]
+mod tests;

@@ -1,0 +1,188 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use wire::{Chunk, ChunkFlags, ChunkHeader, SecretKey, Seq, Time};
+
+use super::Playout;
+use crate::config::Preference;
+use crate::io::{Outbox, Output, PlayoutWish};
+use crate::window::Window;
+
+/// Chunk length, and the number of chunks between key frames.
+const MS: u64 = 8;
+const GOP: u64 = 125;
+
+struct Player {
+    key: SecretKey,
+    window: Window,
+    playout: Playout,
+    out: Outbox,
+    now: Time,
+}
+
+impl Player {
+    fn new(wish: PlayoutWish) -> Self {
+        Player {
+            key: SecretKey::from_bytes(&[7; 32]),
+            window: Window::new(Seq(0)),
+            playout: Playout::new(wish),
+            out: Outbox::new(),
+            now: Time::ZERO,
+        }
+    }
+
+    fn arrive(&mut self, at_ms: u64, seq: u64) {
+        self.until(at_ms);
+        let header = ChunkHeader {
+            stream: self.key.stream_id(),
+            session: Seq(0),
+            seq: Seq(seq),
+            generated_at: Time::from_millis(seq * MS),
+            duration: Duration::from_millis(MS),
+            flags: ChunkFlags {
+                random_access: seq % GOP == 0,
+                ..ChunkFlags::default()
+            },
+        };
+        let chunk = Arc::new(Chunk::sign(header, Bytes::new(), &self.key));
+        self.window.insert(chunk.clone());
+        self.playout.on_arrival(self.now, &chunk, true);
+        self.advance();
+    }
+
+    fn advance(&mut self) {
+        self.playout.advance(
+            self.now,
+            self.key.stream_id(),
+            &self.window,
+            Some(0),
+            &mut self.out,
+        );
+    }
+
+    fn until(&mut self, ms: u64) {
+        while let Some(next) = self
+            .playout
+            .next_deadline()
+            .filter(|&next| next < Time::from_millis(ms))
+        {
+            assert!(
+                next > self.now || self.now == Time::ZERO,
+                "a deadline in the past would spin"
+            );
+            self.now = next;
+            self.advance();
+        }
+        self.now = Time::from_millis(ms);
+    }
+
+    /// Sequence number, playout lag in milliseconds, in time.
+    fn played(&self) -> Vec<(u64, i64, bool)> {
+        self.out
+            .iter()
+            .filter_map(|output| match output {
+                Output::Play {
+                    chunk,
+                    lag_us,
+                    in_time,
+                    ..
+                } => Some((chunk.seq().0, lag_us / 1000, *in_time)),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+/// Every chunk with a fixed delay; the ones in `lost` never come, the ones in `late` come that much later.
+fn run(player: &mut Player, chunks: u64, delay_ms: u64, lost: &[u64], late: &[(u64, u64)]) {
+    let mut arrivals: Vec<(u64, u64)> = (0..chunks)
+        .filter(|seq| !lost.contains(seq))
+        .map(|seq| {
+            let extra = late.iter().find(|(s, _)| *s == seq).map_or(0, |(_, ms)| *ms);
+            (seq * MS + MS + delay_ms + extra, seq)
+        })
+        .collect();
+    arrivals.sort();
+    for (at, seq) in arrivals {
+        player.arrive(at, seq);
+    }
+}
+
+#[test]
+fn steady_delays_give_a_steady_lag_and_no_gap() {
+    let mut player = Player::new(PlayoutWish::default());
+    run(&mut player, 1250, 50, &[], &[]);
+    let played = player.played();
+    assert!(played.len() > 1200, "{}", played.len());
+    assert!(played.windows(2).all(|pair| pair[1].0 == pair[0].0 + 1));
+    assert!(played.iter().all(|&(_, _, in_time)| in_time));
+    let last = played.last().expect("played").1;
+    // 8 ms of chunk, 50 ms of way, 20 ms of guard, and up to two bins of rounding and slack.
+    assert!((70..=98).contains(&last), "{last}");
+}
+
+#[test]
+fn a_lost_chunk_is_one_gap_and_nothing_stalls_for_ever() {
+    let mut player = Player::new(PlayoutWish::default());
+    run(&mut player, 2500, 50, &[700], &[]);
+    let gaps: Vec<_> = player
+        .out
+        .iter()
+        .filter_map(|output| match output {
+            Output::Gap { from, to, .. } => Some((from.0, to.0)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(gaps, [(700, 701)]);
+    assert_eq!(player.playout.missed, 1);
+    // It comes back toward live after the wait.
+    let last = player.played().last().expect("played").1;
+    assert!(last < 250, "{last}");
+}
+
+#[test]
+fn a_late_chunk_is_waited_for_and_counted_once() {
+    let mut player = Player::new(PlayoutWish::default());
+    run(&mut player, 1250, 50, &[], &[(700, 100)]);
+    assert_eq!(player.playout.late, 1);
+    assert_eq!(player.playout.missed, 0);
+    assert_eq!(player.playout.played, player.played().len() as u64);
+}
+
+#[test]
+fn a_fixed_lag_is_kept_to_the_millisecond() {
+    let wish = PlayoutWish {
+        target_lag: Some(Duration::from_millis(300)),
+        ..PlayoutWish::default()
+    };
+    let mut player = Player::new(wish);
+    run(&mut player, 1250, 50, &[], &[]);
+    let lags: Vec<i64> = player.played().iter().map(|&(_, lag, _)| lag).collect();
+    assert!(
+        lags[GOP as usize..].iter().all(|&lag| (300..=301).contains(&lag)),
+        "{:?}",
+        &lags[..10]
+    );
+}
+
+#[test]
+fn live_lags_less_than_smooth() {
+    let mut lags = Vec::new();
+    for prefer in [Preference::Live, Preference::Balanced, Preference::Smooth] {
+        let mut player = Player::new(PlayoutWish {
+            prefer,
+            target_lag: None,
+        });
+        // Delays between 0 and 60 ms, in no order.
+        let mut arrivals: Vec<(u64, u64)> = (0..2500)
+            .map(|seq| (seq * MS + MS + (seq * 7919) % 61, seq))
+            .collect();
+        arrivals.sort();
+        for (at, seq) in arrivals {
+            player.arrive(at, seq);
+        }
+        lags.push(player.played().last().expect("played").1);
+    }
+    assert!(lags[0] < lags[1] && lags[1] < lags[2], "{lags:?}");
+}

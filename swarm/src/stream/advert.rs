@@ -1,0 +1,147 @@
+//! What this node tells its neighbours about its supply, and what they tell it.
+
+use std::time::Duration;
+
+use wire::message::{Advert, NO_LAG, Role};
+use wire::{PeerId, Substream, Time};
+
+use super::{Ctx, Stream};
+
+/// Between two adverts to the same neighbour when nothing important changed.
+const ADVERT_EVERY: Duration = Duration::from_millis(500);
+
+/// Between two adverts when something did.
+const ADVERT_SOONEST: Duration = Duration::from_millis(100);
+
+impl Stream {
+    fn advert(&self, ctx: &Ctx<'_>) -> Advert {
+        let head = self.head();
+        let lags_ms = (0..self.k())
+            .map(|s| match self.lag_us(Substream(s), ctx.now) {
+                Some(us) if self.has_data(Substream(s)) => (us / 1000.0).min(f64::from(NO_LAG - 1)) as u16,
+                _ => NO_LAG,
+            })
+            .collect();
+        let held = self
+            .window
+            .base()
+            .behind(self.window.end())
+            .min(u64::from(u32::MAX)) as u32;
+        let random_access_behind = self
+            .window
+            .newest_random_access()
+            .map(|seq| seq.behind(head).min(u64::from(u32::MAX)) as u32);
+        let copy_us = ctx.uplink.copy_time(self.mean_frame as usize).as_micros();
+        Advert {
+            stream_tag: self.id.tag(),
+            head,
+            random_access_behind,
+            held,
+            lags_ms,
+            slots: self.slots,
+            free_slots: self.free_slots(),
+            primaries: self.primaries,
+            backlog_ms: ctx.uplink.backlog(ctx.now).as_millis().min(60_000) as u16,
+            copy_time_10us: (copy_us / 10).min(u128::from(u16::MAX)) as u16,
+            role: self.role,
+        }
+    }
+
+    /// Whether this node can supply a substream now.
+    fn has_data(&self, substream: Substream) -> bool {
+        self.source.is_some() || self.sub(substream).is_some_and(|sub| sub.parent.is_some())
+    }
+
+    /// Whether the source has any business with this peer beyond tracking: it tells and hears adverts only from its
+    /// own children, since everybody in a large swarm would like to be one.
+    fn shares_adverts(&self, peer: PeerId) -> bool {
+        let Some(state) = self.peers.get(&peer) else {
+            return false;
+        };
+        if self.source.is_some() {
+            return !state.supplied.is_empty();
+        }
+        let source = state
+            .advert
+            .as_ref()
+            .is_some_and(|(advert, _)| advert.role == Role::Peercaster)
+            || state
+                .record
+                .as_ref()
+                .is_some_and(|record| record.role == Role::Peercaster);
+        state.interested && (!source || !state.supplies.is_empty())
+    }
+
+    pub(super) fn send_advert(&mut self, ctx: &mut Ctx<'_>, to: PeerId) {
+        if self.info.is_none() || !self.shares_adverts(to) {
+            return;
+        }
+        let advert = self.advert(ctx);
+        if let Some(state) = self.peers.get_mut(&to) {
+            state.last_advert_to = Some(ctx.now);
+        }
+        ctx.send(to, advert);
+    }
+
+    pub(super) fn advert_tick(&mut self, ctx: &mut Ctx<'_>) {
+        let every = if self.advert_due {
+            ADVERT_SOONEST
+        } else {
+            ADVERT_EVERY
+        };
+        let due: Vec<PeerId> = self
+            .peers
+            .iter()
+            .filter(|(_, state)| state.interested)
+            .filter(|(_, state)| state.last_advert_to.is_none_or(|at| ctx.now.since(at) >= every))
+            .map(|(peer, _)| *peer)
+            .collect();
+        self.advert_due = false;
+        for peer in due {
+            self.send_advert(ctx, peer);
+        }
+    }
+
+    /// A neighbour speaks for itself.
+    pub(crate) fn on_advert(&mut self, ctx: &mut Ctx<'_>, from: PeerId, advert: Advert) {
+        if advert.lags_ms.len() != usize::from(self.k()) && self.info.is_some() {
+            return;
+        }
+        if self.session_plausible(&advert, ctx.now) {
+            self.window.extend_head(advert.head);
+        }
+        let state = self.peers.entry(from).or_default();
+        let first = state.advert.is_none();
+        let answer = !state.interested || state.last_advert_to.is_none();
+        state.interested = true;
+        if let Some(neighbour) = ctx.neighbours.get_mut(&from) {
+            neighbour.role = advert.role;
+        }
+        state.advert = Some((advert, ctx.now));
+        if answer {
+            self.send_advert(ctx, from);
+        }
+        if first && !self.orphans().is_empty() {
+            self.seek_parents(ctx);
+        }
+    }
+
+    /// Whether a head that somebody claims may be believed: nobody can be far ahead of real time.
+    fn session_plausible(&self, advert: &Advert, now: Time) -> bool {
+        let Some((newest, generated)) = self.repair.anchor else {
+            return false;
+        };
+        let Some(estimate) = self.clock.estimate(now) else {
+            return false;
+        };
+        let us = now
+            .offset_by(estimate.offset_us)
+            .signed_micros_since(generated)
+            .max(0) as u64;
+        let elapsed = us / self.chunk_duration().as_micros().max(1) as u64;
+        advert.head >= self.session && newest.behind(advert.head) <= elapsed + HEAD_SLACK
+    }
+}
+
+/// Chunks that a claimed head may lie beyond what the clock allows: chunks cut short at key frames.
+const HEAD_SLACK: u64 = 16;

@@ -1,0 +1,240 @@
+//! Chunks coming in and going on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wire::message::Role;
+use wire::{Chunk, PeerId, Seq, Substream, Time};
+
+use super::{Ctx, Stream};
+use crate::io::{Class, Event, Output};
+use crate::uplink::Copy;
+use crate::window::Inserted;
+
+/// A live copy older than this on the uplink is of no use: its receiver has long asked somebody else for it.
+const LIVE_EXPIRY: Duration = Duration::from_millis(400);
+
+/// What a new subscriber wants of the past may wait this long.
+const PAST_EXPIRY: Duration = Duration::from_millis(1_500);
+
+/// Past chunks younger than this go with the repairs: a subscriber that changes its supplier needs them now.
+const RECENT: Duration = Duration::from_millis(300);
+
+/// Weight of a new delay in a substream's mean.
+const DELAY_GAIN: f64 = 0.125;
+
+/// Weight of a new size in the mean frame.
+const FRAME_GAIN: f64 = 0.02;
+
+impl Stream {
+    /// A checked chunk from a peer.
+    pub(crate) fn on_chunk(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        from: PeerId,
+        chunk: &Arc<Chunk>,
+        hops: u8,
+        repair: bool,
+    ) {
+        if self.info.is_none() || self.source.is_some() || chunk.header().session < self.session {
+            return;
+        }
+        if chunk.header().session > self.session {
+            self.begin_session(ctx, chunk.header().session);
+        }
+        let seq = chunk.seq();
+        self.answered(from, seq);
+        if !repair {
+            self.observe_delivery(ctx.now, chunk, hops);
+        }
+        let len = chunk.payload().len() as u64;
+        match self.window.insert(chunk.clone()) {
+            Inserted::New => {}
+            Inserted::Duplicate => {
+                self.counters.bytes_duplicate += len;
+                return;
+            }
+            Inserted::Outside => return,
+        }
+        self.counters.bytes_in += len;
+        if let Some(neighbour) = ctx.neighbours.get_mut(&from) {
+            neighbour.bytes_in += len;
+        }
+        self.observe_size(chunk);
+        self.repair.observe(seq, chunk.header().generated_at);
+        self.report_arrival(ctx, chunk, hops);
+        self.forward(ctx, Some(from), chunk, hops);
+        let live_from = self.live_from;
+        if let Some(playout) = &mut self.playout {
+            playout.on_arrival(ctx.now, chunk, seq >= live_from);
+            self.play(ctx);
+        }
+    }
+
+    fn report_arrival(&mut self, ctx: &mut Ctx<'_>, chunk: &Chunk, hops: u8) {
+        let offset = self.clock.estimate(ctx.now).map(|estimate| estimate.offset_us);
+        let lag_us = offset.map(|us| {
+            ctx.now
+                .offset_by(us)
+                .signed_micros_since(chunk.header().generated_at)
+        });
+        if chunk.seq() >= self.live_from {
+            self.counters.arrival_us = lag_us;
+            ctx.out.push(Output::Arrived {
+                stream: self.id,
+                seq: chunk.seq(),
+                lag_us,
+                hops,
+            });
+        }
+        if !self.first_chunk_seen {
+            self.first_chunk_seen = true;
+            ctx.out.push(Output::Event(Event::FirstChunk { stream: self.id }));
+        }
+    }
+
+    /// What a pushed chunk says about its substream's supplier.
+    fn observe_delivery(&mut self, now: Time, chunk: &Chunk, hops: u8) {
+        let k = self.k();
+        let live = chunk.seq() >= self.live_from;
+        let Some(sub) = self.sub_mut(chunk.seq().substream(k)) else {
+            return;
+        };
+        sub.last_arrival = Some(now);
+        sub.last_seq = sub.last_seq.max(Some(chunk.seq()));
+        sub.hops = hops;
+        if !live {
+            return;
+        }
+        let delay = now.signed_micros_since(chunk.header().generated_at) as f64;
+        if sub.delay_samples == 0 {
+            sub.delay_us = delay;
+            sub.delay_dev_us = 5_000.0;
+        } else {
+            // The first few samples after a change of supplier count more.
+            let gain = DELAY_GAIN.max(1.0 / f64::from(sub.delay_samples + 1));
+            sub.delay_dev_us += gain * ((delay - sub.delay_us).abs() - sub.delay_dev_us);
+            sub.delay_us += gain * (delay - sub.delay_us);
+        }
+        sub.delay_samples = sub.delay_samples.saturating_add(1);
+    }
+
+    pub(super) fn observe_size(&mut self, chunk: &Chunk) {
+        let len = chunk.frame_len() as f64;
+        if self.mean_frame == 0.0 {
+            self.mean_frame = len;
+        } else {
+            self.mean_frame += FRAME_GAIN * (len - self.mean_frame);
+        }
+    }
+
+    /// Passes a new chunk to the children of its substream.
+    pub(super) fn forward(&mut self, ctx: &mut Ctx<'_>, from: Option<PeerId>, chunk: &Arc<Chunk>, hops: u8) {
+        let k = self.k();
+        let Some(sub) = self.subs.get(usize::from(chunk.seq().substream(k).0)) else {
+            return;
+        };
+        let len = chunk.payload().len() as u64;
+        for child in &sub.children {
+            if Some(child.peer) == from {
+                continue;
+            }
+            let copy = Copy {
+                to: child.peer,
+                stream: self.id,
+                chunk: chunk.clone(),
+                hops: hops.saturating_add(1),
+                class: Class::Live,
+                expires: ctx.now + LIVE_EXPIRY,
+            };
+            if ctx.uplink.offer(ctx.now, copy, ctx.out) {
+                self.counters.bytes_out += len;
+                if let Some(neighbour) = ctx.neighbours.get_mut(&child.peer) {
+                    neighbour.bytes_out += len;
+                }
+            }
+        }
+    }
+
+    /// Sends a new child what is held of its substream from `from` on.
+    pub(super) fn send_past(&mut self, ctx: &mut Ctx<'_>, to: PeerId, substream: Substream, from: Seq) {
+        let k = self.k();
+        let hops = self.sub(substream).map_or(0, |sub| sub.hops).saturating_add(1);
+        let newest = self.repair.anchor.map(|(_, at)| at).unwrap_or_default();
+        let chunks: Vec<Arc<Chunk>> = self
+            .window
+            .slots_from(from)
+            .filter(|(seq, _)| seq.substream(k) == substream)
+            .filter_map(|(_, slot)| slot.cloned())
+            .collect();
+        for chunk in chunks {
+            let recent = newest.since(chunk.header().generated_at) <= RECENT;
+            let class = if recent { Class::Repair } else { Class::Bulk };
+            let expires = ctx.now + PAST_EXPIRY;
+            self.offer_copy(
+                ctx,
+                Copy {
+                    to,
+                    stream: self.id,
+                    chunk,
+                    hops,
+                    class,
+                    expires,
+                },
+            );
+        }
+    }
+
+    /// Hands a copy to the uplink and counts it.
+    pub(super) fn offer_copy(&mut self, ctx: &mut Ctx<'_>, copy: Copy) -> bool {
+        let (to, len) = (copy.to, copy.chunk.payload().len() as u64);
+        let taken = ctx.uplink.offer(ctx.now, copy, ctx.out);
+        if taken {
+            self.counters.bytes_out += len;
+            if let Some(neighbour) = ctx.neighbours.get_mut(&to) {
+                neighbour.bytes_out += len;
+            }
+        }
+        taken
+    }
+
+    /// The peercaster started again: its old chunks are history, numbers jump.
+    pub(super) fn begin_session(&mut self, ctx: &mut Ctx<'_>, session: Seq) {
+        self.session = session;
+        self.window.reset(session);
+        self.live_from = session;
+        self.repair.reset();
+        self.ended = false;
+        for sub in &mut self.subs {
+            sub.last_seq = None;
+            sub.delay_samples = 0;
+        }
+        for peer in self.peers.values_mut() {
+            peer.requests_open = 0;
+            peer.advert = None;
+        }
+        if let Some(playout) = &mut self.playout {
+            playout.begin_session();
+        }
+        ctx.out.push(Output::Event(Event::SessionChanged {
+            stream: self.id,
+            session,
+        }));
+    }
+
+    /// Hands over what is due.
+    pub(crate) fn play(&mut self, ctx: &mut Ctx<'_>) {
+        let Some(playout) = &mut self.playout else { return };
+        let offset_us = self.clock.estimate(ctx.now).map(|estimate| estimate.offset_us);
+        let ended = playout.advance(ctx.now, self.id, &self.window, offset_us, ctx.out);
+        if ended && !self.ended {
+            self.ended = true;
+            ctx.out.push(Output::Event(Event::Ended { stream: self.id }));
+        }
+    }
+
+    /// Whether this node gives anything to others in this stream.
+    pub(super) fn contributes(&self) -> bool {
+        !matches!(self.role, Role::Passive)
+    }
+}

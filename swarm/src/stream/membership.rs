@@ -1,0 +1,650 @@
+//! The way into a stream: the tracker, the peers it names, the connections to them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::RngExt;
+use wire::message::{
+    Bye, ByeReason, Info, Join, JoinAnswer, JoinRefused, MAX_REFERRALS, PeerRecord, Referral, RefuseReason,
+    Role,
+};
+use wire::{List, PeerId, Seq, StreamId, Substream, SubstreamSet, Time, Verifier};
+
+use super::{Ctx, Stream, SubstreamState};
+use crate::io::{Event, Output, Participation};
+use crate::playout::Playout;
+
+/// Connections to suppliers and candidates that a consumer aims at.
+const TARGET_PEERS: usize = 14;
+
+/// Beyond this many, useless connections are closed.
+const MANY_PEERS: usize = 24;
+
+/// Connections begun in one go.
+const DIALS_AT_ONCE: usize = 10;
+
+/// A peer that could not be reached is not dialled again before.
+const REDIAL: Duration = Duration::from_secs(5);
+
+/// Peers remembered beside those connected.
+const MAX_KNOWN: usize = 128;
+
+/// The first wait before the tracker is dialled again; it doubles up to [`TRACKER_RETRY_MAX`].
+const TRACKER_RETRY: Duration = Duration::from_millis(250);
+const TRACKER_RETRY_MAX: Duration = Duration::from_secs(4);
+
+/// A node without suppliers asks the tracker again after this time.
+const URGENT_REFRESH: Duration = Duration::from_millis(400);
+
+/// Peers asked of the tracker at first and later.
+const WANT_FIRST: u8 = 40;
+const WANT_LATER: u8 = 10;
+
+/// Candidates tried with each later answer: the race of real probes that coordinates only pre-select.
+const TRY_PER_ANSWER: usize = 2;
+
+/// A peer heard of.
+#[derive(Debug)]
+struct Known {
+    record: Option<PeerRecord>,
+    addrs: Vec<SocketAddr>,
+    heard_at: Time,
+    tried_at: Option<Time>,
+    /// Named by a supplier that refused: it has room.
+    referred: bool,
+}
+
+/// What a node knows about getting into a stream.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    via: Vec<SocketAddr>,
+    pub(crate) tracker: Option<PeerId>,
+    pub(crate) tracker_addr: Option<SocketAddr>,
+    pub(crate) members: u32,
+    pub(crate) supply: Vec<u16>,
+    known: BTreeMap<PeerId, Known>,
+    next_refresh: Time,
+    refresh: Duration,
+    next_dial: Time,
+    dial_wait: Duration,
+    attempts: u32,
+    answered: bool,
+    asked_at: Option<Time>,
+}
+
+impl Membership {
+    pub(super) fn new(via: Vec<SocketAddr>, now: Time) -> Self {
+        Membership {
+            via,
+            tracker: None,
+            tracker_addr: None,
+            members: 0,
+            supply: Vec::new(),
+            known: BTreeMap::new(),
+            next_refresh: now,
+            refresh: Duration::from_secs(2),
+            next_dial: now,
+            dial_wait: TRACKER_RETRY,
+            attempts: 0,
+            answered: false,
+            asked_at: None,
+        }
+    }
+
+    /// Whether this address leads to the tracker.
+    pub(crate) fn leads_to_tracker(&self, addr: SocketAddr) -> bool {
+        self.via.contains(&addr)
+    }
+
+    /// A connection is gone.
+    pub(super) fn on_lost(&mut self, ctx: &mut Ctx<'_>, peer: PeerId) {
+        if self.tracker == Some(peer) {
+            self.tracker = None;
+            self.wait_before_dialling(ctx);
+        }
+        if let Some(known) = self.known.get_mut(&peer) {
+            known.tried_at = Some(ctx.now);
+        }
+    }
+
+    fn wait_before_dialling(&mut self, ctx: &mut Ctx<'_>) {
+        // Jitter, or everybody would come back to a restarted peercaster in the same moment.
+        self.next_dial = ctx.now + self.dial_wait.mul_f64(ctx.rng.random_range(0.5..1.5));
+        self.dial_wait = (self.dial_wait * 2).min(TRACKER_RETRY_MAX);
+    }
+}
+
+impl Stream {
+    /// A stream that this node takes part in. `None` when the id is no valid key.
+    pub(crate) fn join(
+        ctx: &mut Ctx<'_>,
+        id: StreamId,
+        via: Vec<SocketAddr>,
+        participation: &Participation,
+    ) -> Option<Self> {
+        let verifier = Verifier::new(id.as_bytes()).ok()?;
+        let (role, wish) = match participation {
+            Participation::Consume(wish) => (Role::Consumer, Some(*wish)),
+            Participation::ConsumePassively(wish) => (Role::Passive, Some(*wish)),
+            Participation::Donate => (Role::Donor, None),
+        };
+        let mut stream = Stream::new(id, role, verifier, via, ctx.now);
+        stream.playout = wish.map(Playout::new);
+        stream.dial_tracker(ctx);
+        Some(stream)
+    }
+
+    fn dial_tracker(&mut self, ctx: &mut Ctx<'_>) {
+        let addrs = match self.membership.tracker_addr {
+            // After an answer the way that worked comes first.
+            Some(addr) => std::iter::once(addr)
+                .chain(self.membership.via.iter().copied().filter(|&via| via != addr))
+                .collect(),
+            None => self.membership.via.clone(),
+        };
+        self.membership.attempts += 1;
+        if self.membership.attempts > 1 {
+            let attempts = self.membership.attempts - 1;
+            ctx.out.push(Output::Event(Event::NoTracker {
+                stream: self.id,
+                attempts,
+            }));
+        }
+        self.membership.next_dial = ctx.now + DIAL_TIMEOUT;
+        ctx.out.push(Output::Connect { peer: None, addrs });
+    }
+
+    /// A connection to somebody whom this stream dialled or knows.
+    pub(crate) fn on_connected(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, addr: SocketAddr, dialled: bool) {
+        if dialled && self.membership.tracker.is_none() && self.membership.leads_to_tracker(addr) {
+            self.membership.tracker = Some(peer);
+            self.membership.tracker_addr = Some(addr);
+            self.send_join(ctx);
+        }
+        if let Some(known) = self.membership.known.get(&peer) {
+            let record = known.record.clone();
+            let state = self.peers.entry(peer).or_default();
+            state.record = record;
+            state.interested = true;
+            self.send_advert(ctx, peer);
+            self.seek_parents(ctx);
+        }
+    }
+
+    /// Dialling the tracker failed.
+    pub(crate) fn on_dial_failed(&mut self, ctx: &mut Ctx<'_>, addr: Option<SocketAddr>) {
+        let ours = addr.is_none_or(|addr| self.membership.leads_to_tracker(addr));
+        if self.source.is_none() && self.membership.tracker.is_none() && ours {
+            self.membership.wait_before_dialling(ctx);
+        }
+    }
+
+    fn own_record(&self, ctx: &Ctx<'_>) -> PeerRecord {
+        PeerRecord {
+            peer: ctx.config.peer,
+            addrs: ctx.config.listen.iter().copied().collect(),
+            coord: ctx.coord,
+            role: self.role,
+            slots: self.slots,
+            free_slots: self.free_slots(),
+            primaries: self.primaries,
+            lag_ms: self.mean_lag_ms(ctx.now),
+        }
+    }
+
+    fn send_join(&mut self, ctx: &mut Ctx<'_>) {
+        let Some(tracker) = self.membership.tracker else {
+            return;
+        };
+        let want = if self.membership.answered {
+            WANT_LATER
+        } else {
+            WANT_FIRST
+        };
+        let need = self.orphans();
+        let join = Join {
+            stream: self.id,
+            record: self.own_record(ctx),
+            want,
+            need,
+        };
+        ctx.send(tracker, join);
+        self.membership.asked_at = Some(ctx.now);
+        self.membership.next_refresh = ctx.now + self.membership.refresh;
+    }
+
+    pub(super) fn membership_tick(&mut self, ctx: &mut Ctx<'_>) {
+        if let Some(source) = &mut self.source {
+            source.tracker.handle_deadline(ctx.now);
+            return;
+        }
+        let now = ctx.now;
+        if self.membership.tracker.is_none() {
+            if self.membership.next_dial <= now && !self.ended {
+                self.dial_tracker(ctx);
+            }
+        } else {
+            let urgent = !self.orphans().is_empty()
+                && self
+                    .membership
+                    .asked_at
+                    .is_none_or(|at| now.since(at) >= URGENT_REFRESH);
+            if self.membership.next_refresh <= now || (urgent && self.membership.answered) {
+                self.send_join(ctx);
+            }
+        }
+        if self.info.is_some() {
+            self.fill_up(ctx);
+            self.prune(ctx);
+        }
+    }
+
+    /// A peer asks this tracker.
+    pub(crate) fn on_join(&mut self, ctx: &mut Ctx<'_>, from: PeerId, mut message: Join) {
+        let stream = self.id;
+        let Some(listen) = ctx.neighbours.get(&from).map(|n| n.listen.clone()) else {
+            return;
+        };
+        message.record.peer = from;
+        message.record.addrs = listen.into_iter().collect();
+        let host_slots = (self.own_record(ctx), self.source_has_room_for(ctx.now, &message));
+        let head = self.head();
+        let random_access = self.window.newest_random_access();
+        let every = self.window.random_access_every();
+        let (Some(source), Some((_, info))) = (&mut self.source, &self.info) else {
+            ctx.send(
+                from,
+                JoinRefused {
+                    stream,
+                    reason: RefuseReason::UnknownStream,
+                },
+            );
+            return;
+        };
+        source.tracker.set_source(ctx.coord);
+        let answer = match source.tracker.join(ctx.now, from, &message) {
+            Ok(answer) => answer,
+            Err(reason) => {
+                ctx.send(from, JoinRefused { stream, reason });
+                return;
+            }
+        };
+        let (host, room) = host_slots;
+        let host = room.then_some(host);
+        let answer = JoinAnswer {
+            stream,
+            info: info.clone(),
+            peers: host.into_iter().chain(answer.peers).collect(),
+            refresh_ms: answer.refresh.as_millis().min(60_000) as u32,
+            head,
+            random_access,
+            random_access_every_ms: every.map(|d| d.as_millis().min(u128::from(u32::MAX)) as u32),
+            supply: answer.supply.into_iter().collect(),
+            members: answer.members,
+        };
+        ctx.send(from, answer);
+    }
+
+    /// Whether the source would take this peer as a child: it has a free slot, or a child that can pass on less.
+    fn source_has_room_for(&self, now: Time, join: &Join) -> bool {
+        let fanout = join.record.slots / join.record.primaries.len().max(1) as u16;
+        (0..self.k()).map(Substream).any(|s| {
+            let Some(sub) = self.sub(s) else { return false };
+            let here = sub.children.iter().filter(|c| c.leaves_at.is_none()).count() as u16;
+            let weaker = |c: &super::Child| c.fanout < fanout && now.since(c.since) > Duration::from_secs(1);
+            here < self.source_share(s)
+                || (join.record.primaries.contains(s) && sub.children.iter().any(weaker))
+        })
+    }
+
+    /// The tracker's answer.
+    pub(crate) fn on_join_answer(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: JoinAnswer) {
+        if self.membership.tracker != Some(from) || self.source.is_some() {
+            return;
+        }
+        let Ok(info) = message.info.open(&self.verifier) else {
+            return;
+        };
+        if !info.is_sane() {
+            return;
+        }
+        let first = !self.membership.answered;
+        self.membership.answered = true;
+        self.membership.attempts = 0;
+        self.membership.dial_wait = TRACKER_RETRY;
+        self.membership.members = message.members;
+        self.membership.refresh =
+            Duration::from_millis(u64::from(message.refresh_ms)).clamp(MIN_REFRESH, MAX_REFRESH);
+        self.membership.next_refresh =
+            ctx.now + self.membership.refresh.mul_f64(ctx.rng.random_range(0.8..1.0));
+        self.membership.supply = message.supply.into_vec();
+        self.take_info(ctx, info, message.info.clone());
+        if let Some(playout) = &mut self.playout {
+            playout.expect_random_access_every(message.random_access_every_ms);
+        }
+        if self.window.is_empty() && message.head >= self.session {
+            let base = match (&self.playout, message.random_access) {
+                (Some(_), Some(point)) if point <= message.head => point,
+                _ => message.head,
+            };
+            self.window
+                .reset(base.max(Seq(message.head.0.saturating_sub(MAX_PAST))));
+            self.live_from = message.head.plus(1);
+        }
+        if first {
+            let members = message.members;
+            let info = Box::new(
+                self.info
+                    .as_ref()
+                    .map(|(info, _)| info.clone())
+                    .expect("just taken in"),
+            );
+            ctx.out.push(Output::Event(Event::TrackerAnswered {
+                stream: self.id,
+                tracker: from,
+                members,
+                info,
+            }));
+        }
+        self.count_slots(ctx);
+        let mut tried = if first {
+            0
+        } else {
+            DIALS_AT_ONCE.saturating_sub(TRY_PER_ANSWER)
+        };
+        for record in message.peers {
+            if record.peer == ctx.config.peer {
+                continue;
+            }
+            let peer = record.peer;
+            if ctx.neighbours.contains(&peer) {
+                self.meet(ctx, peer, Some(record));
+                continue;
+            }
+            let addrs = record.addrs.to_vec();
+            let known = self.hear(ctx.now, peer, addrs);
+            known.record = Some(record);
+            if first {
+                continue;
+            }
+            if tried < DIALS_AT_ONCE && self.peers.len() < MANY_PEERS && self.looks_better(ctx, peer) {
+                tried += 1;
+                self.dial(ctx, peer);
+            }
+        }
+        self.fill_up(ctx);
+        self.seek_parents(ctx);
+    }
+
+    /// A connected peer turns out to be in this stream.
+    fn meet(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, record: Option<PeerRecord>) {
+        let state = self.peers.entry(peer).or_default();
+        let source = record
+            .as_ref()
+            .is_some_and(|record| record.role == Role::Peercaster);
+        let fresh = !state.interested;
+        if record.is_some() {
+            state.record = record;
+        }
+        state.interested = true;
+        if fresh && !source {
+            self.send_advert(ctx, peer);
+        }
+    }
+
+    fn hear(&mut self, now: Time, peer: PeerId, addrs: Vec<SocketAddr>) -> &mut Known {
+        if self.membership.known.len() >= MAX_KNOWN && !self.membership.known.contains_key(&peer) {
+            let oldest = self
+                .membership
+                .known
+                .iter()
+                .min_by_key(|(_, k)| k.heard_at)
+                .map(|(p, _)| *p);
+            if let Some(oldest) = oldest {
+                self.membership.known.remove(&oldest);
+            }
+        }
+        let known = self.membership.known.entry(peer).or_insert(Known {
+            record: None,
+            addrs: Vec::new(),
+            heard_at: now,
+            tried_at: None,
+            referred: false,
+        });
+        known.heard_at = now;
+        if !addrs.is_empty() {
+            known.addrs = addrs;
+        }
+        known
+    }
+
+    /// Somebody named peers that may have room.
+    pub(super) fn hear_of(&mut self, ctx: &mut Ctx<'_>, referrals: &List<Referral, MAX_REFERRALS>) {
+        let mut dials = 0;
+        for referral in referrals {
+            if referral.peer == ctx.config.peer {
+                continue;
+            }
+            if ctx.neighbours.contains(&referral.peer) {
+                self.meet(ctx, referral.peer, None);
+                continue;
+            }
+            let known = self.hear(ctx.now, referral.peer, referral.addrs.to_vec());
+            known.referred = true;
+            if dials < 3 && self.peers.len() < MANY_PEERS {
+                dials += 1;
+                self.dial(ctx, referral.peer);
+            }
+        }
+    }
+
+    fn dial(&mut self, ctx: &mut Ctx<'_>, peer: PeerId) {
+        let Some(known) = self.membership.known.get_mut(&peer) else {
+            return;
+        };
+        if known.tried_at.is_some_and(|at| ctx.now.since(at) < REDIAL) || known.addrs.is_empty() {
+            return;
+        }
+        known.tried_at = Some(ctx.now);
+        ctx.out.push(Output::Connect {
+            peer: Some(peer),
+            addrs: known.addrs.clone(),
+        });
+    }
+
+    /// Whether a peer from a later answer could supply something sooner than the worst present supplier.
+    fn looks_better(&self, ctx: &Ctx<'_>, peer: PeerId) -> bool {
+        let Some(Known {
+            record: Some(record), ..
+        }) = self.membership.known.get(&peer)
+        else {
+            return false;
+        };
+        let Some(lag) = record.lag_ms else { return false };
+        if record.free_slots == 0 && self.slots == 0 {
+            return false;
+        }
+        let predicted =
+            f64::from(lag) * 1000.0 + coords::coord::distance_ms(&ctx.coord, &record.coord) * 500.0;
+        let worst = self
+            .wanted()
+            .iter()
+            .filter_map(|s| self.lag_us(s, ctx.now))
+            .fold(0.0, f64::max);
+        predicted < worst || !self.orphans().is_empty()
+    }
+
+    /// Connects to more candidates while there are too few.
+    fn fill_up(&mut self, ctx: &mut Ctx<'_>) {
+        let now = ctx.now;
+        let dialling = self
+            .membership
+            .known
+            .iter()
+            .filter(|(peer, known)| {
+                known.tried_at.is_some_and(|at| now.since(at) < DIAL_TIMEOUT)
+                    && !ctx.neighbours.contains(peer)
+            })
+            .count();
+        let useful = self.peers.values().filter(|state| state.interested).count();
+        let target = if self.orphans().is_empty() {
+            TARGET_PEERS
+        } else {
+            MANY_PEERS
+        };
+        let room = target
+            .saturating_sub(useful + dialling)
+            .min(DIALS_AT_ONCE.saturating_sub(dialling));
+        if room == 0 {
+            return;
+        }
+        let mut open: Vec<(bool, bool, u64, PeerId)> = self
+            .membership
+            .known
+            .iter()
+            .filter(|(peer, known)| {
+                !ctx.neighbours.contains(peer)
+                    && known.tried_at.is_none_or(|at| now.since(at) >= REDIAL)
+                    && !known.addrs.is_empty()
+            })
+            .map(|(peer, known)| {
+                let (full, us) = known.record.as_ref().map_or((false, 0.0), |record| {
+                    let lag = f64::from(record.lag_ms.unwrap_or(1_000)) * 1000.0;
+                    let way = coords::coord::distance_ms(&ctx.coord, &record.coord) * 500.0;
+                    (record.free_slots == 0, lag + way)
+                });
+                (!known.referred, full, us as u64, *peer)
+            })
+            .collect();
+        open.sort();
+        for (_, _, _, peer) in open.into_iter().take(room) {
+            self.dial(ctx, peer);
+        }
+    }
+
+    /// Closes connections that nothing flows over.
+    fn prune(&mut self, ctx: &mut Ctx<'_>) {
+        let useful = self.peers.values().filter(|state| state.interested).count();
+        if useful <= MANY_PEERS {
+            return;
+        }
+        let idle = self
+            .peers
+            .iter()
+            .filter(|(peer, state)| {
+                state.supplies.or(state.asked).or(state.supplied).is_empty()
+                    && state.requests_open == 0
+                    && self.membership.tracker != Some(**peer)
+                    && ctx
+                        .neighbours
+                        .get(peer)
+                        .is_some_and(|n| n.dialled && ctx.now.since(n.since) > Duration::from_secs(5))
+            })
+            .max_by_key(|(peer, _)| ctx.neighbours.get(peer).map(|n| n.rtt()))
+            .map(|(peer, _)| *peer);
+        if let Some(peer) = idle {
+            ctx.send(
+                peer,
+                Bye {
+                    reason: ByeReason::Unneeded,
+                },
+            );
+            ctx.out.push(Output::Disconnect { peer });
+        }
+    }
+
+    /// The tracker refused.
+    pub(crate) fn on_join_refused(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: JoinRefused) {
+        if self.membership.tracker != Some(from) {
+            return;
+        }
+        self.membership.next_refresh = ctx.now + Duration::from_secs(1);
+        if message.reason == RefuseReason::UnknownStream {
+            self.membership.tracker = None;
+            self.membership.wait_before_dialling(ctx);
+        }
+    }
+
+    /// A description, from the tracker or a neighbour, already checked.
+    pub(super) fn take_info(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        info: wire::StreamInfo,
+        signed: wire::Signed<wire::StreamInfo>,
+    ) {
+        if let Some((held, _)) = &self.info {
+            if !info.replaces(held) {
+                return;
+            }
+            if info.session > self.session {
+                self.begin_session(ctx, info.session);
+            }
+        }
+        self.session = self.session.max(info.session);
+        if self.subs.len() != usize::from(info.substreams) {
+            self.subs = (0..info.substreams).map(|_| SubstreamState::default()).collect();
+            self.primaries = SubstreamSet::EMPTY;
+            for state in self.peers.values_mut() {
+                state.supplies = SubstreamSet::EMPTY;
+                state.supplied = SubstreamSet::EMPTY;
+                state.asked = SubstreamSet::EMPTY;
+            }
+        }
+        let shown = Box::new(info.clone());
+        self.info = Some((info, signed.clone()));
+        ctx.out.push(Output::Event(Event::Described {
+            stream: self.id,
+            info: shown,
+            signed,
+        }));
+    }
+
+    /// A neighbour passes on a description.
+    pub(crate) fn on_info(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: Info) {
+        if self.source.is_some() {
+            return;
+        }
+        let Ok(info) = message.info.open(&self.verifier) else {
+            return;
+        };
+        let newer = self.info.as_ref().is_none_or(|(held, _)| info.replaces(held));
+        if !newer || !info.is_sane() {
+            return;
+        }
+        self.take_info(ctx, info, message.info.clone());
+        let others: Vec<PeerId> = self.peers.keys().copied().filter(|&peer| peer != from).collect();
+        for peer in others {
+            ctx.send(
+                peer,
+                Info {
+                    stream: self.id,
+                    info: message.info.clone(),
+                },
+            );
+        }
+    }
+
+    /// Addresses under which others can reach a connected or known peer.
+    pub(super) fn addresses(&self, ctx: &Ctx<'_>, peer: PeerId) -> Vec<SocketAddr> {
+        match ctx.neighbours.get(&peer) {
+            Some(neighbour) => neighbour.listen.clone(),
+            None => self
+                .membership
+                .known
+                .get(&peer)
+                .map(|k| k.addrs.clone())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// A dial that has not answered in this time has failed.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Bounds on what a tracker may ask for as renewal interval.
+const MIN_REFRESH: Duration = Duration::from_millis(500);
+const MAX_REFRESH: Duration = Duration::from_secs(30);
+
+/// A joiner never asks for more chunks of the past than this: 8 s of the default stream.
+const MAX_PAST: u64 = 1_000;

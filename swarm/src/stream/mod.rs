@@ -1,0 +1,328 @@
+//! One stream at one node: what it holds, whom it gets it from, whom it gives it to.
+
+mod advert;
+mod exchange;
+mod membership;
+mod parents;
+mod repair;
+mod source;
+mod supply;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use coords::Coord;
+use rand_chacha::ChaCha8Rng;
+use wire::message::{Advert, NO_LAG, PeerRecord, Role};
+use wire::{PeerId, Seq, Signed, StreamId, StreamInfo, Substream, SubstreamSet, Time, Verifier};
+
+use crate::clock::SourceClock;
+use crate::config::NodeConfig;
+use crate::io::Outbox;
+use crate::neighbour::Neighbours;
+use crate::playout::Playout;
+use crate::uplink::Uplink;
+use crate::window::Window;
+
+pub(crate) use membership::Membership;
+use repair::Repair;
+use source::Source;
+
+/// What a stream may use of the node it belongs to.
+pub(crate) struct Ctx<'a> {
+    pub(crate) now: Time,
+    pub(crate) config: &'a NodeConfig,
+    pub(crate) neighbours: &'a mut Neighbours,
+    pub(crate) uplink: &'a mut Uplink,
+    pub(crate) rng: &'a mut ChaCha8Rng,
+    /// This node's coordinate.
+    pub(crate) coord: Coord,
+    pub(crate) out: &'a mut Outbox,
+}
+
+impl Ctx<'_> {
+    pub(crate) fn send(&mut self, to: PeerId, message: impl Into<wire::Message>) {
+        self.neighbours.send(self.now, self.uplink, self.out, to, message);
+    }
+}
+
+/// A peer of this stream that this node is connected to.
+#[derive(Debug, Default)]
+pub(crate) struct StreamPeer {
+    /// What it said last, and when.
+    pub(crate) advert: Option<(Advert, Time)>,
+    /// What the tracker said of it, until it speaks for itself.
+    pub(crate) record: Option<PeerRecord>,
+    /// Whether the two tell each other adverts.
+    pub(crate) interested: bool,
+    pub(crate) last_advert_to: Option<Time>,
+    /// Substreams it supplies to this node.
+    pub(crate) supplies: SubstreamSet,
+    /// Substreams asked of it, not answered yet, and when.
+    pub(crate) asked: SubstreamSet,
+    pub(crate) asked_at: Time,
+    /// Substreams it refused, and until when not to ask again.
+    pub(crate) refused: Vec<(Substream, Time)>,
+    /// Substreams this node supplies to it.
+    pub(crate) supplied: SubstreamSet,
+    /// Requests for single chunks it has not answered.
+    pub(crate) requests_open: u16,
+    /// A supplier that went silent is not asked again before.
+    pub(crate) distrusted_until: Time,
+}
+
+/// A child of one substream.
+#[derive(Clone, Debug)]
+pub(crate) struct Child {
+    pub(crate) peer: PeerId,
+    /// How many further copies of the substream it can send.
+    pub(crate) fanout: u16,
+    pub(crate) since: Time,
+    /// Displaced: served until then, and not counted any more.
+    pub(crate) leaves_at: Option<Time>,
+}
+
+/// One substream.
+#[derive(Debug, Default)]
+pub(crate) struct SubstreamState {
+    pub(crate) parent: Option<PeerId>,
+    /// When the parent agreed.
+    pub(crate) parent_since: Time,
+    /// Asked, not answered.
+    pub(crate) pending: Option<PeerId>,
+    /// Ancestors by tag, the parent first.
+    pub(crate) path: Vec<u32>,
+    /// Children, those that can pass on most first.
+    pub(crate) children: Vec<Child>,
+    /// Newest chunk that came by subscription.
+    pub(crate) last_seq: Option<Seq>,
+    /// When it came.
+    pub(crate) last_arrival: Option<Time>,
+    /// Mean of arrival time (this node's clock) minus generation time (the peercaster's), in microseconds, and its mean
+    /// deviation. Only differences have a meaning until the clock is known.
+    pub(crate) delay_us: f64,
+    pub(crate) delay_dev_us: f64,
+    pub(crate) delay_samples: u32,
+    pub(crate) hops: u8,
+    /// Without a supplier since then.
+    pub(crate) orphan_since: Option<Time>,
+}
+
+/// Counters of one stream.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) bytes_duplicate: u64,
+    pub(crate) repairs_requested: u64,
+    pub(crate) arrival_us: Option<i64>,
+}
+
+/// One stream at one node.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) id: StreamId,
+    pub(crate) role: Role,
+    verifier: Verifier,
+    pub(crate) info: Option<(StreamInfo, Signed<StreamInfo>)>,
+    /// First chunk number of the peercaster's present session: known from the description or from a chunk.
+    session: Seq,
+    pub(crate) source: Option<Source>,
+    pub(crate) membership: Membership,
+    pub(crate) peers: BTreeMap<PeerId, StreamPeer>,
+    pub(crate) window: Window,
+    /// Chunks before this one came before this node was in the stream: they say nothing about its lag.
+    live_from: Seq,
+    pub(crate) subs: Vec<SubstreamState>,
+    pub(crate) primaries: SubstreamSet,
+    pub(crate) slots: u16,
+    pub(crate) clock: SourceClock,
+    pub(crate) playout: Option<Playout>,
+    repair: Repair,
+    pub(crate) counters: Counters,
+    /// Mean bytes of a chunk frame, for slot counts.
+    mean_frame: f64,
+    first_chunk_seen: bool,
+    /// Since when each periodic duty last ran.
+    next_tick: Time,
+    next_improvement: Time,
+    improve_next: u8,
+    next_repair_scan: Time,
+    advert_due: bool,
+    pub(crate) ended: bool,
+}
+
+/// How often a stream looks at itself.
+const TICK: Duration = Duration::from_millis(50);
+
+impl Stream {
+    fn new(id: StreamId, role: Role, verifier: Verifier, via: Vec<SocketAddr>, now: Time) -> Self {
+        Stream {
+            id,
+            role,
+            verifier,
+            info: None,
+            session: Seq(0),
+            source: None,
+            membership: Membership::new(via, now),
+            peers: BTreeMap::new(),
+            window: Window::new(Seq(0)),
+            live_from: Seq(0),
+            subs: Vec::new(),
+            primaries: SubstreamSet::EMPTY,
+            slots: 0,
+            clock: SourceClock::default(),
+            playout: None,
+            repair: Repair::default(),
+            counters: Counters::default(),
+            mean_frame: 0.0,
+            first_chunk_seen: false,
+            next_tick: now,
+            next_improvement: now,
+            improve_next: 0,
+            next_repair_scan: now,
+            advert_due: false,
+            ended: false,
+        }
+    }
+
+    /// K, zero while the description is not known.
+    pub(crate) fn k(&self) -> u8 {
+        self.subs.len() as u8
+    }
+
+    /// The newest chunk known to exist.
+    pub(crate) fn head(&self) -> Seq {
+        Seq(self.window.end().0.saturating_sub(1))
+    }
+
+    pub(crate) fn chunk_duration(&self) -> Duration {
+        self.info
+            .as_ref()
+            .map_or(Duration::from_millis(8), |(info, _)| info.chunk_duration())
+    }
+
+    /// The time between two chunks of one substream.
+    fn period(&self) -> Duration {
+        self.chunk_duration() * u32::from(self.k().max(1))
+    }
+
+    pub(crate) fn sub(&self, substream: Substream) -> Option<&SubstreamState> {
+        self.subs.get(usize::from(substream.0))
+    }
+
+    fn sub_mut(&mut self, substream: Substream) -> Option<&mut SubstreamState> {
+        self.subs.get_mut(usize::from(substream.0))
+    }
+
+    /// Copies in use, displaced children not counted.
+    pub(crate) fn slots_used(&self) -> u16 {
+        self.subs
+            .iter()
+            .map(|sub| sub.children.iter().filter(|c| c.leaves_at.is_none()).count() as u16)
+            .sum()
+    }
+
+    pub(crate) fn free_slots(&self) -> u16 {
+        self.slots.saturating_sub(self.slots_used())
+    }
+
+    /// Arrival lag of a substream on the peercaster's clock, in microseconds, grown by its silence.
+    pub(crate) fn lag_us(&self, substream: Substream, now: Time) -> Option<f64> {
+        if self.source.is_some() {
+            return Some(self.chunk_duration().as_micros() as f64);
+        }
+        let sub = self.sub(substream)?;
+        let last = sub.last_arrival?;
+        let offset = self.clock.estimate(now)?.offset_us;
+        let silence = now.since(last).as_micros() as f64 - 1.5 * self.period().as_micros() as f64;
+        Some((sub.delay_us + offset as f64 + silence.max(0.0)).max(0.0))
+    }
+
+    /// Mean arrival lag over the substreams, in milliseconds.
+    pub(crate) fn mean_lag_ms(&self, now: Time) -> Option<u16> {
+        let lags: Vec<f64> = (0..self.k())
+            .filter_map(|s| self.lag_us(Substream(s), now))
+            .collect();
+        if lags.is_empty() {
+            return None;
+        }
+        let mean = lags.iter().sum::<f64>() / lags.len() as f64 / 1000.0;
+        Some(mean.min(f64::from(NO_LAG - 1)) as u16)
+    }
+
+    /// The time a chunk with this number was generated, estimated from its neighbours in number.
+    fn generated_at(&self, seq: Seq) -> Option<Time> {
+        if let Some(chunk) = self.window.get(seq) {
+            return Some(chunk.header().generated_at);
+        }
+        let (near, at) = self.repair.anchor?;
+        let us = self.chunk_duration().as_micros() as i64;
+        let distance = seq.0.wrapping_sub(near.0) as i64;
+        Some(at.offset_by(distance.saturating_mul(us)))
+    }
+
+    /// When this stream wants [`Stream::handle_deadline`].
+    pub(crate) fn next_deadline(&self) -> Time {
+        let playout = self
+            .playout
+            .as_ref()
+            .and_then(Playout::next_deadline)
+            .unwrap_or(Time::NEVER);
+        let repair = if self.wants_repair() {
+            self.next_repair_scan
+        } else {
+            Time::NEVER
+        };
+        self.next_tick.min(playout).min(repair)
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_deadline(&mut self, ctx: &mut Ctx<'_>) {
+        self.play(ctx);
+        if self.wants_repair() && self.next_repair_scan <= ctx.now {
+            self.repair_scan(ctx);
+        }
+        if self.next_tick <= ctx.now {
+            self.next_tick = ctx.now + TICK;
+            self.tick(ctx);
+        }
+    }
+
+    fn tick(&mut self, ctx: &mut Ctx<'_>) {
+        self.membership_tick(ctx);
+        if self.info.is_none() {
+            return;
+        }
+        self.count_slots(ctx);
+        self.end_displaced(ctx);
+        self.watch_parents(ctx);
+        self.seek_parents(ctx);
+        if self.next_improvement <= ctx.now {
+            self.next_improvement = ctx.now + parents::IMPROVE_EVERY;
+            self.improve_one(ctx);
+        }
+        self.advert_tick(ctx);
+        self.trim();
+    }
+
+    /// Lets go of chunks that nobody will ask for.
+    fn trim(&mut self) {
+        let chunk_us = self.chunk_duration().as_micros().max(1) as u64;
+        let keep = KEEP.as_micros() as u64 / chunk_us;
+        let mut keep_from = Seq(self.window.end().0.saturating_sub(keep));
+        if let Some(playout) = &self.playout {
+            keep_from = keep_from.min(playout.point().unwrap_or(keep_from));
+        }
+        // A joiner starts with the newest key frame, however old it is, as far as the window's own bounds allow.
+        if let Some(point) = self.window.newest_random_access() {
+            keep_from = keep_from.min(point);
+        }
+        self.window.trim(keep_from);
+    }
+}
+
+/// How long chunks are kept for repair and for joiners: longer than any playout buffer, and two groups of pictures of
+/// the usual second.
+const KEEP: Duration = Duration::from_millis(2_500);

@@ -1,0 +1,556 @@
+//! Suppliers: which peer each substream is taken from.
+//!
+//! The question: which neighbour would bring the next chunks of this substream soonest? Its own lag, the way here, its
+//! uplink's queue and the number of copies it sends before ours give the answer; the paper's "closest peers in the
+//! direction of the peercaster, plus a few jumps" comes out of that, measured instead of drawn.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use wire::message::{
+    Displaced, NO_LAG, Path, RefuseReason, Refused, Role, Subscribe, Subscribed, Unsubscribe,
+};
+use wire::{PeerId, Seq, Substream, SubstreamSet, Time};
+
+use super::{Ctx, Stream, StreamPeer};
+use crate::neighbour::Neighbour;
+
+/// One substream is reconsidered this often. With K = 16 each comes up every 4 s: seldom enough that moves do not chase
+/// one another.
+pub(super) const IMPROVE_EVERY: Duration = Duration::from_millis(250);
+
+/// A move must promise at least this much, and this share of the present lag: the noise of a lag estimate.
+const WORTH_MOVING_US: f64 = 8_000.0;
+const WORTH_MOVING_SHARE: f64 = 0.05;
+
+/// Each child before ours delays our copy by one copy's time; not all of them are served first.
+const CHILD_WEIGHT: f64 = 0.6;
+
+/// Part of a supplier's backlog that a live copy meets: repairs wait behind it.
+const BACKLOG_WEIGHT: f64 = 0.3;
+
+/// Each substream already taken from a peer makes it less attractive: it may vanish with all of them.
+const SPREAD_US: f64 = 4_000.0;
+
+/// A supplier without a free slot may make room for a strong peer, but it takes an attempt.
+const FULL_US: f64 = 30_000.0;
+
+/// Adverts older than this say nothing any more.
+const ADVERT_VALID: Duration = Duration::from_millis(2_500);
+
+/// A supplier is silent after so many of its substream's periods...
+const SILENT_PERIODS: f64 = 2.2;
+
+/// ...and after no less than this: a lost packet and its repair by the transport take two round trips.
+const SILENT_MIN: Duration = Duration::from_millis(280);
+
+/// How long a silent supplier is not asked again.
+const DISTRUST: Duration = Duration::from_secs(3);
+
+/// A newcomer's supplier gets this long for its first chunk: handshake, queue, and its own supplier's first chunk.
+const FIRST_CHUNK: Duration = Duration::from_millis(700);
+
+impl Stream {
+    /// The substreams this node takes part in.
+    pub(super) fn wanted(&self) -> SubstreamSet {
+        if self.source.is_some() {
+            return SubstreamSet::EMPTY;
+        }
+        match self.role {
+            Role::Donor => self.primaries,
+            _ => SubstreamSet::all(self.k()),
+        }
+    }
+
+    /// The substreams without a supplier.
+    pub(super) fn orphans(&self) -> SubstreamSet {
+        self.wanted()
+            .iter()
+            .filter(|&s| self.sub(s).is_some_and(|sub| sub.parent.is_none()))
+            .collect()
+    }
+
+    /// Predicted lag of `substream` if `peer` supplied it, in microseconds. `None` if it cannot.
+    fn predicted_us(
+        &self,
+        ctx: &Ctx<'_>,
+        peer: &PeerId,
+        state: &StreamPeer,
+        neighbour: &Neighbour,
+        substream: Substream,
+        asked_now: u16,
+    ) -> Option<f64> {
+        if state.distrusted_until > ctx.now
+            || state.supplied.contains(substream)
+            || state
+                .refused
+                .iter()
+                .any(|&(s, until)| s == substream && until > ctx.now)
+        {
+            return None;
+        }
+        let way_us = neighbour.rtt().as_micros() as f64 / 2.0;
+        let taken = state.supplies.or(state.asked).len() as f64;
+        let (lag_us, free, copies, copy_us, backlog_us) = match (&state.advert, &state.record) {
+            (Some((advert, at)), _) if ctx.now.since(*at) <= ADVERT_VALID => {
+                let lag = *advert.lags_ms.get(usize::from(substream.0))?;
+                if lag == NO_LAG {
+                    return None;
+                }
+                let primaries = advert.primaries.len().max(1) as u16;
+                let copies = advert.slots.saturating_sub(advert.free_slots) / primaries;
+                let copy_us = f64::from(advert.copy_time_10us) * 10.0;
+                let backlog_us = f64::from(advert.backlog_ms) * 1000.0;
+                (
+                    f64::from(lag) * 1000.0,
+                    advert.free_slots,
+                    copies,
+                    copy_us,
+                    backlog_us,
+                )
+            }
+            (_, Some(record)) => {
+                let lag = record.lag_ms?;
+                if record.role == Role::Donor && !record.primaries.contains(substream) {
+                    return None;
+                }
+                (
+                    f64::from(lag) * 1000.0,
+                    record.free_slots,
+                    record.slots - record.free_slots.min(record.slots),
+                    0.0,
+                    0.0,
+                )
+            }
+            _ => return None,
+        };
+        let mut predicted = lag_us
+            + way_us
+            + copy_us * (1.0 + CHILD_WEIGHT * f64::from(copies))
+            + BACKLOG_WEIGHT * backlog_us
+            + SPREAD_US * taken;
+        if free <= asked_now {
+            if self.fanout(substream) == 0 {
+                return None;
+            }
+            predicted += FULL_US;
+        }
+        debug_assert!(*peer != ctx.config.peer);
+        Some(predicted)
+    }
+
+    /// The best supplier for a substream by prediction.
+    fn best_for(
+        &self,
+        ctx: &Ctx<'_>,
+        substream: Substream,
+        asked_now: &[(PeerId, SubstreamSet)],
+    ) -> Option<(PeerId, f64)> {
+        let mut best: Option<(PeerId, f64)> = None;
+        for (peer, state) in &self.peers {
+            let Some(neighbour) = ctx.neighbours.get(peer) else {
+                continue;
+            };
+            let asked = asked_now
+                .iter()
+                .find(|(p, _)| p == peer)
+                .map_or(0, |(_, set)| set.len() as u16);
+            let spread = f64::from(asked) * SPREAD_US;
+            let Some(us) = self.predicted_us(ctx, peer, state, neighbour, substream, asked) else {
+                continue;
+            };
+            let us = us + spread;
+            if best.is_none_or(|(_, held)| us < held) {
+                best = Some((*peer, us));
+            }
+        }
+        best
+    }
+
+    /// Asks for every substream that has no supplier and no request under way.
+    pub(super) fn seek_parents(&mut self, ctx: &mut Ctx<'_>) {
+        if self.source.is_some() || self.ended {
+            return;
+        }
+        self.choose_primaries(ctx);
+        let now = ctx.now;
+        let mut seeking: Vec<Substream> = self
+            .wanted()
+            .iter()
+            .filter(|&s| {
+                self.sub(s).is_some_and(|sub| {
+                    sub.pending.is_none() && (sub.parent.is_none() || sub.orphan_since.is_some())
+                })
+            })
+            .collect();
+        if seeking.is_empty() {
+            return;
+        }
+        // Those it passes on first: they get the places near the source.
+        seeking.sort_by_key(|&s| !self.primaries.contains(s));
+        let mut asks: Vec<(PeerId, SubstreamSet)> = Vec::new();
+        for substream in seeking {
+            let present = self.sub(substream).and_then(|sub| sub.parent);
+            let Some((peer, _)) = self.best_for(ctx, substream, &asks) else {
+                continue;
+            };
+            if Some(peer) == present {
+                continue;
+            }
+            match asks.iter_mut().find(|(p, _)| *p == peer) {
+                Some((_, set)) => set.insert(substream),
+                None => asks.push((peer, SubstreamSet::one(substream))),
+            }
+        }
+        for (peer, set) in asks {
+            self.ask(ctx, peer, set, now);
+        }
+    }
+
+    fn ask(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, set: SubstreamSet, now: Time) {
+        // One message for each distinct fanout: primaries and the rest.
+        for part in [set.and(self.primaries), set.minus(self.primaries)] {
+            let Some(first) = part.iter().next() else { continue };
+            let orphan = part
+                .iter()
+                .any(|s| self.sub(s).is_some_and(|sub| sub.parent.is_none()));
+            let from = part
+                .iter()
+                .map(|s| self.subscribe_from(s))
+                .min()
+                .unwrap_or(Seq(0));
+            let fanout = self.fanout(first);
+            ctx.send(
+                peer,
+                Subscribe {
+                    stream: self.id,
+                    substreams: part,
+                    from,
+                    fanout,
+                    orphan,
+                },
+            );
+        }
+        for substream in set.iter() {
+            if let Some(sub) = self.sub_mut(substream) {
+                sub.pending = Some(peer);
+            }
+        }
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.asked = state.asked.or(set);
+            state.asked_at = now;
+        }
+    }
+
+    /// The first chunk to ask a new supplier for.
+    fn subscribe_from(&self, substream: Substream) -> Seq {
+        let start = self
+            .playout
+            .as_ref()
+            .and_then(|p| p.point())
+            .unwrap_or(self.window.base());
+        let next = self
+            .sub(substream)
+            .and_then(|sub| sub.last_seq)
+            .map_or(start, |seq| seq.plus(1));
+        if self.playout.is_none() {
+            // A donor has no use for the past.
+            return next.max(self.live_from);
+        }
+        next.max(start)
+    }
+
+    /// A supplier agreed.
+    pub(crate) fn on_subscribed(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: &Subscribed) {
+        let mut leave: Vec<(PeerId, SubstreamSet)> = Vec::new();
+        let mut unwanted = SubstreamSet::EMPTY;
+        for substream in message.substreams.and(SubstreamSet::all(self.k())).iter() {
+            let wanted = self.wanted().contains(substream);
+            let now = ctx.now;
+            let Some(sub) = self.sub_mut(substream) else {
+                continue;
+            };
+            if sub.pending != Some(from) || !wanted {
+                if sub.parent != Some(from) {
+                    unwanted.insert(substream);
+                }
+                continue;
+            }
+            sub.pending = None;
+            sub.orphan_since = None;
+            let before = sub.parent.replace(from);
+            sub.parent_since = now;
+            sub.delay_samples = 0;
+            if let Some(before) = before.filter(|&before| before != from) {
+                match leave.iter_mut().find(|(p, _)| *p == before) {
+                    Some((_, set)) => set.insert(substream),
+                    None => leave.push((before, SubstreamSet::one(substream))),
+                }
+            }
+            if let Some(state) = self.peers.get_mut(&from) {
+                state.asked.remove(substream);
+                state.supplies.insert(substream);
+                state.interested = true;
+            }
+        }
+        for (peer, substreams) in leave {
+            if let Some(state) = self.peers.get_mut(&peer) {
+                state.supplies = state.supplies.minus(substreams);
+            }
+            ctx.send(
+                peer,
+                Unsubscribe {
+                    stream: self.id,
+                    substreams,
+                },
+            );
+        }
+        if !unwanted.is_empty() {
+            ctx.send(
+                from,
+                Unsubscribe {
+                    stream: self.id,
+                    substreams: unwanted,
+                },
+            );
+        }
+        self.advert_due = true;
+    }
+
+    /// A supplier did not agree.
+    pub(crate) fn on_refused(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: &Refused) {
+        let pause = match message.reason {
+            RefuseReason::NoData => Duration::from_millis(300),
+            RefuseReason::Loop => Duration::from_millis(1_000),
+            _ => Duration::from_millis(1_500),
+        };
+        let until = ctx.now + pause.mul_f64(ctx.rng.random_range(0.8..1.2));
+        for substream in message.substreams.iter() {
+            if let Some(sub) = self.sub_mut(substream)
+                && sub.pending == Some(from)
+            {
+                sub.pending = None;
+            }
+        }
+        let now = ctx.now;
+        if let Some(state) = self.peers.get_mut(&from) {
+            state.asked = state.asked.minus(message.substreams);
+            state.refused.retain(|&(_, until)| until > now);
+            state.refused.extend(
+                message
+                    .substreams
+                    .and(SubstreamSet::all(64))
+                    .iter()
+                    .map(|s| (s, until)),
+            );
+        }
+        self.hear_of(ctx, &message.instead);
+        self.seek_parents(ctx);
+    }
+
+    /// A supplier gives our place to another.
+    pub(crate) fn on_displaced(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: &Displaced) {
+        let now = ctx.now;
+        let until = now + Duration::from_secs(2);
+        for substream in message.substreams.iter() {
+            let Some(sub) = self.sub_mut(substream) else {
+                continue;
+            };
+            if sub.parent == Some(from) {
+                sub.orphan_since = Some(now);
+                if let Some(state) = self.peers.get_mut(&from) {
+                    state.refused.push((substream, until));
+                }
+            }
+        }
+        self.hear_of(ctx, &message.instead);
+        self.seek_parents(ctx);
+    }
+
+    /// A supplier's way to the source changed.
+    pub(crate) fn on_path(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: &Path) {
+        let me = ctx.config.peer.tag();
+        let substream = message.substream;
+        let Some(sub) = self.sub_mut(substream) else {
+            return;
+        };
+        if sub.parent != Some(from) && sub.pending != Some(from) {
+            return;
+        }
+        let path: Vec<u32> = message.ancestors.iter().copied().collect();
+        if path.contains(&me) {
+            self.leave_parent(ctx, substream, Duration::from_secs(1));
+            self.seek_parents(ctx);
+            return;
+        }
+        if sub.path != path {
+            sub.path = path;
+            self.pass_path_on(ctx, substream);
+        }
+    }
+
+    /// Gives up the supplier of a substream and does not ask it again for a while.
+    fn leave_parent(&mut self, ctx: &mut Ctx<'_>, substream: Substream, pause: Duration) {
+        let now = ctx.now;
+        let Some(sub) = self.sub_mut(substream) else {
+            return;
+        };
+        let Some(parent) = sub.parent.take() else { return };
+        sub.orphan_since = Some(now);
+        sub.path.clear();
+        if let Some(state) = self.peers.get_mut(&parent) {
+            state.supplies.remove(substream);
+            state.refused.push((substream, now + pause));
+        }
+        ctx.send(
+            parent,
+            Unsubscribe {
+                stream: self.id,
+                substreams: SubstreamSet::one(substream),
+            },
+        );
+        self.advert_due = true;
+    }
+
+    /// Finds suppliers that went silent, and requests that were never answered.
+    pub(super) fn watch_parents(&mut self, ctx: &mut Ctx<'_>) {
+        if self.source.is_some() {
+            return;
+        }
+        let now = ctx.now;
+        let patience = self.period().mul_f64(SILENT_PERIODS).max(SILENT_MIN);
+        // When nothing at all is known to be newer, the encoder pauses: nobody is to blame.
+        let newest = self.subs.iter().filter_map(|sub| sub.last_arrival).max();
+        let heard_ahead = self.peers.values().any(|state| {
+            state
+                .advert
+                .as_ref()
+                .is_some_and(|(advert, _)| advert.head > self.head().plus(u64::from(self.k())))
+        });
+        let flowing = heard_ahead || newest.is_some_and(|at| now.since(at) < patience);
+        for s in 0..self.k() {
+            let substream = Substream(s);
+            let Some(sub) = self.sub(substream) else { continue };
+            let spread = Duration::from_micros((4.0 * sub.delay_dev_us) as u64);
+            let quiet_since = sub
+                .last_arrival
+                .map_or(sub.parent_since, |at| at.max(sub.parent_since));
+            let first = sub.last_arrival.is_none_or(|at| at < sub.parent_since);
+            let allowed = if first {
+                patience.max(FIRST_CHUNK)
+            } else {
+                patience
+            } + spread;
+            if let Some(parent) = sub.parent
+                && flowing
+                && now.since(quiet_since) > allowed
+            {
+                if let Some(state) = self.peers.get_mut(&parent) {
+                    state.distrusted_until = now + DISTRUST;
+                }
+                self.leave_parent(ctx, substream, DISTRUST);
+            }
+        }
+        let mut overdue: Vec<PeerId> = Vec::new();
+        for (peer, state) in &self.peers {
+            let timeout = ctx
+                .neighbours
+                .get(peer)
+                .map_or(Duration::ZERO, |n| n.timeout() + ANSWER_SLACK);
+            if !state.asked.is_empty() && now.since(state.asked_at) > timeout {
+                overdue.push(*peer);
+            }
+        }
+        for peer in overdue {
+            let Some(state) = self.peers.get_mut(&peer) else {
+                continue;
+            };
+            let asked = std::mem::take(&mut state.asked);
+            state
+                .refused
+                .extend(asked.iter().map(|s| (s, now + Duration::from_secs(1))));
+            for sub in &mut self.subs {
+                if sub.pending == Some(peer) {
+                    sub.pending = None;
+                }
+            }
+        }
+    }
+
+    /// Looks for a better supplier of one substream.
+    pub(super) fn improve_one(&mut self, ctx: &mut Ctx<'_>) {
+        if self.source.is_some() || self.k() == 0 {
+            return;
+        }
+        let substream = Substream(self.improve_next % self.k());
+        self.improve_next = self.improve_next.wrapping_add(1);
+        if !self.wanted().contains(substream) {
+            return;
+        }
+        let Some(sub) = self.sub(substream) else { return };
+        let (Some(parent), None) = (sub.parent, sub.pending) else {
+            return;
+        };
+        let Some(present_us) = self.lag_us(substream, ctx.now) else {
+            return;
+        };
+        let Some((peer, predicted_us)) = self.best_for(ctx, substream, &[]) else {
+            return;
+        };
+        let margin = WORTH_MOVING_US.max(present_us * WORTH_MOVING_SHARE);
+        if peer != parent && predicted_us + margin < present_us {
+            self.ask(ctx, peer, SubstreamSet::one(substream), ctx.now);
+        }
+    }
+
+    /// Takes substreams to pass on, the ones where slots are scarcest first.
+    fn choose_primaries(&mut self, ctx: &mut Ctx<'_>) {
+        let max = u32::from(self.slots.div_ceil(8)).min(u32::from(self.k()));
+        while self.primaries.len() < max {
+            let open = SubstreamSet::all(self.k()).minus(self.primaries);
+            let supply = &self.membership.supply;
+            let scarcest = open
+                .iter()
+                .map(|s| {
+                    (
+                        supply.get(usize::from(s.0)).copied().unwrap_or(0),
+                        ctx.rng.random::<u32>(),
+                        s,
+                    )
+                })
+                .min_by_key(|&(slots, tie, _)| (slots, tie));
+            let Some((_, _, substream)) = scarcest else { return };
+            self.primaries.insert(substream);
+            // Several newcomers with the same list must not all choose the same.
+            if let Some(slots) = self.membership.supply.get_mut(usize::from(substream.0)) {
+                *slots = slots.saturating_add(8);
+            }
+        }
+    }
+
+    /// Everything that hung on a peer that is gone.
+    pub(crate) fn forget_peer(&mut self, ctx: &mut Ctx<'_>, peer: PeerId) {
+        let now = ctx.now;
+        let known = self.peers.remove(&peer).is_some();
+        for sub in &mut self.subs {
+            sub.children.retain(|child| child.peer != peer);
+            if sub.parent == Some(peer) {
+                sub.parent = None;
+                sub.orphan_since = Some(now);
+                sub.path.clear();
+            }
+            if sub.pending == Some(peer) {
+                sub.pending = None;
+            }
+        }
+        self.repair_forget(peer);
+        self.membership.on_lost(ctx, peer);
+        if known {
+            self.seek_parents(ctx);
+            self.advert_due = true;
+        }
+    }
+}
+
+/// Beyond the round trip, an answer may take this long to be made.
+const ANSWER_SLACK: Duration = Duration::from_millis(150);

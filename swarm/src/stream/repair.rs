@@ -1,0 +1,361 @@
+//! Chunks that did not come by themselves: when to ask for one, and whom.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use wire::message::{DontHave, MAX_REQUESTS, NO_LAG, Request, Role};
+use wire::{PeerId, Seq, Time};
+
+use super::{Ctx, Stream};
+use crate::io::Class;
+use crate::uplink::Copy;
+
+/// Holes are looked for this often.
+const SCAN_EVERY: Duration = Duration::from_millis(20);
+
+/// A chunk is missed this long after it was expected, and four deviations more: the transport repairs a lost packet by
+/// itself within about a round trip, and asking earlier brings most chunks twice.
+const MISSED_AFTER_US: f64 = 60_000.0;
+const MISSED_DEVIATIONS: f64 = 4.0;
+
+/// Share of the stream's rate that may be asked for one by one.
+const REPAIR_SHARE: f64 = 0.15;
+
+/// Chunks that may be asked for at once after quiet times: half a second of the stream, so that a supplier's crash is
+/// bridged.
+const BURST_SECONDS: f64 = 0.5;
+
+/// A supplier whose uplink queue is longer cannot help in time.
+const BUSY: Duration = Duration::from_millis(60);
+
+/// Beyond the round trip, an answer may take this long.
+const ANSWER_SLACK: Duration = Duration::from_millis(60);
+
+/// Most different peers asked for one chunk.
+const MAX_TRIES: u8 = 6;
+
+/// A chunk asked for.
+#[derive(Debug)]
+struct Open {
+    to: PeerId,
+    until: Time,
+    tries: u8,
+    /// Whether a second peer is being asked at the same time.
+    hedged: bool,
+}
+
+/// The state of repair.
+#[derive(Debug, Default)]
+pub(super) struct Repair {
+    open: BTreeMap<Seq, Open>,
+    tokens: f64,
+    refilled: Option<Time>,
+    /// The newest chunk seen and when it was generated: from here the times of missing ones are estimated.
+    pub(super) anchor: Option<(Seq, Time)>,
+}
+
+impl Repair {
+    pub(super) fn observe(&mut self, seq: Seq, generated_at: Time) {
+        if self.anchor.is_none_or(|(newest, _)| seq > newest) {
+            self.anchor = Some((seq, generated_at));
+        }
+    }
+
+    pub(super) fn reset(&mut self) {
+        *self = Repair {
+            tokens: self.tokens,
+            refilled: self.refilled,
+            ..Repair::default()
+        };
+    }
+
+    fn refill(&mut self, now: Time, chunks_per_second: f64) {
+        let passed = self.refilled.map_or(10.0, |at| now.since(at).as_secs_f64());
+        self.refilled = Some(now);
+        let burst = (chunks_per_second * BURST_SECONDS).max(8.0);
+        self.tokens = (self.tokens + passed * chunks_per_second * REPAIR_SHARE).min(burst);
+    }
+}
+
+impl Stream {
+    /// Whether there is anything to look for.
+    pub(super) fn wants_repair(&self) -> bool {
+        self.source.is_none() && !self.window.is_empty() && self.k() > 0
+    }
+
+    /// A chunk came, by whatever way: nobody else needs to be asked.
+    pub(super) fn answered(&mut self, from: PeerId, seq: Seq) {
+        if let Some(open) = self.repair.open.remove(&seq) {
+            for peer in [open.to, from] {
+                if let Some(state) = self.peers.get_mut(&peer) {
+                    state.requests_open = state.requests_open.saturating_sub(1);
+                }
+            }
+        }
+    }
+
+    pub(super) fn repair_forget(&mut self, peer: PeerId) {
+        self.repair.open.retain(|_, open| open.to != peer);
+    }
+
+    /// The first chunk worth asking for: nothing before the playout point is.
+    fn repair_from(&self) -> Seq {
+        match &self.playout {
+            Some(playout) => playout.point().unwrap_or(self.window.base()),
+            None => self.live_from.max(self.window.base()),
+        }
+    }
+
+    /// Looks for holes that are overdue and asks for them.
+    pub(super) fn repair_scan(&mut self, ctx: &mut Ctx<'_>) {
+        let now = ctx.now;
+        self.next_repair_scan = now + SCAN_EVERY;
+        let chunk_us = self.chunk_duration().as_micros().max(1) as f64;
+        self.repair.refill(now, 1e6 / chunk_us);
+        let k = self.k();
+        let wanted = self.wanted();
+        let mut missing: Vec<(Seq, Option<Duration>)> = Vec::new();
+        let mut last_known: Option<(Seq, Time)> = None;
+        for (seq, slot) in self.window.slots_from(self.repair_from()) {
+            if let Some(chunk) = slot {
+                last_known = Some((seq, chunk.header().generated_at));
+                continue;
+            }
+            let substream = seq.substream(k);
+            if !wanted.contains(substream) {
+                continue;
+            }
+            let Some(sub) = self.subs.get(usize::from(substream.0)) else {
+                continue;
+            };
+            let generated = match last_known {
+                Some((near, at)) => at.offset_by((near.behind(seq) as f64 * chunk_us) as i64),
+                None => match self.generated_at(seq) {
+                    Some(at) => at,
+                    None => continue,
+                },
+            };
+            let delay = if sub.delay_samples > 0 {
+                sub.delay_us
+            } else {
+                self.typical_delay_us()
+            };
+            let deviation = if sub.delay_samples > 0 {
+                sub.delay_dev_us
+            } else {
+                10_000.0
+            };
+            // A substream without a supplier waits for nobody.
+            let grace = if sub.parent.is_none() {
+                0.0
+            } else {
+                MISSED_AFTER_US + MISSED_DEVIATIONS * deviation
+            };
+            let expected = generated.offset_by((delay + grace) as i64);
+            if expected > now {
+                continue;
+            }
+            let slack = self
+                .playout
+                .as_ref()
+                .and_then(|p| p.due(generated))
+                .map(|due| due.since(now));
+            missing.push((seq, slack));
+            if missing.len() >= MAX_REQUESTS {
+                break;
+            }
+        }
+        self.request(ctx, missing);
+    }
+
+    fn typical_delay_us(&self) -> f64 {
+        let known: Vec<f64> = self
+            .subs
+            .iter()
+            .filter(|sub| sub.delay_samples > 0)
+            .map(|sub| sub.delay_us)
+            .collect();
+        if known.is_empty() {
+            f64::MAX
+        } else {
+            known.iter().sum::<f64>() / known.len() as f64
+        }
+    }
+
+    fn request(&mut self, ctx: &mut Ctx<'_>, missing: Vec<(Seq, Option<Duration>)>) {
+        let now = ctx.now;
+        let mut asks: Vec<(PeerId, Vec<Seq>)> = Vec::new();
+        for (seq, slack) in missing {
+            if self.repair.tokens < 1.0 {
+                break;
+            }
+            let (tries, last, hedge) = match self.repair.open.get(&seq) {
+                None => (0, None, false),
+                Some(open) if open.until <= now => (open.tries, Some(open.to), false),
+                Some(open) => {
+                    let rtt = ctx.neighbours.get(&open.to).map_or(Duration::ZERO, |n| n.rtt());
+                    let short = slack.is_some_and(|slack| slack < rtt.mul_f64(1.5));
+                    if !short || open.hedged {
+                        continue;
+                    }
+                    (open.tries, Some(open.to), true)
+                }
+            };
+            if tries >= MAX_TRIES {
+                continue;
+            }
+            let Some(peer) = self.holder(ctx, seq, last) else {
+                continue;
+            };
+            if let Some(last) = last
+                && !hedge
+                && let Some(state) = self.peers.get_mut(&last)
+            {
+                state.requests_open = state.requests_open.saturating_sub(1);
+            }
+            let timeout = ctx
+                .neighbours
+                .get(&peer)
+                .map_or(ANSWER_SLACK, |n| n.timeout() + ANSWER_SLACK);
+            let open = Open {
+                to: peer,
+                until: now + timeout,
+                tries: tries + 1,
+                hedged: hedge,
+            };
+            self.repair.open.insert(seq, open);
+            self.repair.tokens -= 1.0;
+            self.counters.repairs_requested += 1;
+            if let Some(state) = self.peers.get_mut(&peer) {
+                state.requests_open = state.requests_open.saturating_add(1);
+            }
+            match asks.iter_mut().find(|(p, _)| *p == peer) {
+                Some((_, seqs)) => seqs.push(seq),
+                None => asks.push((peer, vec![seq])),
+            }
+        }
+        let deadline_ms = REQUEST_USEFUL.as_millis() as u16;
+        for (peer, seqs) in asks {
+            let seqs = seqs.into_iter().collect();
+            ctx.send(
+                peer,
+                Request {
+                    stream_tag: self.id.tag(),
+                    seqs,
+                    deadline_ms,
+                },
+            );
+        }
+        // What nobody answered and nobody plays any more.
+        let from = self.repair_from();
+        self.repair.open = self.repair.open.split_off(&from);
+    }
+
+    /// The neighbour that probably holds a chunk and would answer first.
+    fn holder(&self, ctx: &Ctx<'_>, seq: Seq, not: Option<PeerId>) -> Option<PeerId> {
+        let k = self.k();
+        let substream = seq.substream(k);
+        let parent = self.sub(substream).and_then(|sub| sub.parent);
+        let generated = self.generated_at(seq)?;
+        let offset = self.clock.estimate(ctx.now)?.offset_us;
+        let age_us = ctx.now.offset_by(offset).signed_micros_since(generated) as f64;
+        let mut best: Option<(PeerId, f64)> = None;
+        for (peer, state) in &self.peers {
+            if Some(*peer) == not {
+                continue;
+            }
+            let Some(neighbour) = ctx.neighbours.get(peer) else {
+                continue;
+            };
+            let Some((advert, _)) = &state.advert else {
+                // A supplier that has not introduced itself yet holds what it supplies.
+                if parent != Some(*peer) {
+                    continue;
+                }
+                best = best.or(Some((*peer, f64::MAX)));
+                continue;
+            };
+            let Some(&lag) = advert.lags_ms.get(usize::from(substream.0)) else {
+                continue;
+            };
+            if lag == NO_LAG || advert.slots == 0 {
+                continue;
+            }
+            let source = advert.role == Role::Peercaster;
+            if source && parent != Some(*peer) {
+                continue;
+            }
+            let rtt_us = neighbour.rtt().as_micros() as f64;
+            let wait_us = (f64::from(lag) * 1000.0 + rtt_us * 0.5 - age_us).max(0.0);
+            let queue_us = f64::from(advert.backlog_ms) * 1000.0
+                + f64::from(state.requests_open) * f64::from(advert.copy_time_10us) * 10.0;
+            // The one that should have sent it had its chance, and may be the reason.
+            let blame_us = if parent == Some(*peer) { 20_000.0 } else { 0.0 };
+            let cost = rtt_us + wait_us + queue_us + blame_us;
+            if best.is_none_or(|(_, held)| cost < held) {
+                best = Some((*peer, cost));
+            }
+        }
+        best.map(|(peer, _)| peer)
+    }
+
+    /// A neighbour asks for single chunks.
+    pub(crate) fn on_request(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: &Request) {
+        // The source has no time for anybody but its own children: a flood of requests would hold up the live stream.
+        let child = self
+            .peers
+            .get(&from)
+            .is_some_and(|state| !state.supplied.is_empty());
+        let allowed = self.contributes() && (self.source.is_none() || child);
+        let expires = ctx.now + Duration::from_millis(u64::from(message.deadline_ms)).min(REQUEST_USEFUL);
+        let k = self.k().max(1);
+        let mut lacking = Vec::new();
+        for &seq in &message.seqs {
+            let chunk = self.window.get(seq).filter(|_| allowed).cloned();
+            let Some(chunk) = chunk.filter(|_| ctx.uplink.repair_backlog(ctx.now) <= BUSY) else {
+                lacking.push(seq);
+                continue;
+            };
+            let hops = self
+                .sub(seq.substream(k))
+                .map_or(0, |sub| sub.hops)
+                .saturating_add(1);
+            let copy = Copy {
+                to: from,
+                stream: self.id,
+                chunk,
+                hops,
+                class: Class::Repair,
+                expires,
+            };
+            if !self.offer_copy(ctx, copy) {
+                lacking.push(seq);
+            }
+        }
+        if !lacking.is_empty() {
+            let seqs = lacking.into_iter().collect();
+            ctx.send(
+                from,
+                DontHave {
+                    stream_tag: self.id.tag(),
+                    seqs,
+                },
+            );
+        }
+    }
+
+    /// A neighbour cannot help: the next one is asked at once.
+    pub(crate) fn on_dont_have(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: &DontHave) {
+        for seq in &message.seqs {
+            if let Some(open) = self.repair.open.get_mut(seq)
+                && open.to == from
+            {
+                open.until = ctx.now;
+            }
+        }
+        self.next_repair_scan = ctx.now;
+    }
+}
+
+/// An answer later than this would miss every playout deadline.
+const REQUEST_USEFUL: Duration = Duration::from_millis(1_000);

@@ -1,0 +1,155 @@
+//! The peercaster's part: numbering, signing, describing, tracking.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tracker::{Tracker, TrackerConfig};
+use wire::message::{Info, Role};
+use wire::{
+    Chunk, ChunkFlags, ChunkHeader, SecretKey, Seq, Signed, StreamInfo, Substream, SubstreamSet, Time,
+    Verifier,
+};
+
+use super::{Ctx, Stream, SubstreamState};
+use crate::clock::SourceClock;
+use crate::io::{Event, NewChunk, Output};
+use crate::window::Window;
+
+/// What only the peercaster has.
+#[derive(Debug)]
+pub(crate) struct Source {
+    key: SecretKey,
+    next: Seq,
+    pub(crate) tracker: Tracker,
+}
+
+impl Stream {
+    /// A stream that this node publishes. `None` when the description is not one peers can work with.
+    pub(crate) fn publish(ctx: &mut Ctx<'_>, key: SecretKey, info: StreamInfo) -> Option<Self> {
+        if !info.is_sane() {
+            return None;
+        }
+        let id = key.stream_id();
+        let verifier = Verifier::new(id.as_bytes()).ok()?;
+        let mut stream = Stream::new(id, Role::Peercaster, verifier, Vec::new(), ctx.now);
+        let signed = Signed::new(&info, &key);
+        let tracker = Tracker::new(TrackerConfig::new(
+            ctx.config.peer,
+            info.substreams,
+            ctx.config.seed ^ u64::from(id.tag()),
+        ));
+        stream.source = Some(Source {
+            key,
+            next: info.session,
+            tracker,
+        });
+        stream.clock = SourceClock::own();
+        stream.window = Window::new(info.session);
+        stream.session = info.session;
+        stream.live_from = info.session;
+        stream.subs = (0..info.substreams).map(|_| SubstreamState::default()).collect();
+        stream.primaries = SubstreamSet::all(info.substreams);
+        let (shown, shown_signed) = (Box::new(info.clone()), signed.clone());
+        stream.info = Some((info, signed));
+        stream.count_slots(ctx);
+        ctx.out.push(Output::Event(Event::Described {
+            stream: id,
+            info: shown,
+            signed: shown_signed,
+        }));
+        Some(stream)
+    }
+
+    /// Signs a changed description and tells everybody near.
+    pub(crate) fn describe(&mut self, ctx: &mut Ctx<'_>, mut new: StreamInfo) {
+        let (Some(source), Some((old, _))) = (&self.source, &self.info) else {
+            return;
+        };
+        new.session = old.session;
+        new.revision = old.revision.saturating_add(1);
+        new.started_at = old.started_at;
+        new.substreams = old.substreams;
+        if !new.is_sane() {
+            return;
+        }
+        let signed = Signed::new(&new, &source.key);
+        let peers: Vec<_> = self.peers.keys().copied().collect();
+        for peer in peers {
+            ctx.send(
+                peer,
+                Info {
+                    stream: self.id,
+                    info: signed.clone(),
+                },
+            );
+        }
+        self.info = Some((new.clone(), signed.clone()));
+        ctx.out.push(Output::Event(Event::Described {
+            stream: self.id,
+            info: Box::new(new),
+            signed,
+        }));
+    }
+
+    /// Numbers, signs and sends the next piece of media.
+    pub(crate) fn produce(&mut self, ctx: &mut Ctx<'_>, new: NewChunk) {
+        let flags = ChunkFlags {
+            random_access: new.random_access,
+            discontinuity: new.discontinuity,
+            end: false,
+            ..ChunkFlags::default()
+        };
+        self.emit(ctx, new.payload, new.generated_at, new.duration, flags);
+    }
+
+    /// Tells every viewer, with one more chunk in each substream's place, that nothing follows.
+    pub(crate) fn end(&mut self, ctx: &mut Ctx<'_>) {
+        let flags = ChunkFlags {
+            end: true,
+            ..ChunkFlags::default()
+        };
+        self.emit(ctx, Bytes::new(), ctx.now, std::time::Duration::ZERO, flags);
+        self.ended = true;
+    }
+
+    fn emit(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        payload: Bytes,
+        generated_at: Time,
+        duration: std::time::Duration,
+        flags: ChunkFlags,
+    ) {
+        let session = self.session;
+        let Some(source) = &mut self.source else { return };
+        let seq = source.next;
+        source.next = seq.plus(1);
+        let header = ChunkHeader {
+            stream: self.id,
+            session,
+            seq,
+            generated_at,
+            duration,
+            flags,
+        };
+        let chunk = Arc::new(Chunk::sign(header, payload, &source.key));
+        self.window.insert(chunk.clone());
+        self.counters.bytes_in += chunk.payload().len() as u64;
+        if !flags.end {
+            self.observe_size(&chunk);
+        }
+        self.repair.observe(seq, generated_at);
+        let k = self.k();
+        if let Some(sub) = self.sub_mut(seq.substream(k)) {
+            sub.last_arrival = Some(ctx.now);
+        }
+        self.forward(ctx, None, &chunk, 0);
+    }
+
+    /// Copies of one substream that the source sends: all of them get their share, or a whole substream would be
+    /// missing for everybody.
+    pub(super) fn source_share(&self, substream: Substream) -> u16 {
+        let k = u16::from(self.k().max(1));
+        self.slots / k + u16::from(u16::from(substream.0) < self.slots % k)
+    }
+}

@@ -1,0 +1,369 @@
+//! Children: who is let in, who has to make room, who is sent elsewhere.
+//!
+//! A supplier gives its slots to few substreams (its *primaries*), so that in those it has many children and the trees
+//! stay shallow. When it is full, a newcomer that can pass on more than the weakest child takes that child's place and
+//! is named to it as its new supplier: strong peers drift to the source.
+
+use std::time::Duration;
+
+use wire::message::{
+    Displaced, Path, Referral, RefuseReason, Refused, Role, Subscribe, Subscribed, Unsubscribe,
+};
+use wire::{List, PeerId, Substream, SubstreamSet};
+
+use super::{Child, Ctx, Stream};
+use crate::uplink::bytes_on_link;
+
+/// Part of the uplink that is promised to children; the rest is for repair and control.
+const PROMISED: f64 = 0.96;
+
+/// Children per primary substream aimed at: measured in a model to give the shallowest trees without making each tree
+/// depend on one peer.
+const CHILDREN_PER_PRIMARY: u16 = 8;
+
+/// A displaced child is served this long, to find another supplier first.
+const GRACE: Duration = Duration::from_millis(700);
+
+/// A child younger than this is not displaced: it could not have passed anything on yet.
+const SETTLED: Duration = Duration::from_millis(1_000);
+
+/// The rate assumed until the peercaster has measured it, in bits a second.
+const RATE_UNKNOWN: f64 = 4e6;
+
+/// What becomes of a request for one substream.
+enum Verdict {
+    Accept,
+    Displace(PeerId, Substream),
+    Refuse(RefuseReason),
+}
+
+impl Stream {
+    /// Counts how many copies the uplink can send, and how many substreams to concentrate on.
+    pub(super) fn count_slots(&mut self, ctx: &mut Ctx<'_>) {
+        let Some((info, _)) = &self.info else { return };
+        if !self.contributes() {
+            self.slots = 0;
+            self.primaries = SubstreamSet::EMPTY;
+            return;
+        }
+        let rate = if info.rate.as_bps() > 0 {
+            info.rate.as_bps() as f64
+        } else {
+            RATE_UNKNOWN
+        };
+        let nominal = rate / 8.0 * info.chunk_duration().as_secs_f64();
+        let frame = if self.mean_frame > 0.0 {
+            self.mean_frame
+        } else {
+            nominal + wire::CHUNK_HEADER_LEN as f64
+        };
+        let payload = (frame - wire::CHUNK_HEADER_LEN as f64).max(1.0);
+        let on_link = rate * bytes_on_link(frame as usize) as f64 / payload;
+        let slots = PROMISED * ctx.uplink.rate().as_bps() as f64 * f64::from(info.substreams) / on_link;
+        self.slots = slots.min(f64::from(u16::MAX)) as u16;
+        if self.source.is_none() {
+            self.shrink_primaries();
+        }
+        self.shed_excess(ctx);
+    }
+
+    fn max_primaries(&self) -> u32 {
+        u32::from(self.slots.div_ceil(CHILDREN_PER_PRIMARY)).min(u32::from(self.k()))
+    }
+
+    /// Gives up primaries beyond the number that the slots are good for, the childless ones first.
+    fn shrink_primaries(&mut self) {
+        while self.primaries.len() > self.max_primaries() {
+            let weakest = self
+                .primaries
+                .iter()
+                .min_by_key(|&s| self.sub(s).map_or(0, |sub| sub.children.len()))
+                .expect("more primaries than the maximum is at least one");
+            self.primaries.remove(weakest);
+        }
+    }
+
+    /// Further copies of a substream that this node could send: what it is worth to a supplier.
+    pub(super) fn fanout(&self, substream: Substream) -> u16 {
+        if self.primaries.contains(substream) {
+            self.slots / (self.primaries.len().max(1) as u16)
+        } else {
+            0
+        }
+    }
+
+    /// More children than slots: the uplink turned out slower. The weakest go.
+    fn shed_excess(&mut self, ctx: &mut Ctx<'_>) {
+        while self.slots_used() > self.slots {
+            let weakest = self
+                .subs
+                .iter()
+                .enumerate()
+                .flat_map(|(s, sub)| sub.children.iter().map(move |child| (s, child)))
+                .filter(|(_, child)| child.leaves_at.is_none())
+                .min_by_key(|(_, child)| child.fanout)
+                .map(|(s, child)| (Substream(s as u8), child.peer));
+            let Some((substream, peer)) = weakest else { return };
+            self.displace(ctx, peer, substream, None);
+        }
+    }
+
+    /// A peer asks for substreams.
+    pub(crate) fn on_subscribe(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: &Subscribe) {
+        let mut accepted = SubstreamSet::EMPTY;
+        let mut refused = SubstreamSet::EMPTY;
+        let mut why = RefuseReason::Full;
+        let wanted = message.substreams.and(SubstreamSet::all(self.k()));
+        for substream in wanted.iter() {
+            match self.judge(ctx, from, substream, message.fanout, message.orphan) {
+                Verdict::Accept => {}
+                Verdict::Displace(child, of) => self.displace(ctx, child, of, Some(from)),
+                Verdict::Refuse(reason) => {
+                    refused.insert(substream);
+                    why = reason;
+                    continue;
+                }
+            }
+            accepted.insert(substream);
+            self.adopt(ctx, from, substream, message.fanout);
+        }
+        if !accepted.is_empty() {
+            ctx.send(
+                from,
+                Subscribed {
+                    stream: self.id,
+                    substreams: accepted,
+                },
+            );
+            for substream in accepted.iter() {
+                self.send_path(ctx, from, substream);
+                self.send_past(ctx, from, substream, message.from);
+            }
+            self.advert_due = true;
+        }
+        if !refused.is_empty() {
+            let instead = self.referrals(ctx, from, refused);
+            ctx.send(
+                from,
+                Refused {
+                    stream: self.id,
+                    substreams: refused,
+                    reason: why,
+                    instead,
+                },
+            );
+        }
+    }
+
+    fn judge(&self, ctx: &Ctx<'_>, from: PeerId, substream: Substream, fanout: u16, orphan: bool) -> Verdict {
+        let Some(sub) = self.sub(substream) else {
+            return Verdict::Refuse(RefuseReason::NoData);
+        };
+        if sub
+            .children
+            .iter()
+            .any(|c| c.peer == from && c.leaves_at.is_none())
+        {
+            return Verdict::Accept;
+        }
+        if self.source.is_none() {
+            if sub.parent == Some(from) || sub.path.contains(&from.tag()) {
+                return Verdict::Refuse(RefuseReason::Loop);
+            }
+            if sub.parent.is_none() || sub.last_arrival.is_none() {
+                return Verdict::Refuse(RefuseReason::NoData);
+            }
+        }
+        let used = self.slots_used();
+        if self.source.is_some() {
+            let here = sub.children.iter().filter(|c| c.leaves_at.is_none()).count() as u16;
+            if here < self.source_share(substream) {
+                return Verdict::Accept;
+            }
+        } else if used < self.slots {
+            let fits = self.primaries.contains(substream) || self.primaries.len() < self.max_primaries();
+            // Outside its primaries a peer helps who has nobody, or when most of its uplink would lie idle.
+            if fits || orphan || used < self.slots / 2 {
+                return Verdict::Accept;
+            }
+            return Verdict::Refuse(RefuseReason::Full);
+        }
+        let displaceable = |child: &&Child| {
+            child.leaves_at.is_none()
+                && child.peer != from
+                && child.fanout < fanout
+                && ctx.now.since(child.since) >= SETTLED
+        };
+        match sub
+            .children
+            .iter()
+            .filter(displaceable)
+            .min_by_key(|child| child.fanout)
+        {
+            Some(child) => Verdict::Displace(child.peer, substream),
+            None => Verdict::Refuse(RefuseReason::Full),
+        }
+    }
+
+    fn adopt(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, substream: Substream, fanout: u16) {
+        let now = ctx.now;
+        if self.source.is_none() && self.primaries.len() < self.max_primaries() {
+            self.primaries.insert(substream);
+        }
+        let Some(sub) = self.sub_mut(substream) else {
+            return;
+        };
+        sub.children.retain(|child| child.peer != peer);
+        let at = sub.children.partition_point(|child| child.fanout >= fanout);
+        sub.children.insert(
+            at,
+            Child {
+                peer,
+                fanout,
+                since: now,
+                leaves_at: None,
+            },
+        );
+        let entry = self.peers.entry(peer).or_default();
+        entry.supplied.insert(substream);
+        entry.interested = true;
+    }
+
+    /// Tells a child that its place is given away.
+    fn displace(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, substream: Substream, by: Option<PeerId>) {
+        let until = ctx.now + GRACE;
+        if let Some(sub) = self.sub_mut(substream) {
+            for child in sub.children.iter_mut().filter(|child| child.peer == peer) {
+                child.leaves_at = Some(until);
+            }
+        }
+        let set = SubstreamSet::one(substream);
+        let newcomer = by.and_then(|by| self.referral_to(ctx, by));
+        let others = self.referrals(ctx, peer, set);
+        let instead: List<Referral, { wire::message::MAX_REFERRALS }> =
+            newcomer.into_iter().chain(others).collect();
+        let grace_ms = GRACE.as_millis() as u16;
+        ctx.send(
+            peer,
+            Displaced {
+                stream: self.id,
+                substreams: set,
+                instead,
+                grace_ms,
+            },
+        );
+    }
+
+    /// Stops serving displaced children whose time is over.
+    pub(super) fn end_displaced(&mut self, ctx: &mut Ctx<'_>) {
+        let mut ended = Vec::new();
+        for (s, sub) in self.subs.iter_mut().enumerate() {
+            sub.children.retain(|child| {
+                let over = child.leaves_at.is_some_and(|at| at <= ctx.now);
+                if over {
+                    ended.push((child.peer, Substream(s as u8)));
+                }
+                !over
+            });
+        }
+        for (peer, substream) in ended {
+            self.drop_supplied(ctx, peer, substream);
+        }
+    }
+
+    fn drop_supplied(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, substream: Substream) {
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            entry.supplied.remove(substream);
+        }
+        let (id, k) = (self.id, self.k());
+        ctx.uplink.forget(|copy| {
+            copy.to == peer
+                && copy.stream == id
+                && copy.chunk.seq().substream(k) == substream
+                && copy.class == crate::Class::Live
+        });
+        self.advert_due = true;
+    }
+
+    /// A child does not need these any more.
+    pub(crate) fn on_unsubscribe(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: &Unsubscribe) {
+        for substream in message.substreams.iter() {
+            let Some(sub) = self.sub_mut(substream) else {
+                continue;
+            };
+            let before = sub.children.len();
+            sub.children.retain(|child| child.peer != from);
+            if sub.children.len() != before {
+                self.drop_supplied(ctx, from, substream);
+            }
+        }
+    }
+
+    /// The ancestors as this node's children are told: itself first.
+    fn path_below(&self, ctx: &Ctx<'_>, substream: Substream) -> Vec<u32> {
+        let mut path = vec![ctx.config.peer.tag()];
+        if let Some(sub) = self.sub(substream) {
+            path.extend(&sub.path);
+        }
+        path
+    }
+
+    pub(super) fn send_path(&self, ctx: &mut Ctx<'_>, to: PeerId, substream: Substream) {
+        let ancestors = self.path_below(ctx, substream).into_iter().collect();
+        ctx.send(
+            to,
+            Path {
+                stream: self.id,
+                substream,
+                ancestors,
+            },
+        );
+    }
+
+    /// The way of a substream changed: every child must know, or a loop could close below.
+    pub(super) fn pass_path_on(&self, ctx: &mut Ctx<'_>, substream: Substream) {
+        let Some(sub) = self.sub(substream) else { return };
+        for child in &sub.children {
+            self.send_path(ctx, child.peer, substream);
+        }
+    }
+
+    fn referral_to(&self, ctx: &Ctx<'_>, peer: PeerId) -> Option<Referral> {
+        let addrs = self.addresses(ctx, peer);
+        (!addrs.is_empty()).then(|| Referral {
+            peer,
+            addrs: addrs.into_iter().collect(),
+        })
+    }
+
+    /// Whom else to ask: own children that can pass the substreams on, then neighbours that have room.
+    fn referrals(
+        &self,
+        ctx: &Ctx<'_>,
+        asker: PeerId,
+        substreams: SubstreamSet,
+    ) -> List<Referral, { wire::message::MAX_REFERRALS }> {
+        let mut ranked: Vec<(bool, u16, PeerId)> = Vec::new();
+        for (peer, state) in &self.peers {
+            if *peer == asker {
+                continue;
+            }
+            let Some((advert, _)) = &state.advert else {
+                continue;
+            };
+            if advert.role == Role::Peercaster {
+                continue;
+            }
+            let child = !state.supplied.and(substreams).is_empty();
+            let helps = !advert.primaries.and(substreams).is_empty() || child;
+            if advert.free_slots > 0 && helps {
+                ranked.push((child, advert.free_slots, *peer));
+            }
+        }
+        ranked.sort_by(|a, b| b.cmp(a));
+        ranked
+            .into_iter()
+            .filter_map(|(_, _, peer)| self.referral_to(ctx, peer))
+            .collect()
+    }
+}

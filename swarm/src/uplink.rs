@@ -1,0 +1,215 @@
+//! The uplink's pacer: which copy goes next, and when.
+//!
+//! Everything this node sends of a stream passes here, so a child's copy never waits in a modem where nothing can
+//! overtake it. Live copies go first, then repairs, then what joiners want of the past. A copy that would be of no use
+//! on arrival is dropped instead of sent.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wire::{Bitrate, Chunk, PeerId, StreamId, Time};
+
+use crate::io::{Class, Outbox, Output};
+
+/// What one packet costs beside the stream's bytes: 28 bytes of IPv4 and UDP, about 12 of QUIC's header and packet
+/// number, 16 of its seal, and 6 of the stream frame.
+pub(crate) const PACKET_OVERHEAD: usize = 62;
+
+/// Bytes of a stream that fit into one packet of the usual path (1500 bytes less the overhead).
+pub(crate) const PACKET_PAYLOAD: usize = 1438;
+
+/// How far the link may be booked ahead before copies wait here: timers are good to about 1 ms, so a shorter allowance
+/// would leave the link idle between two wake-ups.
+const AHEAD: Duration = Duration::from_micros(2_000);
+
+/// The longest the queue of live copies may get, in time on the link. What comes after is not sent at all: it would
+/// arrive later than a repair from somebody who has room.
+const LIVE_QUEUE: Duration = Duration::from_millis(150);
+
+/// The longest the queue of repairs and of the past may get.
+const SLOW_QUEUE: Duration = Duration::from_millis(1_500);
+
+/// Bytes on the link for a chunk frame of `frame_len` bytes.
+pub(crate) fn bytes_on_link(frame_len: usize) -> u64 {
+    (frame_len + frame_len.div_ceil(PACKET_PAYLOAD) * PACKET_OVERHEAD) as u64
+}
+
+/// One copy to be sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Copy {
+    pub(crate) to: PeerId,
+    pub(crate) stream: StreamId,
+    pub(crate) chunk: Arc<Chunk>,
+    pub(crate) hops: u8,
+    pub(crate) class: Class,
+    pub(crate) expires: Time,
+}
+
+/// The pacer.
+#[derive(Debug)]
+pub(crate) struct Uplink {
+    rate: Bitrate,
+    /// The link is booked until then.
+    free_at: Time,
+    live: VecDeque<Copy>,
+    repair: VecDeque<Copy>,
+    bulk: VecDeque<Copy>,
+    /// Time on the link of what waits: live, and the rest.
+    live_waiting: Duration,
+    slow_waiting: Duration,
+    /// Copies dropped: too late, or no room.
+    pub(crate) dropped: u64,
+}
+
+impl Uplink {
+    pub(crate) fn new(rate: Bitrate) -> Self {
+        Uplink {
+            rate,
+            free_at: Time::ZERO,
+            live: VecDeque::new(),
+            repair: VecDeque::new(),
+            bulk: VecDeque::new(),
+            live_waiting: Duration::ZERO,
+            slow_waiting: Duration::ZERO,
+            dropped: 0,
+        }
+    }
+
+    pub(crate) fn rate(&self) -> Bitrate {
+        self.rate
+    }
+
+    pub(crate) fn set_rate(&mut self, rate: Bitrate) {
+        self.rate = rate;
+    }
+
+    /// Time until a live copy handed in now would be on the link.
+    pub(crate) fn backlog(&self, now: Time) -> Duration {
+        self.free_at.since(now) + self.live_waiting
+    }
+
+    /// Time until a repair handed in now would be on the link.
+    pub(crate) fn repair_backlog(&self, now: Time) -> Duration {
+        self.backlog(now) + self.slow_waiting
+    }
+
+    /// How long one copy of `frame_len` bytes takes.
+    pub(crate) fn copy_time(&self, frame_len: usize) -> Duration {
+        self.rate.time_for(bytes_on_link(frame_len))
+    }
+
+    /// Sends the copy at once if the link is free, queues it otherwise. False when there is no room for it.
+    pub(crate) fn offer(&mut self, now: Time, copy: Copy, out: &mut Outbox) -> bool {
+        if self.rate == Bitrate::ZERO {
+            self.dropped += 1;
+            return false;
+        }
+        let takes = self.copy_time(copy.chunk.frame_len());
+        let nothing_before = match copy.class {
+            Class::Control | Class::Live => self.live.is_empty(),
+            Class::Repair => self.live.is_empty() && self.repair.is_empty(),
+            Class::Bulk => self.live.is_empty() && self.repair.is_empty() && self.bulk.is_empty(),
+        };
+        if nothing_before && self.free_at <= now + AHEAD {
+            self.book(now, takes);
+            out.push(send(copy));
+            return true;
+        }
+        match copy.class {
+            Class::Control | Class::Live if self.live_waiting <= LIVE_QUEUE => {
+                self.live_waiting += takes;
+                self.live.push_back(copy);
+            }
+            Class::Repair if self.slow_waiting <= SLOW_QUEUE => {
+                self.slow_waiting += takes;
+                self.repair.push_back(copy);
+            }
+            Class::Bulk if self.slow_waiting <= SLOW_QUEUE => {
+                self.slow_waiting += takes;
+                self.bulk.push_back(copy);
+            }
+            _ => {
+                self.dropped += 1;
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Books the link for a control message, which is never held back.
+    pub(crate) fn book_control(&mut self, now: Time, bytes: usize) {
+        if self.rate != Bitrate::ZERO {
+            self.book(now, self.rate.time_for((bytes + PACKET_OVERHEAD) as u64));
+        }
+    }
+
+    fn book(&mut self, now: Time, takes: Duration) {
+        self.free_at = self.free_at.max(now) + takes;
+    }
+
+    /// Sends what may go at `now`.
+    pub(crate) fn release(&mut self, now: Time, out: &mut Outbox) {
+        while self.free_at <= now + AHEAD {
+            let (copy, slow) = if let Some(copy) = self.live.pop_front() {
+                (copy, false)
+            } else if let Some(copy) = self.repair.pop_front().or_else(|| self.bulk.pop_front()) {
+                (copy, true)
+            } else {
+                return;
+            };
+            let takes = self.copy_time(copy.chunk.frame_len());
+            let waiting = if slow {
+                &mut self.slow_waiting
+            } else {
+                &mut self.live_waiting
+            };
+            *waiting = waiting.saturating_sub(takes);
+            if copy.expires < now {
+                self.dropped += 1;
+                continue;
+            }
+            self.book(now, takes);
+            out.push(send(copy));
+        }
+    }
+
+    /// When [`Uplink::release`] has something to do.
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        let waits = !(self.live.is_empty() && self.repair.is_empty() && self.bulk.is_empty());
+        waits.then(|| self.free_at - AHEAD)
+    }
+
+    /// Forgets what waits for a peer that is gone or does not want it any more.
+    pub(crate) fn forget(&mut self, unwanted: impl Fn(&Copy) -> bool) {
+        let rate = self.rate;
+        let sweep = |queue: &mut VecDeque<Copy>| {
+            let mut freed = Duration::ZERO;
+            queue.retain(|copy| {
+                let keep = !unwanted(copy);
+                if !keep {
+                    freed += rate.time_for(bytes_on_link(copy.chunk.frame_len()));
+                }
+                keep
+            });
+            freed
+        };
+        self.live_waiting = self.live_waiting.saturating_sub(sweep(&mut self.live));
+        let freed = sweep(&mut self.repair) + sweep(&mut self.bulk);
+        self.slow_waiting = self.slow_waiting.saturating_sub(freed);
+    }
+}
+
+fn send(copy: Copy) -> Output {
+    Output::SendChunk {
+        to: copy.to,
+        chunk: copy.chunk,
+        hops: copy.hops,
+        class: copy.class,
+        expires: copy.expires,
+    }
+}
+
+#[cfg(test)]
+#[path = "uplink_tests.rs"]
+mod tests;

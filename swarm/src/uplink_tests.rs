@@ -1,0 +1,142 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use wire::{Bitrate, Chunk, ChunkFlags, ChunkHeader, PeerId, SecretKey, Seq, Time};
+
+use super::{Copy, LIVE_QUEUE, Uplink, bytes_on_link};
+use crate::io::{Class, Outbox, Output};
+
+fn chunk(seq: u64, len: usize) -> Arc<Chunk> {
+    let key = SecretKey::from_bytes(&[7; 32]);
+    let header = ChunkHeader {
+        stream: key.stream_id(),
+        session: Seq(0),
+        seq: Seq(seq),
+        generated_at: Time::ZERO,
+        duration: Duration::from_millis(8),
+        flags: ChunkFlags::default(),
+    };
+    Arc::new(Chunk::sign(header, Bytes::from(vec![0; len]), &key))
+}
+
+fn copy(seq: u64, class: Class) -> Copy {
+    let chunk = chunk(seq, 3500);
+    Copy {
+        to: PeerId::from_bytes([1; 32]),
+        stream: chunk.header().stream,
+        chunk,
+        hops: 1,
+        class,
+        expires: Time::from_millis(10_000),
+    }
+}
+
+fn sent(out: &Outbox) -> Vec<u64> {
+    out.iter()
+        .map(|output| match output {
+            Output::SendChunk { chunk, .. } => chunk.seq().0,
+            other => panic!("unexpected {other:?}"),
+        })
+        .collect()
+}
+
+#[test]
+fn never_faster_than_the_link() {
+    let rate = Bitrate::from_kbps(4_000);
+    let mut uplink = Uplink::new(rate);
+    let mut out = Outbox::new();
+    for seq in 0..20 {
+        assert!(uplink.offer(Time::ZERO, copy(seq, Class::Live), &mut out));
+    }
+    let mut sent_bytes = bytes_on_link(out.len().max(1) * 3599);
+    while let Some(deadline) = uplink.next_deadline() {
+        let before = out.len();
+        uplink.release(deadline, &mut out);
+        assert!(out.len() > before, "a deadline that does nothing would spin");
+        sent_bytes = out.len() as u64 * bytes_on_link(3599);
+        // One copy may be on its way beyond the 2 ms allowance.
+        let allowed =
+            rate.bytes_in(deadline.since(Time::ZERO) + Duration::from_millis(2)) + bytes_on_link(3599);
+        assert!(
+            sent_bytes <= allowed,
+            "{sent_bytes} bytes by {deadline}, allowed {allowed}"
+        );
+    }
+    assert_eq!(sent(&out), (0..20).collect::<Vec<_>>());
+    assert!(sent_bytes > 0);
+}
+
+#[test]
+fn live_before_repair_before_the_past() {
+    let mut uplink = Uplink::new(Bitrate::from_kbps(4_000));
+    let mut out = Outbox::new();
+    uplink.offer(Time::ZERO, copy(0, Class::Live), &mut out);
+    for (seq, class) in [
+        (1, Class::Bulk),
+        (2, Class::Repair),
+        (3, Class::Live),
+        (4, Class::Repair),
+    ] {
+        uplink.offer(Time::ZERO, copy(seq, class), &mut out);
+    }
+    uplink.release(Time::from_millis(1_000), &mut out);
+    while let Some(deadline) = uplink.next_deadline() {
+        uplink.release(deadline, &mut out);
+    }
+    assert_eq!(sent(&out), [0, 3, 2, 4, 1]);
+}
+
+#[test]
+fn what_is_too_late_is_dropped_and_counted() {
+    let mut uplink = Uplink::new(Bitrate::from_kbps(4_000));
+    let mut out = Outbox::new();
+    uplink.offer(Time::ZERO, copy(0, Class::Live), &mut out);
+    uplink.offer(
+        Time::ZERO,
+        Copy {
+            expires: Time::from_millis(3),
+            ..copy(1, Class::Live)
+        },
+        &mut out,
+    );
+    uplink.offer(Time::ZERO, copy(2, Class::Live), &mut out);
+    uplink.release(Time::from_millis(50), &mut out);
+    assert_eq!(sent(&out), [0, 2]);
+    assert_eq!(uplink.dropped, 1);
+}
+
+#[test]
+fn the_live_queue_is_bounded_in_time() {
+    let mut uplink = Uplink::new(Bitrate::from_kbps(4_000));
+    let mut out = Outbox::new();
+    let accepted = (0..1000)
+        .filter(|&seq| uplink.offer(Time::ZERO, copy(seq, Class::Live), &mut out))
+        .count();
+    let takes = uplink.copy_time(3599);
+    assert!(
+        (accepted as u32 - 2) * takes <= LIVE_QUEUE + takes,
+        "{accepted} accepted"
+    );
+    assert_eq!(uplink.dropped, 1000 - accepted as u64);
+}
+
+#[test]
+fn forgetting_gives_the_time_back() {
+    let mut uplink = Uplink::new(Bitrate::from_kbps(4_000));
+    let mut out = Outbox::new();
+    for seq in 0..10 {
+        uplink.offer(Time::ZERO, copy(seq, Class::Live), &mut out);
+    }
+    uplink.forget(|_| true);
+    assert_eq!(uplink.next_deadline(), None);
+    assert!(uplink.backlog(Time::ZERO) <= uplink.copy_time(3599) * out.len() as u32);
+}
+
+#[test]
+fn a_peer_that_uploads_nothing_sends_nothing() {
+    let mut uplink = Uplink::new(Bitrate::ZERO);
+    let mut out = Outbox::new();
+    assert!(!uplink.offer(Time::ZERO, copy(0, Class::Live), &mut out));
+    assert!(out.is_empty());
+}

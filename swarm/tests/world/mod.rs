@@ -1,0 +1,358 @@
+//! Nodes and a network in memory: fixed delays, optional loss, virtual time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use headwater_swarm::{Event, Input, NewChunk, Node, NodeConfig, Outbox, Output, Participation};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use wire::{Bitrate, Media, PeerId, SecretKey, Seq, StreamId, StreamInfo, Time};
+
+/// The stream's chunks last 8 ms; this many go from one key frame to the next.
+pub const GOP: u64 = 125;
+
+/// One peer.
+pub struct Peer {
+    pub node: Node,
+    pub id: PeerId,
+    addr: SocketAddr,
+    /// This node's clock minus the world's, in microseconds.
+    clock_us: i64,
+    pub alive: bool,
+    pub played: Vec<(Seq, Bytes, i64)>,
+    pub in_time: u64,
+    pub gaps: u64,
+    pub events: Vec<Event>,
+}
+
+/// The world.
+pub struct World {
+    pub peers: Vec<Peer>,
+    pub now: Time,
+    queue: BTreeMap<(Time, u64), (usize, Input)>,
+    counter: u64,
+    links: BTreeSet<(usize, usize)>,
+    one_way: Duration,
+    loss: f64,
+    rng: ChaCha8Rng,
+    pub stream: StreamId,
+    produced: u64,
+    pub sent: Vec<Bytes>,
+}
+
+impl World {
+    /// A world without peers.
+    pub fn new(seed: u64, one_way: Duration, loss: f64) -> Self {
+        World {
+            peers: Vec::new(),
+            now: Time::ZERO,
+            queue: BTreeMap::new(),
+            counter: 0,
+            links: BTreeSet::new(),
+            one_way,
+            loss,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            stream: SecretKey::from_bytes(&[9; 32]).stream_id(),
+            produced: 0,
+            sent: Vec::new(),
+        }
+    }
+
+    /// Adds a peer with this uplink and returns its index.
+    pub fn add(&mut self, upload: Bitrate) -> usize {
+        let index = self.peers.len();
+        let id = SecretKey::from_bytes(&[index as u8 + 1; 32]).peer_id();
+        let addr = SocketAddr::from((Ipv4Addr::new(10, 0, 0, index as u8 + 1), 4000));
+        let clock_us = if index == 0 {
+            0
+        } else {
+            self.rng.random_range(0..100_000_000)
+        };
+        let config = NodeConfig {
+            peer: id,
+            listen: vec![addr],
+            upload,
+            seed: index as u64,
+            max_neighbours: 64,
+        };
+        let node = Node::new(config, self.now.offset_by(clock_us));
+        self.peers.push(Peer {
+            node,
+            id,
+            addr,
+            clock_us,
+            alive: true,
+            played: Vec::new(),
+            in_time: 0,
+            gaps: 0,
+            events: Vec::new(),
+        });
+        index
+    }
+
+    /// Peer 0 publishes the stream.
+    pub fn publish(&mut self) {
+        let info = StreamInfo {
+            session: Seq(1000),
+            revision: 0,
+            started_at: self.now,
+            substreams: 16,
+            chunk_duration_us: 8000,
+            rate: Bitrate::from_kbps(1_000),
+            media: Media::Opaque,
+            title: String::new(),
+            private: false,
+        };
+        self.feed(
+            0,
+            Input::Publish {
+                key: SecretKey::from_bytes(&[9; 32]),
+                info,
+            },
+        );
+    }
+
+    /// A peer takes part.
+    pub fn join(&mut self, index: usize, participation: Participation) {
+        let via = vec![self.peers[0].addr];
+        self.feed(
+            index,
+            Input::Join {
+                stream: self.stream,
+                via,
+                participation,
+            },
+        );
+    }
+
+    /// Gives one input to one node.
+    pub fn feed(&mut self, index: usize, input: Input) {
+        let peer = &mut self.peers[index];
+        let mut out = Outbox::new();
+        peer.node
+            .handle(self.now.offset_by(peer.clock_us), input, &mut out);
+        self.perform(index, out);
+    }
+
+    /// Takes a peer off the network without a word.
+    pub fn kill(&mut self, index: usize) {
+        self.peers[index].alive = false;
+        let gone = self.peers[index].id;
+        let linked: Vec<usize> = self
+            .links
+            .iter()
+            .filter(|(a, _)| *a == index)
+            .map(|(_, b)| *b)
+            .collect();
+        self.links.retain(|(a, b)| *a != index && *b != index);
+        for other in linked {
+            self.push(
+                Duration::from_secs(2),
+                other,
+                Input::Disconnected {
+                    peer: Some(gone),
+                    addr: None,
+                },
+            );
+        }
+    }
+
+    fn push(&mut self, after: Duration, to: usize, input: Input) {
+        self.counter += 1;
+        self.queue.insert((self.now + after, self.counter), (to, input));
+    }
+
+    fn index(&self, id: PeerId) -> usize {
+        self.peers
+            .iter()
+            .position(|peer| peer.id == id)
+            .expect("only peers of this world are named")
+    }
+
+    fn perform(&mut self, from: usize, out: Outbox) {
+        for output in out {
+            match output {
+                Output::Connect { peer, addrs } => self.connect(from, peer, &addrs),
+                Output::Disconnect { peer } => {
+                    let to = self.index(peer);
+                    self.links.remove(&(from, to));
+                    self.links.remove(&(to, from));
+                    let (a, b) = (self.peers[from].id, self.peers[to].id);
+                    self.push(
+                        Duration::ZERO,
+                        from,
+                        Input::Disconnected {
+                            peer: Some(b),
+                            addr: None,
+                        },
+                    );
+                    self.push(
+                        self.one_way,
+                        to,
+                        Input::Disconnected {
+                            peer: Some(a),
+                            addr: None,
+                        },
+                    );
+                }
+                Output::Send { to, message } => {
+                    let bytes = wire::codec::encode(&message).len();
+                    let from_id = self.peers[from].id;
+                    let to = self.index(to);
+                    if self.links.contains(&(from, to)) {
+                        self.push(
+                            self.one_way,
+                            to,
+                            Input::Message {
+                                from: from_id,
+                                message,
+                                bytes,
+                            },
+                        );
+                    }
+                }
+                Output::SendChunk {
+                    to,
+                    chunk,
+                    hops,
+                    class,
+                    ..
+                } => {
+                    let from_id = self.peers[from].id;
+                    let to = self.index(to);
+                    if self.links.contains(&(from, to)) && !self.rng.random_bool(self.loss) {
+                        let repair = class != headwater_swarm::Class::Live;
+                        self.push(
+                            self.one_way,
+                            to,
+                            Input::Chunk {
+                                from: from_id,
+                                chunk,
+                                hops,
+                                repair,
+                            },
+                        );
+                    }
+                }
+                Output::Play {
+                    chunk,
+                    lag_us,
+                    in_time,
+                    ..
+                } => {
+                    let peer = &mut self.peers[from];
+                    peer.played.push((chunk.seq(), chunk.payload().clone(), lag_us));
+                    peer.in_time += u64::from(in_time);
+                }
+                Output::Gap { from: first, to, .. } => self.peers[from].gaps += first.behind(to),
+                Output::Event(event) => self.peers[from].events.push(event),
+                Output::Arrived { .. } => {}
+            }
+        }
+    }
+
+    fn connect(&mut self, from: usize, peer: Option<PeerId>, addrs: &[SocketAddr]) {
+        let to = self.peers.iter().position(|p| p.alive && addrs.contains(&p.addr));
+        let Some(to) = to else {
+            let addr = addrs.first().copied();
+            self.push(Duration::from_secs(3), from, Input::Disconnected { peer, addr });
+            return;
+        };
+        if !self.links.insert((from, to)) {
+            return;
+        }
+        self.links.insert((to, from));
+        let rtt = self.one_way * 2;
+        let (a, b) = (&self.peers[from], &self.peers[to]);
+        let dialler = Input::Connected {
+            peer: b.id,
+            addr: b.addr,
+            listen: vec![b.addr],
+            dialled: true,
+            rtt,
+        };
+        let listener = Input::Connected {
+            peer: a.id,
+            addr: a.addr,
+            listen: vec![a.addr],
+            dialled: false,
+            rtt,
+        };
+        self.push(rtt, from, dialler);
+        self.push(rtt + self.one_way, to, listener);
+    }
+
+    /// Runs until the world's clock shows `end`; the source makes a chunk every 8 ms.
+    pub fn run_until(&mut self, end: Time) {
+        loop {
+            let queued = self.queue.keys().next().map_or(Time::NEVER, |(at, _)| *at);
+            let produce = Time::from_millis(8 * (self.produced + 1));
+            let timers = self
+                .peers
+                .iter()
+                .enumerate()
+                .filter(|(_, peer)| peer.alive)
+                .filter_map(|(i, peer)| Some((peer.node.next_deadline()?.offset_by(-peer.clock_us), i)))
+                .min();
+            let timer = timers.map_or(Time::NEVER, |(at, _)| at);
+            let next = queued.min(produce).min(timer);
+            if next >= end {
+                self.now = end;
+                return;
+            }
+            self.now = self.now.max(next);
+            if next == queued {
+                let (_, (to, input)) = self.queue.pop_first().expect("it has a key");
+                if self.peers[to].alive {
+                    self.feed(to, input);
+                }
+            } else if next == produce {
+                self.produce();
+            } else if let Some((_, index)) = timers {
+                let peer = &mut self.peers[index];
+                let mut out = Outbox::new();
+                peer.node
+                    .handle_deadline(self.now.offset_by(peer.clock_us), &mut out);
+                self.perform(index, out);
+            }
+        }
+    }
+
+    fn produce(&mut self) {
+        let n = self.produced;
+        self.produced += 1;
+        let payload = Bytes::from(n.to_be_bytes().repeat(125));
+        self.sent.push(payload.clone());
+        if !self.peers[0].alive {
+            return;
+        }
+        let chunk = NewChunk {
+            payload,
+            generated_at: Time::from_millis(8 * n),
+            duration: Duration::from_millis(8),
+            random_access: n % GOP == 0,
+            discontinuity: false,
+        };
+        self.feed(
+            0,
+            Input::Produce {
+                stream: self.stream,
+                chunk,
+            },
+        );
+    }
+
+    /// Whether what a viewer put out is a contiguous part of what went in; says where it starts.
+    pub fn contiguous_from(&self, index: usize) -> Option<usize> {
+        let played = &self.peers[index].played;
+        let begin = &played.first()?.1;
+        let first = self.sent.iter().position(|payload| payload == begin)?;
+        let same = played
+            .iter()
+            .zip(&self.sent[first..])
+            .all(|((_, got, _), sent)| got == sent);
+        same.then_some(first)
+    }
+}
