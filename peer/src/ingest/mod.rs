@@ -1,0 +1,168 @@
+//! Input: from an encoder's pipe, a file or datagrams into a published stream.
+//!
+//! ```text
+//!   pipe, file, socket --a thread--> queue of pieces --Caster: Segmenter, encryption--> NodeHandle::produce
+//! ```
+//!
+//! What if the queue is full? A pipe's or file's thread waits, a socket's drops datagrams as the kernel would. Either
+//! happens only when this process itself stands still or holds back an input that runs ahead of its own clock:
+//! `produce` never waits, so the swarm cannot block an encoder.
+
+mod caster;
+mod paced;
+mod rate;
+mod rtp;
+mod socket;
+mod spec;
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use wire::{Bitrate, Time};
+
+pub use caster::{CastEnd, CastOptions, Caster};
+pub use spec::{InputError, InputSpec};
+
+use crate::driver::Clock;
+use crate::error::{Failure, plain_io};
+
+/// Most pieces waiting: at most 16 MiB, as a piece has at most [`READ_MAX`] bytes.
+const WAITING_MAX: usize = 256;
+
+/// Most bytes taken in one read: what a pipe holds on Linux.
+const READ_MAX: usize = 64 * 1024;
+
+/// Bytes as they were read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Never empty.
+    pub bytes: Bytes,
+    /// When they were read, on the node's clock.
+    pub read_at: Time,
+}
+
+/// How to read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReadOptions {
+    /// The pace of an input that has no clock of its own.
+    pub rate: Option<Bitrate>,
+    /// Whether a file starts again at its end.
+    pub repeat: bool,
+}
+
+/// An open input. Dropping it ends its thread at the next piece.
+#[derive(Debug)]
+pub struct Ingest {
+    pieces: mpsc::Receiver<Result<Piece, Failure>>,
+    live: bool,
+}
+
+impl Ingest {
+    /// Opens an input and starts to read.
+    ///
+    /// # Errors
+    /// [`Failure::Input`] when it cannot be opened, is no input (a terminal, a folder), or has neither clock nor rate.
+    pub async fn open(spec: &InputSpec, options: ReadOptions, clock: Clock) -> Result<Self, Failure> {
+        let (sender, pieces) = mpsc::channel(WAITING_MAX);
+        let out = PieceSender { sender, clock };
+        let live = match spec {
+            InputSpec::Stdin => paced::start_stdin(options, out)?,
+            InputSpec::File(path) => paced::start_file(path, options, out)?,
+            InputSpec::Udp(from) => {
+                socket::start_udp(from, out).await?;
+                true
+            }
+            InputSpec::Rtp(from) => {
+                socket::start_rtp(from, out).await?;
+                true
+            }
+        };
+        Ok(Ingest { pieces, live })
+    }
+
+    /// The next pieces, at least one, appended to `out`; false at the end of the input.
+    ///
+    /// # Errors
+    /// [`Failure::Running`] when reading failed in the middle.
+    pub async fn recv(&mut self, out: &mut VecDeque<Piece>) -> Result<bool, Failure> {
+        let Some(first) = self.pieces.recv().await else {
+            return Ok(false);
+        };
+        out.push_back(first?);
+        while out.len() < WAITING_MAX
+            && let Ok(more) = self.pieces.try_recv()
+        {
+            out.push_back(more?);
+        }
+        Ok(true)
+    }
+
+    /// Whether it comes at the pace of whoever sends it, not at one that was imposed here.
+    pub fn is_live(&self) -> bool {
+        self.live
+    }
+}
+
+/// The reading thread's end.
+#[derive(Clone, Debug)]
+struct PieceSender {
+    sender: mpsc::Sender<Result<Piece, Failure>>,
+    clock: Clock,
+}
+
+/// Nobody wants the input any more.
+struct Unwanted;
+
+impl PieceSender {
+    /// Sends what was just read; waits while the queue is full.
+    fn send(&self, bytes: &[u8]) -> Result<(), Unwanted> {
+        self.send_bytes(Bytes::copy_from_slice(bytes))
+    }
+
+    fn send_bytes(&self, bytes: Bytes) -> Result<(), Unwanted> {
+        let read_at = self.clock.now();
+        self.sender
+            .blocking_send(Ok(Piece { bytes, read_at }))
+            .map_err(|_| Unwanted)
+    }
+
+    /// Sends what was just received; drops it, saying so, when the queue is full.
+    fn send_or_drop(&self, bytes: Bytes, read_at: Time) -> Result<bool, Unwanted> {
+        match self.sender.try_send(Ok(Piece { bytes, read_at })) {
+            Ok(()) => Ok(true),
+            Err(mpsc::error::TrySendError::Full(_)) => Ok(false),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(Unwanted),
+        }
+    }
+
+    /// Reading failed: the last thing that is sent.
+    fn fail(&self, name: &str, error: &std::io::Error) {
+        // If nobody listens any more, nobody minds.
+        let _ = self.sender.blocking_send(Err(Failure::running(format!(
+            "reading {name} failed ({}); what was read before was sent",
+            plain_io(error)
+        ))));
+    }
+
+    fn is_unwanted(&self) -> bool {
+        self.sender.is_closed()
+    }
+}
+
+/// Starts the thread that reads.
+fn spawn(read: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    std::thread::Builder::new()
+        .name("input".into())
+        .spawn(read)
+        .map(drop)
+        .map_err(|error| {
+            Failure::running(format!(
+                "no thread for the input ({}); stop other programs and try again",
+                plain_io(&error)
+            ))
+        })
+}
+
+#[cfg(test)]
+mod tests;
