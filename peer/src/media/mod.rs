@@ -14,6 +14,8 @@ mod notice;
 pub mod pacer;
 mod segmenter;
 pub mod testcard;
+#[cfg(test)]
+mod testing;
 mod ts;
 
 pub use container::Container;

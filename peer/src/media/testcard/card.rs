@@ -44,6 +44,8 @@ pub(super) struct Card {
     clock_glyphs: Vec<Mask>,
     clock_separators: [Mask; 2],
     label_digits: Vec<Mask>,
+    /// The dial's hand at each frame of a second.
+    hands: Vec<Mask>,
     white: Colour,
     amber: Colour,
 }
@@ -84,6 +86,7 @@ impl Card {
             clock_glyphs: digits(CLOCK_HEIGHT, CLOCK_WEIGHT),
             clock_separators: [':', '.'].map(|separator| glyph(separator, CLOCK_HEIGHT, CLOCK_WEIGHT)),
             label_digits: digits(LABEL_HEIGHT, LABEL_WEIGHT),
+            hands: (0..fps).map(|frame| hand(frame, fps)).collect(),
             white,
             amber: Colour::rgb(255, 176, 32),
         }
@@ -97,7 +100,9 @@ impl Card {
     /// Draws the frame of this number.
     pub(super) fn draw(&self, frame: u64, picture: &mut Picture) {
         picture.clone_from(&self.background);
-        self.hand(frame, picture);
+        let hand = &self.hands[(frame % u64::from(self.fps)) as usize];
+        let corner = |centre: usize| centre - DIAL_RADIUS as usize;
+        picture.paint(hand, corner(DIAL_CENTRE.0), corner(DIAL_CENTRE.1), self.amber);
 
         let millis = frame * 1000 / u64::from(self.fps);
         let (hours, minutes) = (millis / 3_600_000 % 100, millis / 60_000 % 60);
@@ -111,8 +116,10 @@ impl Card {
                 b'.' => (point, separator),
                 digit_character => (&self.clock_glyphs[usize::from(digit_character - b'0')], digit),
             };
-            // A separator's dots are in the middle of a digit's width.
-            let inset = (mask.width() - advance.min(mask.width())) / 2 & !1;
+            // A separator's dots are in the middle of a digit's width, and belong in the middle between two digits.
+            let gap = digit.saturating_sub(mask.width());
+            let inset = mask.width().saturating_sub(advance.saturating_sub(gap)) / 2 & !1;
+            let inset = if advance == digit { 0 } else { inset };
             picture.paint(mask, x - inset, CLOCK_AT.1, self.white);
             x += advance;
         }
@@ -124,20 +131,17 @@ impl Card {
             number /= 10;
         }
     }
+}
 
-    /// The hand of the dial: straight up at every full second.
-    fn hand(&self, frame: u64, picture: &mut Picture) {
-        let turn = (frame % u64::from(self.fps)) as f64 / f64::from(self.fps) * std::f64::consts::TAU;
-        // Rounded, so that the last bit of a platform's sine cannot show.
-        let direction = [turn.sin(), -turn.cos()].map(|part| ((part * 4096.0).round() / 4096.0) as f32);
-        let side = 2 * DIAL_RADIUS as usize;
-        let centre = DIAL_RADIUS;
-        let at = |radius: f32| (centre + radius * direction[0], centre + radius * direction[1]);
-        let line = [[at(-14.0), at(DIAL_RADIUS - 20.0)]];
-        let hand = Mask::new(side, side, |x, y| pen(&line, 3.0, x, y));
-        let corner = (DIAL_CENTRE.0 - side / 2, DIAL_CENTRE.1 - side / 2);
-        picture.paint(&hand, corner.0, corner.1, self.amber);
-    }
+/// The hand of the dial: straight up at every full second.
+fn hand(frame: u32, fps: u32) -> Mask {
+    let turn = f64::from(frame) / f64::from(fps) * std::f64::consts::TAU;
+    // Rounded, so that the last bit of a platform's sine cannot show.
+    let direction = [turn.sin(), -turn.cos()].map(|part| ((part * 4096.0).round() / 4096.0) as f32);
+    let at = |radius: f32| (DIAL_RADIUS + radius * direction[0], DIAL_RADIUS + radius * direction[1]);
+    let line = [[at(-14.0), at(DIAL_RADIUS - 20.0)]];
+    let side = 2 * DIAL_RADIUS as usize;
+    Mask::new(side, side, |x, y| pen(&line, 3.0, x, y))
 }
 
 /// The face of the dial.

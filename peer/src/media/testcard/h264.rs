@@ -100,6 +100,12 @@ impl Encoder {
         Encoder { fps, shown: size.clone(), drawn: size.clone(), counts, frame_num: 0 }
     }
 
+    /// What a decoder has on the screen.
+    #[cfg(test)]
+    pub(super) fn shown(&self) -> &Picture {
+        &self.shown
+    }
+
     /// An access unit that needs no other: delimiter, parameter sets, IDR picture. Two in a row must differ in `id`,
     /// 0 or 1.
     pub(super) fn key_frame(&mut self, picture: &Picture, qp: u8, id: u32) -> Vec<u8> {

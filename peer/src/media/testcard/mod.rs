@@ -104,9 +104,9 @@ const PTS_HZ: u64 = 90_000;
 /// A frame is shown this long after its first bit is due: it must have arrived whole by then, key frames too.
 const DECODER_DELAY: Duration = Duration::from_millis(500);
 /// Of which a key frame may take this much.
-const KEY_FRAME_TIME: Duration = Duration::from_millis(200);
+const KEY_FRAME_TIME: Duration = Duration::from_millis(120);
 /// With this much waiting to be sent, pictures are repeated until there is room again.
-const BACKLOG_TIME: Duration = Duration::from_millis(300);
+const BACKLOG_TIME: Duration = Duration::from_millis(160);
 
 /// DVB wants the tables every 500 ms and the clock every 40 ms (ETSI TR 101 290).
 const TABLES_EVERY: Duration = Duration::from_millis(250);
@@ -147,7 +147,8 @@ impl TestCard {
             pcr_at: None,
             pmt_due: false,
             key_qp: QP_MIN,
-            delta_qp: QP_MIN,
+            // Coarser than a viewer would notice after a second, when it has adjusted.
+            delta_qp: 30,
         })
     }
 
@@ -212,7 +213,7 @@ impl TestCard {
         let frame = self.config.bitrate * VIDEO_SHARE_PERCENT / 100 / 8 / u64::from(self.config.fps);
         // Half a frame's share left over is a good use of the rate; two frames' worth is too much.
         if waiting as u64 > 2 * frame {
-            self.delta_qp = (self.delta_qp + 1).min(QP_MAX);
+            self.delta_qp = (self.delta_qp + 2).min(QP_MAX);
         } else if (waiting as u64) < frame / 2 {
             self.delta_qp = (self.delta_qp - 1).max(QP_MIN);
         }

@@ -13,6 +13,12 @@ impl Plane {
         Plane { width, height, samples: vec![sample; width * height] }
     }
 
+    /// All samples, row by row.
+    #[cfg(test)]
+    pub(super) fn samples(&self) -> &[u8] {
+        &self.samples
+    }
+
     fn row(&self, x: usize, y: usize, len: usize) -> &[u8] {
         let from = y * self.width + x;
         &self.samples[from..from + len]
@@ -144,6 +150,9 @@ impl Picture {
     /// outside of the picture is left out.
     pub(super) fn paint(&mut self, mask: &Mask, x: usize, y: usize, colour: Colour) {
         let mix = |under: &mut u8, over: u8, covered: u32| {
+            if covered == 0 {
+                return;
+            }
             let mixed = u32::from(*under) * (255 - covered) + u32::from(over) * covered;
             *under = ((mixed + 127) / 255) as u8;
         };
