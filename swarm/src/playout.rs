@@ -56,6 +56,10 @@ const ADAPT_EVERY: Duration = Duration::from_millis(250);
 /// A schedule this much above what is needed is left alone.
 const SLACK_US: i64 = 10_000;
 
+/// A schedule this far above what is needed is a disturbance that is over: playout hurries back.
+const FAR_US: i64 = 100_000;
+const CATCH_UP_FAR: f64 = 0.10;
+
 /// Live chunks seen before playout may begin: one of each substream, mostly.
 const MIN_SAMPLES: u32 = 12;
 
@@ -158,9 +162,9 @@ impl Playout {
         self.next = None;
     }
 
-    /// A chunk came. `live`: it was generated after this node joined, so its delay is the network's.
-    pub(crate) fn on_arrival(&mut self, now: Time, chunk: &Chunk, live: bool) {
-        if live {
+    /// A chunk came. `telling`: its delay is the network's, not that of this node's own start.
+    pub(crate) fn on_arrival(&mut self, now: Time, chunk: &Chunk, telling: bool) {
+        if telling {
             self.first_sample.get_or_insert(now);
             self.delays
                 .record(now, now.signed_micros_since(chunk.header().generated_at));
@@ -363,8 +367,10 @@ impl Playout {
         if wanted > self.schedule_us {
             self.schedule_us = wanted;
         } else if wanted + SLACK_US < self.schedule_us {
-            let step = (ADAPT_EVERY.as_micros() as f64 * leaning(self.wish.prefer).catch_up) as i64;
-            self.schedule_us -= step.min(self.schedule_us - wanted);
+            let excess = self.schedule_us - wanted;
+            let speed = leaning(self.wish.prefer).catch_up + if excess > FAR_US { CATCH_UP_FAR } else { 0.0 };
+            let step = (ADAPT_EVERY.as_micros() as f64 * speed) as i64;
+            self.schedule_us -= step.min(excess);
         }
     }
 }

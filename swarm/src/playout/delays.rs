@@ -16,6 +16,10 @@ const DECAY_EVERY: Duration = Duration::from_millis(1_000);
 /// ...what was counted weighs less: a time constant of 14 s, long enough to see the one chunk in a thousand.
 const DECAY: f32 = 0.93;
 
+/// In the first seconds it weighs much less: a joiner's suppliers are themselves only settling.
+const DECAY_YOUNG: f32 = 0.5;
+const YOUNG: u32 = 6;
+
 /// The histogram. Delays are this node's clock minus the peercaster's: only differences have a meaning.
 #[derive(Debug)]
 pub(super) struct Delays {
@@ -23,6 +27,7 @@ pub(super) struct Delays {
     bins: Vec<f32>,
     total: f32,
     samples: u32,
+    decays: u32,
     next_decay: Time,
 }
 
@@ -33,6 +38,7 @@ impl Default for Delays {
             bins: vec![0.0; BINS],
             total: 0.0,
             samples: 0,
+            decays: 0,
             next_decay: Time::ZERO,
         }
     }
@@ -71,10 +77,12 @@ impl Delays {
             return;
         }
         self.next_decay = now + DECAY_EVERY;
+        self.decays = self.decays.saturating_add(1);
+        let keep = if self.decays <= YOUNG { DECAY_YOUNG } else { DECAY };
         for count in &mut self.bins {
-            *count *= DECAY;
+            *count *= keep;
         }
-        self.total *= DECAY;
+        self.total *= keep;
     }
 
     /// The delay that this share of the chunks stays below, rounded up to a bin; `None` before the first chunk.

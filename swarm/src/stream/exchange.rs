@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wire::message::Role;
-use wire::{Chunk, PeerId, Seq, Substream, Time};
+use wire::{Chunk, PeerId, Seq, SubstreamSet, Time};
 
 use super::{Ctx, Stream};
 use crate::io::{Class, Event, Output};
@@ -17,7 +17,7 @@ const LIVE_EXPIRY: Duration = Duration::from_millis(400);
 /// What a new subscriber wants of the past may wait this long.
 const PAST_EXPIRY: Duration = Duration::from_millis(1_500);
 
-/// Past chunks younger than this go with the repairs: a subscriber that changes its supplier needs them now.
+/// A subscriber that lacks no more than this goes with the repairs.
 const RECENT: Duration = Duration::from_millis(300);
 
 /// Weight of a new delay in a substream's mean.
@@ -64,9 +64,10 @@ impl Stream {
         self.repair.observe(seq, chunk.header().generated_at);
         self.report_arrival(ctx, chunk, hops);
         self.forward(ctx, Some(from), chunk, hops);
-        let live_from = self.live_from;
+        let pushed_live = !repair && seq >= self.live_from;
+        let telling = pushed_live || self.settled_from.is_some_and(|settled| seq >= settled);
         if let Some(playout) = &mut self.playout {
-            playout.on_arrival(ctx.now, chunk, seq >= live_from);
+            playout.on_arrival(ctx.now, chunk, telling);
             self.play(ctx);
         }
     }
@@ -156,32 +157,23 @@ impl Stream {
         }
     }
 
-    /// Sends a new child what is held of its substream from `from` on.
-    pub(super) fn send_past(&mut self, ctx: &mut Ctx<'_>, to: PeerId, substream: Substream, from: Seq) {
+    /// Sends a new child what is held of its substreams from `from` on, oldest first.
+    pub(super) fn send_past(&mut self, ctx: &mut Ctx<'_>, to: PeerId, substreams: SubstreamSet, from: Seq) {
         let k = self.k();
-        let hops = self.sub(substream).map_or(0, |sub| sub.hops).saturating_add(1);
-        let newest = self.repair.anchor.map(|(_, at)| at).unwrap_or_default();
         let chunks: Vec<Arc<Chunk>> = self
             .window
             .slots_from(from)
-            .filter(|(seq, _)| seq.substream(k) == substream)
+            .filter(|(seq, _)| substreams.contains(seq.substream(k)))
             .filter_map(|(_, slot)| slot.cloned())
             .collect();
+        let newest = self.repair.anchor.map(|(_, at)| at).unwrap_or_default();
+        // Who changes its supplier lacks little and needs it now; who joins needs much and can wait for it.
+        let recent = chunks.first().is_some_and(|chunk| newest.since(chunk.header().generated_at) <= RECENT);
+        let class = if recent { Class::Repair } else { Class::Bulk };
         for chunk in chunks {
-            let recent = newest.since(chunk.header().generated_at) <= RECENT;
-            let class = if recent { Class::Repair } else { Class::Bulk };
+            let hops = self.sub(chunk.seq().substream(k)).map_or(0, |sub| sub.hops).saturating_add(1);
             let expires = ctx.now + PAST_EXPIRY;
-            self.offer_copy(
-                ctx,
-                Copy {
-                    to,
-                    stream: self.id,
-                    chunk,
-                    hops,
-                    class,
-                    expires,
-                },
-            );
+            self.offer_copy(ctx, Copy { to, stream: self.id, chunk, hops, class, expires });
         }
     }
 
@@ -203,6 +195,7 @@ impl Stream {
         self.session = session;
         self.window.reset(session);
         self.live_from = session;
+        self.settled_from = None;
         self.repair.reset();
         self.ended = false;
         for sub in &mut self.subs {

@@ -132,8 +132,11 @@ pub(crate) struct Stream {
     pub(crate) membership: Membership,
     pub(crate) peers: BTreeMap<PeerId, StreamPeer>,
     pub(crate) window: Window,
-    /// Chunks before this one came before this node was in the stream: they say nothing about its lag.
+    /// Chunks before this one were made before this node was in the stream: they say nothing about its lag.
     live_from: Seq,
+    /// From this chunk on every substream had its supplier: a chunk that had to be fetched is late by the network's
+    /// doing, not by the joiner's. `None` until then.
+    settled_from: Option<Seq>,
     pub(crate) subs: Vec<SubstreamState>,
     pub(crate) primaries: SubstreamSet,
     pub(crate) slots: u16,
@@ -169,6 +172,7 @@ impl Stream {
             peers: BTreeMap::new(),
             window: Window::new(Seq(0)),
             live_from: Seq(0),
+            settled_from: None,
             subs: Vec::new(),
             primaries: SubstreamSet::EMPTY,
             slots: 0,

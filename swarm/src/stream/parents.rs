@@ -314,6 +314,10 @@ impl Stream {
                 },
             );
         }
+        if self.settled_from.is_none() && self.orphans().is_empty() {
+            // What is under way when the last supplier agrees may still come late.
+            self.settled_from = Some(self.window.end().plus(u64::from(self.k())));
+        }
         self.advert_due = true;
     }
 

@@ -28,6 +28,9 @@ const BURST_SECONDS: f64 = 0.5;
 /// A supplier whose uplink queue is longer cannot help in time.
 const BUSY: Duration = Duration::from_millis(60);
 
+/// How long a new supplier takes to send what it holds: a round trip and a share of its uplink.
+const NEW_SUPPLIER: Duration = Duration::from_millis(300);
+
 /// Beyond the round trip, an answer may take this long.
 const ANSWER_SLACK: Duration = Duration::from_millis(60);
 
@@ -151,7 +154,11 @@ impl Stream {
             } else {
                 MISSED_AFTER_US + MISSED_DEVIATIONS * deviation
             };
-            let expected = generated.offset_by((delay + grace) as i64);
+            let mut expected = generated.offset_by((delay + grace) as i64);
+            if sub.parent.is_some() {
+                // A new supplier sends what it holds by itself.
+                expected = expected.max(sub.parent_since + NEW_SUPPLIER);
+            }
             if expected > now {
                 continue;
             }

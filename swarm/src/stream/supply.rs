@@ -137,8 +137,8 @@ impl Stream {
             );
             for substream in accepted.iter() {
                 self.send_path(ctx, from, substream);
-                self.send_past(ctx, from, substream, message.from);
             }
+            self.send_past(ctx, from, accepted, message.from);
             self.advert_due = true;
         }
         if !refused.is_empty() {
