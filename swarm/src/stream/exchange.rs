@@ -168,12 +168,27 @@ impl Stream {
             .collect();
         let newest = self.repair.anchor.map(|(_, at)| at).unwrap_or_default();
         // Who changes its supplier lacks little and needs it now; who joins needs much and can wait for it.
-        let recent = chunks.first().is_some_and(|chunk| newest.since(chunk.header().generated_at) <= RECENT);
+        let recent = chunks
+            .first()
+            .is_some_and(|chunk| newest.since(chunk.header().generated_at) <= RECENT);
         let class = if recent { Class::Repair } else { Class::Bulk };
         for chunk in chunks {
-            let hops = self.sub(chunk.seq().substream(k)).map_or(0, |sub| sub.hops).saturating_add(1);
+            let hops = self
+                .sub(chunk.seq().substream(k))
+                .map_or(0, |sub| sub.hops)
+                .saturating_add(1);
             let expires = ctx.now + PAST_EXPIRY;
-            self.offer_copy(ctx, Copy { to, stream: self.id, chunk, hops, class, expires });
+            self.offer_copy(
+                ctx,
+                Copy {
+                    to,
+                    stream: self.id,
+                    chunk,
+                    hops,
+                    class,
+                    expires,
+                },
+            );
         }
     }
 

@@ -139,6 +139,9 @@ pub(crate) struct Stream {
     settled_from: Option<Seq>,
     pub(crate) subs: Vec<SubstreamState>,
     pub(crate) primaries: SubstreamSet,
+    /// Primaries beyond what the slots are good for, taken because most slots lay idle.
+    extra_primaries: u32,
+    next_expansion: Time,
     pub(crate) slots: u16,
     pub(crate) clock: SourceClock,
     pub(crate) playout: Option<Playout>,
@@ -175,6 +178,8 @@ impl Stream {
             settled_from: None,
             subs: Vec::new(),
             primaries: SubstreamSet::EMPTY,
+            extra_primaries: 0,
+            next_expansion: now + supply::EXPAND_EVERY,
             slots: 0,
             clock: SourceClock::default(),
             playout: None,
@@ -301,6 +306,7 @@ impl Stream {
         }
         self.count_slots(ctx);
         self.end_displaced(ctx);
+        self.expand_primaries(ctx);
         self.watch_parents(ctx);
         self.seek_parents(ctx);
         if self.next_improvement <= ctx.now {

@@ -316,7 +316,7 @@ impl Stream {
         }
         if self.settled_from.is_none() && self.orphans().is_empty() {
             // What is under way when the last supplier agrees may still come late.
-            self.settled_from = Some(self.window.end().plus(u64::from(self.k())));
+            self.settled_from = Some(self.window.end().max(self.live_from).plus(u64::from(self.k())));
         }
         self.advert_due = true;
     }
@@ -509,7 +509,7 @@ impl Stream {
 
     /// Takes substreams to pass on, the ones where slots are scarcest first.
     fn choose_primaries(&mut self, ctx: &mut Ctx<'_>) {
-        let max = u32::from(self.slots.div_ceil(8)).min(u32::from(self.k()));
+        let max = self.max_primaries();
         while self.primaries.len() < max {
             let open = SubstreamSet::all(self.k()).minus(self.primaries);
             let supply = &self.membership.supply;

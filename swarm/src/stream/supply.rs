@@ -21,6 +21,9 @@ const PROMISED: f64 = 0.96;
 /// depend on one peer.
 const CHILDREN_PER_PRIMARY: u16 = 8;
 
+/// Idle slots are looked at this often: a new substream takes about a second to find its children.
+pub(super) const EXPAND_EVERY: Duration = Duration::from_millis(1_000);
+
 /// A displaced child is served this long, to find another supplier first.
 const GRACE: Duration = Duration::from_millis(700);
 
@@ -67,8 +70,22 @@ impl Stream {
         self.shed_excess(ctx);
     }
 
-    fn max_primaries(&self) -> u32 {
-        u32::from(self.slots.div_ceil(CHILDREN_PER_PRIMARY)).min(u32::from(self.k()))
+    pub(super) fn max_primaries(&self) -> u32 {
+        let good_for = u32::from(self.slots.div_ceil(CHILDREN_PER_PRIMARY));
+        (good_for + self.extra_primaries).min(u32::from(self.k()))
+    }
+
+    /// A donor most of whose slots lie idle takes one more substream: in a small swarm nobody has eight children for
+    /// each, and what the donor does not take it cannot give.
+    pub(super) fn expand_primaries(&mut self, ctx: &mut Ctx<'_>) {
+        if self.role != Role::Donor || ctx.now < self.next_expansion {
+            return;
+        }
+        self.next_expansion = ctx.now + EXPAND_EVERY;
+        let settled = self.orphans().is_empty();
+        if settled && self.free_slots() > self.slots / 2 && self.max_primaries() < u32::from(self.k()) {
+            self.extra_primaries += 1;
+        }
     }
 
     /// Gives up primaries beyond the number that the slots are good for, the childless ones first.
