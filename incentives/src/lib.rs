@@ -1,1 +1,13 @@
-//! Contribution accounts between peers.
+//! Contribution accounts between peers, and what misbehaviour costs.
+//!
+//! Both are first-hand: a peer counts what it was given and gave itself, and what went wrong between itself and another.
+//! Nothing here believes what one peer says of another, so nobody gains by talking well of itself or badly of others
+//! (the paper, §6: peers only keep track of the contributions that they have given or received).
+//!
+//! Both are bounded, whatever strangers do, and neither has a clock: instants come in with each call.
+
+mod accounts;
+mod standing;
+
+pub use accounts::{Account, Accounts, Contribution};
+pub use standing::{BAN, Offence, Standing, Standings, Verdict};

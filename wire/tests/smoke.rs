@@ -4,7 +4,10 @@
 
 mod common;
 #[path = "../../fuzz/src/lib.rs"]
-#[allow(unreachable_pub, reason = "the targets are the public part of the crate that this file is from")]
+#[allow(
+    unreachable_pub,
+    reason = "the targets are the public part of the crate that this file is from"
+)]
 mod fuzz;
 
 use headwater_wire::codec;
