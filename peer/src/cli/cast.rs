@@ -174,7 +174,7 @@ async fn cast(
     match cast.feed(input, events, statistics, reporter).await {
         Ok(Stop::End(CastEnd::Finished { .. })) => cast.end(PLAY_OUT_MAX).await,
         Ok(Stop::End(CastEnd::Empty)) => Err(Failure::input(format!(
-            "the input {} is empty; check that the encoder runs and writes there",
+            "{} is empty; check that the encoder runs and writes there",
             args.input
         ))),
         Ok(Stop::ReaderGone) => cast.end(PLAY_OUT_INTERRUPTED).await,

@@ -234,16 +234,16 @@ impl Caster {
     /// # Errors
     /// [`Failure::Running`] when the node has ended.
     pub async fn finish(&mut self) -> Result<CastEnd, Failure> {
+        if self.bytes == 0 {
+            return Ok(CastEnd::Empty);
+        }
         self.segmenter.finish(self.node.clock().now(), &mut self.segments);
         self.produce().await?;
         let errors = self.segmenter.continuity_errors();
         if errors > 0 {
             tracing::warn!("{errors} packets of the input were lost before they got here");
         }
-        Ok(match self.bytes {
-            0 => CastEnd::Empty,
-            bytes => CastEnd::Finished { bytes },
-        })
+        Ok(CastEnd::Finished { bytes: self.bytes })
     }
 }
 
