@@ -16,7 +16,10 @@ const CARD_SECONDS: usize = 4;
 /// So many seconds of the test stream at 1 Mbit/s with a key frame every 200 ms, up to four.
 pub(super) fn card(seconds: usize) -> Vec<u8> {
     static CARD: LazyLock<Vec<u8>> = LazyLock::new(|| {
-        let config = TestCardConfig { gop: Duration::from_millis(200), ..TestCardConfig::default() };
+        let config = TestCardConfig {
+            gop: Duration::from_millis(200),
+            ..TestCardConfig::default()
+        };
         let card = TestCard::new(config).unwrap();
         let all = card.take_while(|burst| burst.at < Duration::from_secs(CARD_SECONDS as u64));
         all.flat_map(|burst| burst.bytes).collect()
@@ -39,14 +42,21 @@ impl Run {
         for data in input.chunks(piece) {
             while let Some(due) = segmenter.next_deadline().filter(|&due| due <= now) {
                 segmenter.handle_deadline(due, &mut segments);
-                assert!(segmenter.next_deadline() != Some(due), "the deadline at {due} must pass");
+                assert!(
+                    segmenter.next_deadline() != Some(due),
+                    "the deadline at {due} must pass"
+                );
             }
             segmenter.push(now, data, &mut segments);
             now += every;
         }
         segmenter.finish(now, &mut segments);
         let notices = segmenter.drain_notices();
-        Run { segmenter, segments, notices }
+        Run {
+            segmenter,
+            segments,
+            notices,
+        }
     }
 
     /// About the test stream's own pace.
@@ -55,7 +65,10 @@ impl Run {
     }
 
     pub(super) fn output(&self) -> Vec<u8> {
-        self.segments.iter().flat_map(|segment| segment.payload.clone()).collect()
+        self.segments
+            .iter()
+            .flat_map(|segment| segment.payload.clone())
+            .collect()
     }
 
     /// Offsets of the segments that a player can start with.

@@ -69,10 +69,8 @@ impl Analyser {
             if self.in_fragments {
                 self.fragment_box(kind, next, sink);
             } else {
+                self.header.extend(start, data, self.at)?;
                 self.header_box(kind, next)?;
-            }
-            if !self.in_fragments {
-                self.header.extend(start, data, next)?;
             }
             self.at = next;
         };

@@ -34,15 +34,19 @@ fn a_decoder_has_nothing_to_complain_about_what_a_late_player_gets() {
         tracker.push(&segment.payload, segment.random_access);
     }
     let parts = tracker.join().unwrap().into_parts();
-    let stream: Vec<u8> = parts.chain(after.iter().map(|segment| segment.payload.clone())).flatten().collect();
-    let Some((_, said)) = ffmpeg(&stream, "-f mpegts -i @ -f null -") else { return };
+    let stream: Vec<u8> = parts
+        .chain(after.iter().map(|segment| segment.payload.clone()))
+        .flatten()
+        .collect();
+    let Some((_, said)) = ffmpeg(&stream, "-f mpegts -i @ -f null -") else {
+        return;
+    };
     assert_eq!(said, "");
 }
 
 #[test]
 fn a_header_that_was_announced_serves_what_is_no_transport_stream() {
-    let header = Bytes::from_static(b"header");
-    let mut tracker = JoinTracker::new(header.clone());
+    let mut tracker = JoinTracker::new(Bytes::from_static(b"header"));
     tracker.push(&Bytes::from_static(b"tail"), false);
     assert_eq!(tracker.join(), None, "nothing to start with yet");
     tracker.push(&Bytes::from_static(b"one"), true);
@@ -83,9 +87,14 @@ fn frames_end_where_the_next_one_starts() {
 fn a_recording_that_stops_at_a_frame_is_whole() {
     let run = Run::new(&card(2), 500, Duration::from_millis(4));
     let middle = run.segments.len() / 2;
-    let mut recorded: Vec<u8> = run.segments[..middle].iter().flat_map(|s| s.payload.clone()).collect();
+    let mut recorded: Vec<u8> = run.segments[..middle]
+        .iter()
+        .flat_map(|s| s.payload.clone())
+        .collect();
     let end = frame_end(&recorded).unwrap();
     recorded.truncate(end);
-    let Some((_, said)) = ffmpeg(&recorded, "-f mpegts -i @ -f null -") else { return };
+    let Some((_, said)) = ffmpeg(&recorded, "-f mpegts -i @ -f null -") else {
+        return;
+    };
     assert_eq!(said, "");
 }

@@ -58,7 +58,10 @@ fn a_segment_waits_for_enough_bytes_but_not_for_ever() {
     assert_eq!(out.len(), 1, "100 bytes are worth waiting for more");
     segmenter.handle_deadline(Time::from_millis(42), &mut out);
     assert_eq!(out[1].payload.len(), 100);
-    assert_eq!((out[1].generated_at, out[1].duration), (Time::from_millis(10), 32 * MS));
+    assert_eq!(
+        (out[1].generated_at, out[1].duration),
+        (Time::from_millis(10), 32 * MS)
+    );
 
     segmenter.push(Time::from_millis(50), &[1; 100], &mut out);
     segmenter.push(Time::from_millis(59), &[2; 1100], &mut out);
@@ -73,7 +76,10 @@ fn a_burst_fills_segments_of_the_largest_size() {
     segmenter.push(Time::ZERO, &input, &mut out);
     assert!(out.iter().all(|segment| segment.payload.len() == 65_536));
     segmenter.finish(Time::ZERO, &mut out);
-    assert_eq!(out.iter().map(|segment| segment.payload.len()).sum::<usize>(), input.len());
+    assert_eq!(
+        out.iter().map(|segment| segment.payload.len()).sum::<usize>(),
+        input.len()
+    );
 }
 
 #[test]
@@ -105,20 +111,28 @@ fn a_paused_encoder_is_reported_once() {
     let mut segmenter = segmenter();
     segmenter.push(Time::ZERO, &noise(5000), &mut out);
     for _ in 0..10 {
-        let Some(deadline) = segmenter.next_deadline() else { break };
+        let Some(deadline) = segmenter.next_deadline() else {
+            break;
+        };
         segmenter.handle_deadline(deadline, &mut out);
     }
     assert_eq!(segmenter.next_deadline(), None, "nothing is left to do");
     segmenter.push(Time::from_millis(9000), &[0], &mut out);
     let notices = segmenter.drain_notices();
-    let resumed = Notice::EncoderResumed { after: Duration::from_secs(9) };
+    let resumed = Notice::EncoderResumed {
+        after: Duration::from_secs(9),
+    };
     assert_eq!(notices, [Notice::OpaqueInput, Notice::EncoderPaused, resumed]);
 }
 
 /// Where key frames begin, by the multiplexer's own word.
 fn indicated(stream: &[u8]) -> Vec<usize> {
-    let packets = stream.chunks_exact(PACKET).map(|packet| Packet::at(packet).unwrap());
-    let keys = packets.enumerate().filter(|(_, packet)| packet.random_access_indicator());
+    let packets = stream
+        .chunks_exact(PACKET)
+        .map(|packet| Packet::at(packet).unwrap());
+    let keys = packets
+        .enumerate()
+        .filter(|(_, packet)| packet.random_access_indicator());
     keys.map(|(i, _)| i * PACKET).collect()
 }
 
@@ -129,7 +143,11 @@ fn a_transport_stream_is_cut_at_packets_and_key_frames() {
     assert_eq!(run.output(), input);
     assert_eq!(run.segmenter.container(), Container::MpegTs);
     assert_eq!(run.notices, []);
-    assert!(run.segments.iter().all(|segment| segment.payload.len() % PACKET == 0));
+    assert!(
+        run.segments
+            .iter()
+            .all(|segment| segment.payload.len() % PACKET == 0)
+    );
     assert!(run.segments.iter().all(|segment| !segment.discontinuity));
     let keys = indicated(&input);
     assert_eq!(keys.len(), 10, "2 s with a key frame every 200 ms");
@@ -137,7 +155,10 @@ fn a_transport_stream_is_cut_at_packets_and_key_frames() {
     assert_eq!(run.segmenter.continuity_errors(), 0);
 
     let progress = run.segmenter.progress().unwrap();
-    assert!((1900..=2000).contains(&progress.elapsed.as_millis()), "{progress:?}");
+    assert!(
+        (1900..=2000).contains(&progress.elapsed.as_millis()),
+        "{progress:?}"
+    );
 
     // Chunks cover about 8 ms; at 1 Mbit/s that is fewer than 1200 bytes, so some more.
     let mean = input.len() / run.segments.len();
@@ -149,7 +170,11 @@ fn segments_of_a_fast_transport_stream_end_at_packets_too() {
     let input = card(2);
     let run = Run::new(&input, usize::MAX, MS);
     assert_eq!(run.output(), input);
-    assert!(run.segments.iter().all(|segment| segment.payload.len() % PACKET == 0));
+    assert!(
+        run.segments
+            .iter()
+            .all(|segment| segment.payload.len() % PACKET == 0)
+    );
     assert_eq!(run.joins(), indicated(&input));
 }
 
@@ -175,7 +200,12 @@ fn tables_are_the_latest_packets() {
     let run = Run::live(&input);
     let tables = run.segmenter.tables();
     assert_eq!(tables.len(), 2 * PACKET);
-    let latest = |pid| input.chunks(PACKET).rfind(|packet| pid_of(packet) == pid).unwrap();
+    let latest = |pid| {
+        input
+            .chunks(PACKET)
+            .rfind(|packet| pid_of(packet) == pid)
+            .unwrap()
+    };
     assert_eq!(tables[..PACKET], *latest(0));
     assert_eq!(tables[PACKET..], *latest(0x1000));
 }
@@ -193,7 +223,13 @@ fn sync_is_lost_and_found() {
     let run = Run::live(&input);
     assert_eq!(run.output(), input);
     let skipped = garbage.len() as u64;
-    assert_eq!(run.notices, [Notice::LostSync { offset: lost_at }, Notice::Resynchronised { skipped }]);
+    assert_eq!(
+        run.notices,
+        [
+            Notice::LostSync { offset: lost_at },
+            Notice::Resynchronised { skipped }
+        ]
+    );
     let mut at = 0;
     let mut breaks = Vec::new();
     for segment in &run.segments {
@@ -226,16 +262,26 @@ fn clock_jumps_are_reported_and_marked() {
     let input = [&stream[..second], &stream[3 * second..], &stream[..second]].concat();
     let run = Run::live(&input);
     assert_eq!(run.output(), input);
-    let [Notice::ClockJumped { by_us: forward }, Notice::ClockJumped { by_us: backward }] = run.notices[..]
+    let [
+        Notice::ClockJumped { by_us: forward },
+        Notice::ClockJumped { by_us: backward },
+    ] = run.notices[..]
     else {
         panic!("{:?}", run.notices);
     };
     assert!((2_000_000..2_100_000).contains(&forward), "{forward}");
     assert!((-4_000_000..-3_900_000).contains(&backward), "{backward}");
-    let marked = run.segments.iter().filter(|segment| segment.discontinuity).count();
+    let marked = run
+        .segments
+        .iter()
+        .filter(|segment| segment.discontinuity)
+        .count();
     assert_eq!(marked, 2);
     let progress = run.segmenter.progress().unwrap();
-    assert!((2900..=3000).contains(&progress.elapsed.as_millis()), "jumps do not count: {progress:?}");
+    assert!(
+        (2900..=3000).contains(&progress.elapsed.as_millis()),
+        "jumps do not count: {progress:?}"
+    );
 }
 
 #[test]
@@ -263,14 +309,20 @@ fn lost_packets_are_counted() {
 fn input_that_is_all_join_points_is_not_shredded() {
     // Every packet says that it begins a key frame.
     let mut input = card(1);
-    let begin = input.chunks(PACKET).position(|packet| Packet::at(packet).unwrap().random_access_indicator());
+    let begin = input
+        .chunks(PACKET)
+        .position(|packet| Packet::at(packet).unwrap().random_access_indicator());
     let key = input[begin.unwrap() * PACKET..][..PACKET].to_vec();
     for packet in packets_mut(&mut input).skip(20) {
         packet.copy_from_slice(&key);
     }
     let run = Run::new(&input, 1 << 20, MS);
     assert_eq!(run.output(), input);
-    assert!(run.segments.len() <= input.len() / 1200 + 20, "{} segments", run.segments.len());
+    assert!(
+        run.segments.len() <= input.len() / 1200 + 20,
+        "{} segments",
+        run.segments.len()
+    );
 }
 
 #[test]
@@ -291,7 +343,9 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
     let start = prop::sample::select(vec![
         Vec::new(),
         b"OggS\0\x02".to_vec(),
-        vec![0x1a, 0x45, 0xdf, 0xa3, 0x84, 1, 2, 3, 4, 0x18, 0x53, 0x80, 0x67, 0xff],
+        vec![
+            0x1a, 0x45, 0xdf, 0xa3, 0x84, 1, 2, 3, 4, 0x18, 0x53, 0x80, 0x67, 0xff,
+        ],
         b"\0\0\0\x10ftypiso5\0\0\0\0".to_vec(),
         vec![0x47; 1000],
     ]);

@@ -57,15 +57,29 @@ impl Card {
         let mut background = Picture::new(WIDTH, HEIGHT, panel);
 
         // EBU bars, 75 % (ITU-R BT.471).
-        let bars: [[u8; 3]; 8] =
-            [[1, 1, 1], [1, 1, 0], [0, 1, 1], [0, 1, 0], [1, 0, 1], [1, 0, 0], [0, 0, 1], [0, 0, 0]];
+        let bars: [[u8; 3]; 8] = [
+            [1, 1, 1],
+            [1, 1, 0],
+            [0, 1, 1],
+            [0, 1, 0],
+            [1, 0, 1],
+            [1, 0, 0],
+            [0, 0, 1],
+            [0, 0, 0],
+        ];
         for (i, bar) in bars.into_iter().enumerate() {
             let [r, g, b] = bar.map(|component| component * 191);
             background.fill(i * WIDTH / 8, 0, WIDTH / 8, BARS_HEIGHT, Colour::rgb(r, g, b));
         }
         for i in 0..WIDTH / 16 {
             let grey = (i * 255 / (WIDTH / 16 - 1)) as u8;
-            background.fill(16 * i, BARS_HEIGHT, 16, RAMP_HEIGHT, Colour::rgb(grey, grey, grey));
+            background.fill(
+                16 * i,
+                BARS_HEIGHT,
+                16,
+                RAMP_HEIGHT,
+                Colour::rgb(grey, grey, grey),
+            );
         }
         dial(&mut background, white, panel);
 
@@ -138,7 +152,12 @@ fn hand(frame: u32, fps: u32) -> Mask {
     let turn = f64::from(frame) / f64::from(fps) * std::f64::consts::TAU;
     // Rounded, so that the last bit of a platform's sine cannot show.
     let direction = [turn.sin(), -turn.cos()].map(|part| ((part * 4096.0).round() / 4096.0) as f32);
-    let at = |radius: f32| (DIAL_RADIUS + radius * direction[0], DIAL_RADIUS + radius * direction[1]);
+    let at = |radius: f32| {
+        (
+            DIAL_RADIUS + radius * direction[0],
+            DIAL_RADIUS + radius * direction[1],
+        )
+    };
     let line = [[at(-14.0), at(DIAL_RADIUS - 20.0)]];
     let side = 2 * DIAL_RADIUS as usize;
     Mask::new(side, side, |x, y| pen(&line, 3.0, x, y))

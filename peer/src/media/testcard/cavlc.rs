@@ -76,7 +76,11 @@ pub(super) fn residual_block(w: &mut BitWriter, levels: &[i16], context: Context
     }
     let coded = &mut coded[..total];
     coded.reverse();
-    let ones = coded.iter().take(3).take_while(|(level, _)| level.abs() == 1).count();
+    let ones = coded
+        .iter()
+        .take(3)
+        .take_while(|(level, _)| level.abs() == 1)
+        .count();
 
     let (len, code) = coeff_token(total, ones, context);
     w.bits(code, len);
@@ -91,7 +95,11 @@ pub(super) fn residual_block(w: &mut BitWriter, levels: &[i16], context: Context
         // With fewer than three trailing ones the first level that follows cannot be one.
         let first = if i == ones && ones < 3 { 2 } else { 0 };
         let magnitude = u32::from(level.unsigned_abs());
-        let code = if level > 0 { 2 * magnitude - 2 } else { 2 * magnitude - 1 } - first;
+        let code = if level > 0 {
+            2 * magnitude - 2
+        } else {
+            2 * magnitude - 1
+        } - first;
         level_code(w, code, suffix_len);
         suffix_len = suffix_len.max(1);
         if magnitude > 3 << (suffix_len - 1) && suffix_len < 6 {

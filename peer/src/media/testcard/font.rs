@@ -61,7 +61,11 @@ pub(super) fn pen(lines: &[Line], radius: f32, x: f32, y: f32) -> f32 {
     let squared = lines.iter().map(|&[(ax, ay), (bx, by)]| {
         let (dx, dy) = (bx - ax, by - ay);
         let length = dx * dx + dy * dy;
-        let along = if length > 0.0 { ((x - ax) * dx + (y - ay) * dy) / length } else { 0.0 };
+        let along = if length > 0.0 {
+            ((x - ax) * dx + (y - ay) * dy) / length
+        } else {
+            0.0
+        };
         let along = along.clamp(0.0, 1.0);
         let (ex, ey) = (x - ax - along * dx, y - ay - along * dy);
         ex * ex + ey * ey
@@ -75,8 +79,12 @@ pub(super) fn glyph(character: char, height: usize, weight: f32) -> Mask {
     let scale = (height as f32 - weight) / GRID.1;
     let margin = weight / 2.0;
     let width = (GRID.0 * scale + weight).ceil() as usize;
-    let lines = lines(strokes(character), |x, y| (margin + x * scale, margin + y * scale));
-    Mask::new(width.next_multiple_of(2), height, |x, y| pen(&lines, margin, x, y))
+    let lines = lines(strokes(character), |x, y| {
+        (margin + x * scale, margin + y * scale)
+    });
+    Mask::new(width.next_multiple_of(2), height, |x, y| {
+        pen(&lines, margin, x, y)
+    })
 }
 
 fn lines(strokes: &str, place: impl Fn(f32, f32) -> (f32, f32)) -> Vec<Line> {

@@ -52,7 +52,10 @@ struct Counts {
 
 impl Counts {
     fn new(plane: &Plane) -> Self {
-        Counts { columns: plane.width / 4, counts: vec![0; plane.width / 4 * (plane.height / 4)] }
+        Counts {
+            columns: plane.width / 4,
+            counts: vec![0; plane.width / 4 * (plane.height / 4)],
+        }
     }
 
     /// 9.2.1: the rounded mean of left and above, or whichever there is.
@@ -97,7 +100,13 @@ impl Encoder {
     /// height is an odd multiple of eight.
     pub(super) fn new(size: &Picture, fps: u32) -> Self {
         let counts = [Counts::new(&size.y), Counts::new(&size.u), Counts::new(&size.v)];
-        Encoder { fps, shown: size.clone(), drawn: size.clone(), counts, frame_num: 0 }
+        Encoder {
+            fps,
+            shown: size.clone(),
+            drawn: size.clone(),
+            counts,
+            frame_num: 0,
+        }
     }
 
     /// What a decoder has on the screen.
@@ -240,7 +249,10 @@ impl Encoder {
         // One mode for both planes: joined, they are compared as one.
         let joined = |planes: [[u8; 64]; 2]| -> [u8; 128] { std::array::from_fn(|i| planes[i / 64][i % 64]) };
         let [u, v] = predictions;
-        let pairs = u.into_iter().zip(v).map(|((mode, u), (_, v))| (mode, joined([u, v])));
+        let pairs = u
+            .into_iter()
+            .zip(v)
+            .map(|((mode, u), (_, v))| (mode, joined([u, v])));
         let (chroma_mode, both) = best(&joined(wanted), pairs);
         let chroma_predicted = [0, 64].map(|from| std::array::from_fn::<u8, 64, _>(|i| both[from + i]));
         let levels = chroma_levels(qp, true, &wanted, &chroma_predicted, Some(dc), luma);
@@ -253,7 +265,14 @@ impl Encoder {
         w.se(0); // mb_qp_delta
         let patterns = (if all_luma { 15 } else { 0 }, chroma_pattern);
         self.residual(w, &levels, column, row, patterns);
-        self.reconstruct(&levels, &predicted, &chroma_predicted, column, row, Quantiser::new(qp, true));
+        self.reconstruct(
+            &levels,
+            &predicted,
+            &chroma_predicted,
+            column,
+            row,
+            Quantiser::new(qp, true),
+        );
     }
 
     /// False if nothing is left to send after quantising.
@@ -292,7 +311,14 @@ impl Encoder {
     }
 
     /// 7.3.5.3.
-    fn residual(&mut self, w: &mut BitWriter, levels: &Levels, column: usize, row: usize, patterns: (u32, u32)) {
+    fn residual(
+        &mut self,
+        w: &mut BitWriter,
+        levels: &Levels,
+        column: usize,
+        row: usize,
+        patterns: (u32, u32),
+    ) {
         let scan = |block: &Block| ZIGZAG.map(|position| block[position] as i16);
         let [luma_counts, chroma_counts @ ..] = &mut self.counts;
         if let Some(dc) = &levels.luma_dc {
@@ -344,7 +370,9 @@ impl Encoder {
                 block[0] = dc;
             }
         }
-        self.shown.y.put_square(16 * column, 16 * row, 16, &added(luma, &blocks, 16));
+        self.shown
+            .y
+            .put_square(16 * column, 16 * row, 16, &added(luma, &blocks, 16));
         let quantiser = quantiser.for_chroma();
         for (i, plane) in [&mut self.shown.u, &mut self.shown.v].into_iter().enumerate() {
             let mut blocks = levels.chroma[i].map(|block| quantiser.coefficients(&block));
@@ -383,7 +411,12 @@ fn chroma_levels(
     luma: [Block; 16],
 ) -> Levels {
     let quantiser = Quantiser::new(qp, intra).for_chroma();
-    let mut levels = Levels { luma_dc, luma, chroma_dc: [[0; 4]; 2], chroma: [[[0; 16]; 4]; 2] };
+    let mut levels = Levels {
+        luma_dc,
+        luma,
+        chroma_dc: [[0; 4]; 2],
+        chroma: [[[0; 16]; 4]; 2],
+    };
     for i in 0..2 {
         let blocks = transformed::<4>(&wanted[i], &predicted[i], 8);
         levels.chroma_dc[i] = quantiser.chroma_dc_levels(&std::array::from_fn(|b| blocks[b][0]));
@@ -426,9 +459,15 @@ fn best<const SAMPLES: usize>(
     predictions: impl IntoIterator<Item = (u32, [u8; SAMPLES])>,
 ) -> (u32, [u8; SAMPLES]) {
     let distance = |predicted: &[u8; SAMPLES]| -> u32 {
-        wanted.iter().zip(predicted).map(|(&a, &b)| u32::from(a.abs_diff(b))).sum()
+        wanted
+            .iter()
+            .zip(predicted)
+            .map(|(&a, &b)| u32::from(a.abs_diff(b)))
+            .sum()
     };
-    let closest = predictions.into_iter().min_by_key(|(_, predicted)| distance(predicted));
+    let closest = predictions
+        .into_iter()
+        .min_by_key(|(_, predicted)| distance(predicted));
     closest.expect("the DC prediction is always there")
 }
 
@@ -441,8 +480,17 @@ fn mean(samples: impl ExactSizeIterator<Item = u8>) -> u8 {
 fn luma_predictions(plane: &Plane, x: usize, y: usize) -> Vec<(u32, [u8; 256])> {
     let above = plane.above(x, y, 16);
     let left = plane.left(x, y, 16);
-    let both = left.iter().flatten().chain(above.iter().flatten()).copied().collect::<Vec<u8>>();
-    let dc = if both.is_empty() { 128 } else { mean(both.into_iter()) };
+    let both = left
+        .iter()
+        .flatten()
+        .chain(above.iter().flatten())
+        .copied()
+        .collect::<Vec<u8>>();
+    let dc = if both.is_empty() {
+        128
+    } else {
+        mean(both.into_iter())
+    };
     let mut predictions = vec![(2, [dc; 256])];
     predictions.extend(above.map(|above| (0, std::array::from_fn(|i| above[i % 16]))));
     predictions.extend(left.map(|left| (1, std::array::from_fn(|i| left[i / 16]))));
@@ -462,13 +510,29 @@ fn chroma_predictions(plane: &Plane, x: usize, y: usize) -> Vec<(u32, [u8; 64])>
             (0, 1) if left.is_some() => [left, None],
             _ => [above, left],
         };
-        let samples = sides.into_iter().flatten().flatten().copied().collect::<Vec<u8>>();
-        if samples.is_empty() { 128 } else { mean(samples.into_iter()) }
+        let samples = sides
+            .into_iter()
+            .flatten()
+            .flatten()
+            .copied()
+            .collect::<Vec<u8>>();
+        if samples.is_empty() {
+            128
+        } else {
+            mean(samples.into_iter())
+        }
     };
     let quarters = [[dc(0, 0), dc(1, 0)], [dc(0, 1), dc(1, 1)]];
     let mut predictions = vec![(0, std::array::from_fn(|i| quarters[i / 32][i % 8 / 4]))];
-    predictions.extend(left.as_ref().map(|left| (1, std::array::from_fn(|i| left[i / 8]))));
-    predictions.extend(above.as_ref().map(|above| (2, std::array::from_fn(|i| above[i % 8]))));
+    predictions.extend(
+        left.as_ref()
+            .map(|left| (1, std::array::from_fn(|i| left[i / 8]))),
+    );
+    predictions.extend(
+        above
+            .as_ref()
+            .map(|above| (2, std::array::from_fn(|i| above[i % 8]))),
+    );
     predictions
 }
 

@@ -178,7 +178,7 @@ impl TestCard {
         let number = self.frames;
         self.frames += 1;
         let gop = self.gop_frames();
-        let key = number % gop == 0;
+        let key = number.is_multiple_of(gop);
         let waiting = self.mux.backlog();
         self.card.draw(number, &mut self.picture);
         let unit = if key {
@@ -262,6 +262,9 @@ impl Iterator for TestCard {
             }
         }
         let at = self.config.burst.as_micros() as u64 * (self.bursts - 1);
-        Some(Burst { at: Duration::from_micros(at), bytes: bytes.into() })
+        Some(Burst {
+            at: Duration::from_micros(at),
+            bytes: bytes.into(),
+        })
     }
 }

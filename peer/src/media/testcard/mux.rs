@@ -7,8 +7,8 @@ use mpeg2ts::pes::PesHeader;
 use mpeg2ts::time::{ClockReference, Timestamp};
 use mpeg2ts::ts::payload::{Bytes, Pat, Pes, Pmt};
 use mpeg2ts::ts::{
-    AdaptationField, ContinuityCounter, EsInfo, Pid, ProgramAssociation, TransportScramblingControl, TsHeader,
-    TsPacket, TsPacketWriter, TsPayload, VersionNumber, WriteTsPacket,
+    AdaptationField, ContinuityCounter, EsInfo, Pid, ProgramAssociation, TransportScramblingControl,
+    TsHeader, TsPacket, TsPacketWriter, TsPayload, VersionNumber, WriteTsPacket,
 };
 
 use super::super::ts::PACKET;
@@ -49,7 +49,12 @@ pub(super) struct Mux {
 impl Mux {
     /// Queues an access unit.
     pub(super) fn push(&mut self, data: Vec<u8>, pts: u64, key: bool) {
-        self.units.push_back(Unit { data, sent: 0, pts, key });
+        self.units.push_back(Unit {
+            data,
+            sent: 0,
+            pts,
+            key,
+        });
     }
 
     /// Bytes of access units that wait.
@@ -63,14 +68,30 @@ impl Mux {
     }
 
     pub(super) fn pat(&mut self, out: &mut Vec<u8>) {
-        let table = vec![ProgramAssociation { program_num: PROGRAMME, program_map_pid: pid(PID_PMT) }];
-        let pat = Pat { transport_stream_id: 1, version_number: VersionNumber::default(), table };
-        write(out, pid(Pid::PAT), &mut self.pat_counter, None, Some(TsPayload::Pat(pat)));
+        let table = vec![ProgramAssociation {
+            program_num: PROGRAMME,
+            program_map_pid: pid(PID_PMT),
+        }];
+        let pat = Pat {
+            transport_stream_id: 1,
+            version_number: VersionNumber::default(),
+            table,
+        };
+        write(
+            out,
+            pid(Pid::PAT),
+            &mut self.pat_counter,
+            None,
+            Some(TsPayload::Pat(pat)),
+        );
     }
 
     pub(super) fn pmt(&mut self, out: &mut Vec<u8>) {
-        let video =
-            EsInfo { stream_type: StreamType::H264, elementary_pid: pid(PID_VIDEO), descriptors: Vec::new() };
+        let video = EsInfo {
+            stream_type: StreamType::H264,
+            elementary_pid: pid(PID_VIDEO),
+            descriptors: Vec::new(),
+        };
         let pmt = Pmt {
             program_num: PROGRAMME,
             pcr_pid: Some(pid(PID_VIDEO)),
@@ -78,7 +99,13 @@ impl Mux {
             program_info: Vec::new(),
             es_info: vec![video],
         };
-        write(out, pid(PID_PMT), &mut self.pmt_counter, None, Some(TsPayload::Pmt(pmt)));
+        write(
+            out,
+            pid(PID_PMT),
+            &mut self.pmt_counter,
+            None,
+            Some(TsPayload::Pmt(pmt)),
+        );
     }
 
     /// The next packet of video, with a clock reference if `pcr` (ticks of 27 MHz) is given. False if there is none,
@@ -87,7 +114,13 @@ impl Mux {
         let pcr_len = if pcr.is_some() { PCR } else { 0 };
         let Some(unit) = self.units.front_mut() else {
             if pcr.is_some() {
-                write(out, pid(PID_VIDEO), &mut self.video_counter, Some(adaptation(pcr, false)), None);
+                write(
+                    out,
+                    pid(PID_VIDEO),
+                    &mut self.video_counter,
+                    Some(adaptation(pcr, false)),
+                    None,
+                );
                 return true;
             }
             return false;
@@ -113,7 +146,11 @@ impl Mux {
                 escr: None,
             };
             // Length 0, allowed for video: as long as it takes.
-            TsPayload::PesStart(Pes { header, pes_packet_len: 0, data })
+            TsPayload::PesStart(Pes {
+                header,
+                pes_packet_len: 0,
+                data,
+            })
         } else {
             TsPayload::PesContinuation(data)
         };
@@ -175,7 +212,11 @@ fn write(
         transport_scrambling_control: TransportScramblingControl::NotScrambled,
         continuity_counter,
     };
-    let packet = TsPacket { header, adaptation_field, payload };
+    let packet = TsPacket {
+        header,
+        adaptation_field,
+        payload,
+    };
     let written = TsPacketWriter::new(out).write_ts_packet(&packet);
     written.expect("fields are sized to fit a packet, and a vector takes any number of bytes");
 }

@@ -10,7 +10,11 @@ pub(super) struct Plane {
 
 impl Plane {
     fn new(width: usize, height: usize, sample: u8) -> Self {
-        Plane { width, height, samples: vec![sample; width * height] }
+        Plane {
+            width,
+            height,
+            samples: vec![sample; width * height],
+        }
     }
 
     /// All samples, row by row.
@@ -96,7 +100,10 @@ impl Mask {
             let covered = coverage((i % width) as f32 + 0.5, (i / width) as f32 + 0.5);
             (covered.clamp(0.0, 1.0) * 255.0).round() as u8
         };
-        Mask { width, coverage: (0..width * height).map(pixel).collect() }
+        Mask {
+            width,
+            coverage: (0..width * height).map(pixel).collect(),
+        }
     }
 
     pub(super) fn width(&self) -> usize {
@@ -168,7 +175,8 @@ impl Picture {
         for row in 0..height / 2 {
             let covered = |column: usize| {
                 let (column, row) = (2 * column, 2 * row);
-                (at(column, row) + at(column + 1, row) + at(column, row + 1) + at(column + 1, row + 1) + 2) / 4
+                (at(column, row) + at(column + 1, row) + at(column, row + 1) + at(column + 1, row + 1) + 2)
+                    / 4
             };
             let place = (x / 2, y / 2 + row, width / 2);
             for (column, sample) in self.u.row_mut(place.0, place.1, place.2).iter_mut().enumerate() {

@@ -8,11 +8,15 @@ use crate::media::ts::{PACKET, PID_NULL, Packet};
 
 fn bursts(config: TestCardConfig, seconds: u64) -> Vec<Burst> {
     let card = TestCard::new(config).unwrap();
-    card.take_while(|burst| burst.at < Duration::from_secs(seconds)).collect()
+    card.take_while(|burst| burst.at < Duration::from_secs(seconds))
+        .collect()
 }
 
 fn stream(config: TestCardConfig, seconds: u64) -> Vec<u8> {
-    bursts(config, seconds).into_iter().flat_map(|burst| burst.bytes).collect()
+    bursts(config, seconds)
+        .into_iter()
+        .flat_map(|burst| burst.bytes)
+        .collect()
 }
 
 #[test]
@@ -20,7 +24,11 @@ fn the_rate_is_constant() {
     let mut sent = 0;
     for burst in bursts(TestCardConfig::default(), 2) {
         let due = burst.at.as_secs_f64() * 1e6 / 8.0;
-        assert!((sent as f64 - due).abs() <= PACKET as f64, "{sent} bytes before {:?}", burst.at);
+        assert!(
+            (sent as f64 - due).abs() <= PACKET as f64,
+            "{sent} bytes before {:?}",
+            burst.at
+        );
         assert_eq!(burst.bytes.len() % PACKET, 0);
         sent += burst.bytes.len();
     }
@@ -28,7 +36,11 @@ fn the_rate_is_constant() {
 
 #[test]
 fn the_same_configuration_gives_the_same_bytes() {
-    let config = TestCardConfig { bitrate: 600_000, fps: 30, ..TestCardConfig::default() };
+    let config = TestCardConfig {
+        bitrate: 600_000,
+        fps: 30,
+        ..TestCardConfig::default()
+    };
     assert_eq!(stream(config.clone(), 2), stream(config, 2));
 }
 
@@ -36,17 +48,38 @@ fn the_same_configuration_gives_the_same_bytes() {
 fn what_cannot_be_is_refused() {
     let config = TestCardConfig::default();
     let refused = |config| TestCard::new(config).err();
-    assert_eq!(refused(TestCardConfig { bitrate: 1, ..config.clone() }), Some(TestCardError::Bitrate(1)));
-    assert_eq!(refused(TestCardConfig { fps: 0, ..config.clone() }), Some(TestCardError::Fps(0)));
+    assert_eq!(
+        refused(TestCardConfig {
+            bitrate: 1,
+            ..config.clone()
+        }),
+        Some(TestCardError::Bitrate(1))
+    );
+    assert_eq!(
+        refused(TestCardConfig {
+            fps: 0,
+            ..config.clone()
+        }),
+        Some(TestCardError::Fps(0))
+    );
     let burst = Duration::ZERO;
-    assert_eq!(refused(TestCardConfig { burst, ..config }), Some(TestCardError::Burst(burst)));
+    assert_eq!(
+        refused(TestCardConfig { burst, ..config }),
+        Some(TestCardError::Burst(burst))
+    );
 }
 
 /// The clock and every frame's presentation time, as a receiver with a buffer of the usual kind sees them.
 #[test]
 fn every_frame_arrives_before_it_is_shown() {
     for bitrate in [TestCard::BITRATE_MIN, 1_000_000, 8_000_000] {
-        let input = stream(TestCardConfig { bitrate, ..TestCardConfig::default() }, 4);
+        let input = stream(
+            TestCardConfig {
+                bitrate,
+                ..TestCardConfig::default()
+            },
+            4,
+        );
         let (mut pts, mut frames, mut clock_at, mut longest) = (None::<f64>, 0, 0.0_f64, 0.0_f64);
         for (i, data) in input.chunks(PACKET).enumerate() {
             let packet = Packet::at(data).unwrap();
@@ -70,18 +103,33 @@ fn every_frame_arrives_before_it_is_shown() {
                     | u64::from(e >> 1);
                 pts = Some(ticks as f64 / 9e4);
             }
-            assert!(pts.is_some_and(|pts| now < pts), "{bitrate} bit/s: at {now} s, shown at {pts:?}");
+            assert!(
+                pts.is_some_and(|pts| now < pts),
+                "{bitrate} bit/s: at {now} s, shown at {pts:?}"
+            );
         }
         assert!(frames >= 4 * 25 - 10, "{bitrate} bit/s: {frames} frames");
         // At the lowest rates, a packet alone takes 7 ms.
-        assert!(longest < 0.045, "{bitrate} bit/s: {longest} s without a clock reference");
+        assert!(
+            longest < 0.045,
+            "{bitrate} bit/s: {longest} s without a clock reference"
+        );
     }
 }
 
 #[test]
 fn a_high_rate_is_filled_up() {
-    let input = stream(TestCardConfig { bitrate: 8_000_000, ..TestCardConfig::default() }, 1);
-    let nulls = input.chunks(PACKET).filter(|data| Packet::at(data).unwrap().pid() == PID_NULL).count();
+    let input = stream(
+        TestCardConfig {
+            bitrate: 8_000_000,
+            ..TestCardConfig::default()
+        },
+        1,
+    );
+    let nulls = input
+        .chunks(PACKET)
+        .filter(|data| Packet::at(data).unwrap().pid() == PID_NULL)
+        .count();
     assert!(nulls * 2 > input.len() / PACKET, "{nulls} null packets");
 }
 
@@ -108,7 +156,11 @@ fn what_is_shown_is_close_to_what_was_drawn() {
 }
 
 fn psnr(a: &[u8], b: &[u8]) -> f64 {
-    let squares: u64 = a.iter().zip(b).map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2)).sum();
+    let squares: u64 = a
+        .iter()
+        .zip(b)
+        .map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2))
+        .sum();
     10.0 * (255.0 * 255.0 * a.len() as f64 / squares as f64).log10()
 }
 
@@ -134,7 +186,9 @@ fn a_decoder_shows_what_the_encoder_thinks_it_shows() {
             }
         }
         let arguments = "-f h264 -i @ -fps_mode passthrough -pix_fmt yuv420p -f rawvideo %";
-        let Some((decoded, said)) = ffmpeg(&video, arguments) else { return };
+        let Some((decoded, said)) = ffmpeg(&video, arguments) else {
+            return;
+        };
         assert_eq!(said, "", "quantiser {qp}");
         assert_eq!(decoded.len(), shown.len(), "quantiser {qp}");
         let wrong = decoded.iter().zip(&shown).position(|(a, b)| a != b);
@@ -144,6 +198,8 @@ fn a_decoder_shows_what_the_encoder_thinks_it_shows() {
 
 #[test]
 fn a_player_has_nothing_to_complain_about() {
-    let Some((_, said)) = ffmpeg(&card(4), "-f mpegts -i @ -f null -") else { return };
+    let Some((_, said)) = ffmpeg(&card(4), "-f mpegts -i @ -f null -") else {
+        return;
+    };
     assert_eq!(said, "");
 }

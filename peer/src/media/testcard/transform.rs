@@ -19,15 +19,23 @@ const FORWARD: [[i32; 3]; 6] = [
 ];
 
 /// Inverse quantiser (normAdjust4x4, 8.5.9) in the same order.
-const INVERSE: [[i32; 3]; 6] =
-    [[10, 16, 13], [11, 18, 14], [13, 20, 16], [14, 23, 18], [16, 25, 20], [18, 29, 23]];
+const INVERSE: [[i32; 3]; 6] = [
+    [10, 16, 13],
+    [11, 18, 14],
+    [13, 20, 16],
+    [14, 23, 18],
+    [16, 25, 20],
+    [18, 29, 23],
+];
 
 /// QP of chroma for luma QP 30 and up (table 8-15).
-const CHROMA_QP: [u8; 22] =
-    [29, 30, 31, 32, 32, 33, 34, 34, 35, 35, 36, 36, 37, 37, 37, 38, 38, 38, 39, 39, 39, 39];
+const CHROMA_QP: [u8; 22] = [
+    29, 30, 31, 32, 32, 33, 34, 34, 35, 35, 36, 36, 37, 37, 37, 38, 38, 38, 39, 39, 39, 39,
+];
 
 fn chroma_qp(qp: u8) -> u8 {
-    qp.checked_sub(30).map_or(qp, |above| CHROMA_QP[usize::from(above).min(CHROMA_QP.len() - 1)])
+    qp.checked_sub(30)
+        .map_or(qp, |above| CHROMA_QP[usize::from(above).min(CHROMA_QP.len() - 1)])
 }
 
 /// Which of the three quantiser entries a position uses.
@@ -53,7 +61,10 @@ impl Quantiser {
 
     /// The setting that goes with this one for chroma.
     pub(super) fn for_chroma(self) -> Self {
-        Quantiser { qp: chroma_qp(self.qp), ..self }
+        Quantiser {
+            qp: chroma_qp(self.qp),
+            ..self
+        }
     }
 
     fn quantise(self, value: i32, class: usize, extra_bits: u32) -> i32 {
@@ -130,7 +141,9 @@ fn rows_then_columns(block: &Block, f: impl Fn([i32; 4]) -> [i32; 4]) -> Block {
 }
 
 fn hadamard(block: &Block) -> Block {
-    rows_then_columns(block, |[a, b, c, d]| [a + b + c + d, a + b - c - d, a - b - c + d, a - b + c - d])
+    rows_then_columns(block, |[a, b, c, d]| {
+        [a + b + c + d, a + b - c - d, a - b - c + d, a - b + c - d]
+    })
 }
 
 /// Residual samples to coefficients.

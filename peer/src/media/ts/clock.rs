@@ -38,13 +38,11 @@ impl Clock {
     /// Takes a reference read at `now` at `offset` of the input. Returns how far the clock jumped, if it did, in
     /// microseconds.
     pub(in crate::media) fn observe(&mut self, now: Time, offset: u64, pcr: u64) -> Option<i64> {
-        let Some(latest) = self.latest.replace(Latest {
+        let latest = self.latest.replace(Latest {
             pcr,
             read_at: now,
             offset,
-        }) else {
-            return None;
-        };
+        })?;
         let forward = (pcr % WRAP + WRAP - latest.pcr % WRAP) % WRAP;
         let backward = WRAP - forward;
         let limit = ticks(FORWARD_MAX + now.since(latest.read_at));

@@ -18,7 +18,11 @@ fn packet(pid: u16, start: bool, payload: &[u8]) -> Vec<u8> {
     packet.push(if stuffing > 0 { 0x30 } else { 0x10 });
     if stuffing > 0 {
         packet.push(stuffing as u8 - 1);
-        packet.extend(std::iter::once(0).chain(std::iter::repeat(0xff)).take(stuffing - 1));
+        packet.extend(
+            std::iter::once(0)
+                .chain(std::iter::repeat(0xff))
+                .take(stuffing - 1),
+        );
     }
     packet.extend_from_slice(payload);
     assert_eq!(packet.len(), PACKET);
@@ -57,7 +61,11 @@ fn pmt(programme: u16, streams: &[(u8, u16, &[u8])]) -> Vec<u8> {
 /// A section in as many packets as it takes.
 fn packetised(pid: u16, section: &[u8]) -> Vec<u8> {
     let payload = [&[0], section].concat();
-    payload.chunks(PACKET - 4).enumerate().flat_map(|(i, part)| packet(pid, i == 0, part)).collect()
+    payload
+        .chunks(PACKET - 4)
+        .enumerate()
+        .flat_map(|(i, part)| packet(pid, i == 0, part))
+        .collect()
 }
 
 fn feed(psi: &mut Psi, packets: &[u8]) {
@@ -89,10 +97,22 @@ fn video_of_the_first_programme_that_has_any_is_the_main_stream() {
     assert_eq!((psi.main_stream(), psi.tables().len()), (None, 0));
     let radio = packetised(0x20, &pmt(1, &[(0x06, 0x21, &[]), (0x0f, 0x22, &[])]));
     feed(&mut psi, &radio);
-    assert_eq!(psi.main_stream(), Some(MainStream { pid: 0x22, codec: Codec::Audio }));
+    assert_eq!(
+        psi.main_stream(),
+        Some(MainStream {
+            pid: 0x22,
+            codec: Codec::Audio
+        })
+    );
     let television = packetised(0x30, &pmt(2, &[(0x0f, 0x32, &[]), (0x24, 0x31, &[])]));
     feed(&mut psi, &television);
-    assert_eq!(psi.main_stream(), Some(MainStream { pid: 0x31, codec: Codec::H265 }));
+    assert_eq!(
+        psi.main_stream(),
+        Some(MainStream {
+            pid: 0x31,
+            codec: Codec::H265
+        })
+    );
     assert!(psi.is_clock_pid(0x100) && !psi.is_clock_pid(0x31));
     assert_eq!(psi.tables(), [pat, radio, television].concat());
 }
@@ -111,8 +131,18 @@ fn a_table_may_span_packets_and_share_them() {
     let other = pmt(2, &[(0x0f, 0x41, &[])]);
     let payload = [&[tail.len() as u8], tail, &other].concat();
     feed(&mut psi, &packet(0x20, true, &payload));
-    assert_eq!(psi.main_stream(), Some(MainStream { pid: 0x21, codec: Codec::H264 }));
-    assert_eq!(psi.tables().len(), (1 + 4) * PACKET, "the packet that both share comes once");
+    assert_eq!(
+        psi.main_stream(),
+        Some(MainStream {
+            pid: 0x21,
+            codec: Codec::H264
+        })
+    );
+    assert_eq!(
+        psi.tables().len(),
+        (1 + 4) * PACKET,
+        "the packet that both share comes once"
+    );
 }
 
 #[test]
@@ -130,9 +160,19 @@ fn a_new_table_replaces_the_old() {
     let mut psi = Psi::default();
     feed(&mut psi, &packetised(0, &pat(&[(1, 0x20)])));
     feed(&mut psi, &packetised(0x20, &pmt(1, &[(0x1b, 0x21, &[])])));
-    let tables = [packetised(0, &pat(&[(7, 0x50)])), packetised(0x50, &pmt(7, &[(0x02, 0x51, &[])]))].concat();
+    let tables = [
+        packetised(0, &pat(&[(7, 0x50)])),
+        packetised(0x50, &pmt(7, &[(0x02, 0x51, &[])])),
+    ]
+    .concat();
     feed(&mut psi, &tables);
-    assert_eq!(psi.main_stream(), Some(MainStream { pid: 0x51, codec: Codec::Mpeg2 }));
+    assert_eq!(
+        psi.main_stream(),
+        Some(MainStream {
+            pid: 0x51,
+            codec: Codec::Mpeg2
+        })
+    );
     assert_eq!(psi.tables(), tables);
 }
 
@@ -142,7 +182,10 @@ fn tables_beyond_all_measure_are_bounded() {
     let programmes: Vec<(u16, u16)> = (1..=200).map(|i| (i, 0x100 + i)).collect();
     feed(&mut psi, &packetised(0, &pat(&programmes)));
     for &(number, pid) in &programmes {
-        feed(&mut psi, &packetised(pid, &pmt(number, &[(0x1b, 0x21, &[0x52; 900])])));
+        feed(
+            &mut psi,
+            &packetised(pid, &pmt(number, &[(0x1b, 0x21, &[0x52; 900])])),
+        );
     }
     assert!(psi.tables().len() <= 80 * 1024, "{}", psi.tables().len());
 }
@@ -158,15 +201,27 @@ fn the_clock_goes_on_through_wraps_and_disorder() {
     };
     assert_eq!(observe(WRAP - SECOND / 2), (None, 0));
     assert_eq!(observe(SECOND / 2), (None, 1000));
-    assert_eq!(observe(SECOND / 2 - SECOND / 20), (None, 1000), "50 ms back is disorder");
+    assert_eq!(
+        observe(SECOND / 2 - SECOND / 20),
+        (None, 1000),
+        "50 ms back is disorder"
+    );
     assert_eq!(observe(SECOND), (None, 1550));
-    assert_eq!(observe(0), (Some(-1_000_000), 2100), "a jump lasts as long as the step before");
+    assert_eq!(
+        observe(0),
+        (Some(-1_000_000), 2100),
+        "a jump lasts as long as the step before"
+    );
     assert_eq!(observe(10 * SECOND), (Some(10_000_000), 2650));
 }
 
 /// A PES packet of video with this payload.
 fn pes(payload: &[u8]) -> Vec<u8> {
-    [&[0, 0, 1, 0xe0, 0, 0, 0x80, 0x80, 5, 0x21, 0, 1, 0, 1][..], payload].concat()
+    [
+        &[0, 0, 1, 0xe0, 0, 0, 0x80, 0x80, 5, 0x21, 0, 1, 0, 1][..],
+        payload,
+    ]
+    .concat()
 }
 
 /// Feeds packets of PID 0x21; gives the numbers of those at which a player can start.
@@ -189,12 +244,24 @@ fn key_frames_of_every_codec_are_recognised_by_their_start_codes() {
         assert_eq!(joins(codec, &frames), [1, 3], "{codec:?} {key:x?}");
     };
     let h264_other = [0, 0, 1, 9, 0x30, 0, 0, 1, 0x41, 0x9a];
-    check(Codec::H264, &[0, 0, 0, 1, 9, 0x10, 0, 0, 0, 1, 0x67, 66], &h264_other);
+    check(
+        Codec::H264,
+        &[0, 0, 0, 1, 9, 0x10, 0, 0, 0, 1, 0x67, 66],
+        &h264_other,
+    );
     check(Codec::H264, &[0, 0, 1, 9, 0x10, 0, 0, 1, 0x65, 0x88], &h264_other);
     // A recovery point, with which intra refresh begins.
-    check(Codec::H264, &[0, 0, 1, 9, 0x30, 0, 0, 1, 6, 6, 1, 0xc4, 0x80, 0, 0, 1, 0x41], &h264_other);
+    check(
+        Codec::H264,
+        &[0, 0, 1, 9, 0x30, 0, 0, 1, 6, 6, 1, 0xc4, 0x80, 0, 0, 1, 0x41],
+        &h264_other,
+    );
     let h265_other = [0, 0, 1, 0x46, 1, 0x50, 0, 0, 1, 0x02, 1];
-    check(Codec::H265, &[0, 0, 1, 0x46, 1, 0x10, 0, 0, 1, 0x40, 1], &h265_other);
+    check(
+        Codec::H265,
+        &[0, 0, 1, 0x46, 1, 0x10, 0, 0, 1, 0x40, 1],
+        &h265_other,
+    );
     check(Codec::H265, &[0, 0, 1, 0x28, 1, 0xaf], &h265_other);
     check(Codec::Mpeg2, &[0, 0, 1, 0xb3, 0x2d], &[0, 0, 1, 0x00, 0x00]);
 }
@@ -202,7 +269,11 @@ fn key_frames_of_every_codec_are_recognised_by_their_start_codes() {
 #[test]
 fn what_makes_a_key_frame_may_come_packets_later() {
     let head = [&[0, 0, 1, 9, 0x10, 0, 0, 1, 6, 5][..], &[0x80; 150], &[0, 0]].concat();
-    let frames = [(true, pes(&head)), (false, vec![1, 0x67, 66]), (true, pes(&[0, 0, 1, 0x41, 0]))];
+    let frames = [
+        (true, pes(&head)),
+        (false, vec![1, 0x67, 66]),
+        (true, pes(&[0, 0, 1, 0x41, 0])),
+    ];
     assert_eq!(joins(Codec::H264, &frames), [0]);
     // But not for ever.
     let mut long = vec![(true, pes(&[0, 0, 1, 9, 0x10]))];
@@ -224,9 +295,18 @@ fn audio_can_be_joined_once_a_second_and_unmarked_video_after_a_while() {
         });
         all.map(|i| 40 * i).collect::<Vec<u64>>()
     };
-    assert_eq!(times(Codec::Audio, &[0xff, 0xf1]), (0..20).map(|i| i * 1000).collect::<Vec<u64>>());
-    assert_eq!(times(Codec::OtherVideo, &[1]), (12..20).map(|i| i * 1000).collect::<Vec<u64>>());
-    assert_eq!(times(Codec::H264, &[0, 0, 1, 0x41, 0]), (12..20).map(|i| i * 1000).collect::<Vec<u64>>());
+    assert_eq!(
+        times(Codec::Audio, &[0xff, 0xf1]),
+        (0..20).map(|i| i * 1000).collect::<Vec<u64>>()
+    );
+    assert_eq!(
+        times(Codec::OtherVideo, &[1]),
+        (12..20).map(|i| i * 1000).collect::<Vec<u64>>()
+    );
+    assert_eq!(
+        times(Codec::H264, &[0, 0, 1, 0x41, 0]),
+        (12..20).map(|i| i * 1000).collect::<Vec<u64>>()
+    );
 }
 
 proptest! {
