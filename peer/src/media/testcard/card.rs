@@ -132,7 +132,7 @@ impl Card {
             };
             // A separator's dots are in the middle of a digit's width, and belong in the middle between two digits.
             let gap = digit.saturating_sub(mask.width());
-            let inset = mask.width().saturating_sub(advance.saturating_sub(gap)) / 2 & !1;
+            let inset = (mask.width().saturating_sub(advance.saturating_sub(gap)) / 2) & !1;
             let inset = if advance == digit { 0 } else { inset };
             picture.paint(mask, x - inset, CLOCK_AT.1, self.white);
             x += advance;
