@@ -1,2 +1,9 @@
-//! The simulator.
-fn main() {}
+//! `headwater-sim`: the simulator's command line.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -1,0 +1,190 @@
+//! Commands, flags, exit codes: 0 done, 1 failed while running, 2 bad usage or input, 130 interrupted (which the signal
+//! itself brings about: nothing needs to be saved).
+
+mod bar;
+mod files;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use headwater_sim::scenario::{NAMES, Scenario};
+use headwater_sim::{Outcome, RunError, Simulation, report};
+
+use bar::Bar;
+
+/// Simulates the swarm in virtual time, with the protocol code of the program.
+#[derive(Parser)]
+#[command(name = "headwater-sim", version, max_term_width = 100, after_help = EXAMPLE)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLE: &str = "\
+Example: a tenth of the paper's figure 5, with a result file and the lag distribution as a figure:
+  headwater-sim run paper-fig5 --set peers.count=100 --set donors.count=10 --json fig5.json --svg figures";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a scenario
+    #[command(after_help = "\
+Example: the same swarm with twice the loss, seed 7, nothing but the result on standard output:
+  headwater-sim run paper-fig5 --seed 7 --set network.loss=0.01 --json - --quiet")]
+    Run {
+        /// A TOML file, or the name of a scenario in the box
+        scenario: String,
+        /// Seed of every draw (default: the scenario's)
+        #[arg(long, value_name = "N")]
+        seed: Option<u64>,
+        /// Set any scenario key by its dotted path; repeatable
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// List the scenarios in the box
+    #[command(after_help = "Example: headwater-sim list")]
+    List,
+    /// Compare two result files figure by figure
+    #[command(after_help = "Example: headwater-sim compare before.json after.json")]
+    Compare {
+        /// First result
+        a: PathBuf,
+        /// Second result
+        b: PathBuf,
+    },
+    /// Run a result's scenario again with its seed, and say whether the same happened
+    #[command(after_help = "Example: headwater-sim replay fig5.json")]
+    Replay {
+        /// A result file
+        file: PathBuf,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+}
+
+#[derive(Args)]
+struct OutputArgs {
+    /// Write the result as JSON; `-` is standard output, and the table then goes to standard error
+    #[arg(long, value_name = "FILE|-")]
+    json: Option<String>,
+    /// Write figures as SVG into a directory
+    #[arg(long, value_name = "DIR")]
+    svg: Option<PathBuf>,
+    /// Write the per-peer table as CSV into a directory
+    #[arg(long, value_name = "DIR")]
+    csv: Option<PathBuf>,
+    /// No progress bar, no table
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// Why a command did not succeed.
+enum Failure {
+    /// Bad usage or input: exit code 2.
+    Input(String),
+    /// Failed while running: exit code 1.
+    Run(String),
+}
+
+impl Failure {
+    fn input(error: impl std::fmt::Display) -> Self {
+        Failure::Input(error.to_string())
+    }
+
+    fn run(error: impl std::fmt::Display) -> Self {
+        Failure::Run(error.to_string())
+    }
+}
+
+pub(crate) fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run {
+            scenario,
+            seed,
+            set,
+            output,
+        } => run(&scenario, seed, set, &output),
+        Command::List => list(),
+        Command::Compare { a, b } => compare(&a, &b),
+        Command::Replay { file, output } => replay(&file, &output),
+    };
+    let (code, message) = match done {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Run(message)) => (1, message),
+        Err(Failure::Input(message)) => (2, message),
+    };
+    eprintln!("headwater-sim: {message}");
+    ExitCode::from(code)
+}
+
+fn run(name: &str, seed: Option<u64>, mut set: Vec<String>, output: &OutputArgs) -> Result<(), Failure> {
+    if let Some(seed) = seed {
+        set.push(format!("seed={seed}"));
+    }
+    let scenario = Scenario::load(name, &set).map_err(Failure::input)?;
+    let again = set
+        .iter()
+        .map(|set| format!(" --set '{set}'"))
+        .collect::<String>();
+    let outcome = simulate(&scenario, output, &format!("headwater-sim run {name}{again}"))?;
+    files::write(&outcome, output)
+}
+
+fn replay(file: &std::path::Path, output: &OutputArgs) -> Result<(), Failure> {
+    let earlier: Outcome = files::read(file)?;
+    earlier
+        .params
+        .check()
+        .map_err(|why| Failure::Input(format!("{} cannot be replayed: {why}", file.display())))?;
+    let again = format!("headwater-sim replay {}", file.display());
+    let outcome = simulate(&earlier.params, output, &again)?;
+    files::write(&outcome, output)?;
+    if outcome.audit != earlier.audit {
+        return Err(Failure::Run(format!(
+            "something else happened than in {}: audit {} instead of {}; the two were run by different versions",
+            file.display(),
+            outcome.audit,
+            earlier.audit
+        )));
+    }
+    if !output.quiet {
+        eprintln!("the same happened as in {}", file.display());
+    }
+    Ok(())
+}
+
+/// Runs a scenario under the eyes of the user; `again` is the command that repeats it.
+fn simulate(scenario: &Scenario, output: &OutputArgs, again: &str) -> Result<Outcome, Failure> {
+    let failed = |error: RunError| match error {
+        RunError::Scenario(error) => Failure::input(error),
+        RunError::Violation { .. } => Failure::Run(format!("{error}; to see it again: {again}")),
+    };
+    let simulation = Simulation::new(scenario).map_err(failed)?;
+    if !output.quiet {
+        eprintln!("{}: {}", scenario.name, simulation.drawn());
+    }
+    let bar = Bar::new(output.quiet);
+    let outcome = simulation.run(&mut |progress| bar.show(progress));
+    let wall_s = bar.finish();
+    let mut outcome = outcome.map_err(failed)?;
+    outcome.wall_s = wall_s;
+    Ok(outcome)
+}
+
+fn list() -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    for name in NAMES {
+        let scenario = Scenario::load(name, &[]).map_err(Failure::run)?;
+        writeln!(out, "{name:<20}{}", scenario.about).map_err(Failure::run)?;
+    }
+    Ok(())
+}
+
+fn compare(a: &std::path::Path, b: &std::path::Path) -> Result<(), Failure> {
+    let (first, second) = (files::read(a)?, files::read(b)?);
+    let text = report::compare(&a.to_string_lossy(), &first, &b.to_string_lossy(), &second);
+    write!(std::io::stdout().lock(), "{text}").map_err(Failure::run)
+}

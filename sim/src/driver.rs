@@ -1,0 +1,91 @@
+//! The driver: pops an event, calls the node it concerns, does what the node wants done.
+
+mod draw;
+mod encoder;
+mod faults;
+mod ids;
+mod outcome;
+mod outputs;
+mod wiring;
+mod world;
+
+use crate::scenario::{Scenario, ScenarioError};
+
+pub use draw::Drawn;
+pub(crate) use encoder::KEYFRAME_MS;
+pub use outcome::{BoundMs, Outcome};
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Seconds simulated.
+    pub done_s: f64,
+    /// Seconds to simulate in all.
+    pub of_s: f64,
+    /// Events so far.
+    pub events: u64,
+    /// Chunk deliveries so far.
+    pub deliveries: u64,
+}
+
+/// A run that did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The scenario cannot be drawn, such as a matrix file that cannot be read.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// Something happened that must not: a defect of the protocol or of the simulator.
+    #[error("an invariant is broken at {at_s:.6} s (event {event}, seed {seed}) at peer {peer}: {what}")]
+    Violation {
+        /// When, in seconds of the run.
+        at_s: f64,
+        /// At which event.
+        event: u64,
+        /// The run's seed.
+        seed: u64,
+        /// The number of the peer; 0 is the peercaster.
+        peer: u32,
+        /// What was broken.
+        what: String,
+    },
+}
+
+/// A scenario with everything drawn, ready to run.
+pub struct Simulation {
+    world: world::World,
+}
+
+impl Simulation {
+    /// Draws places, uplinks, clocks and joins from the scenario's seed.
+    ///
+    /// # Errors
+    /// [`RunError::Scenario`] when its delay space cannot be made.
+    pub fn new(scenario: &Scenario) -> Result<Self, RunError> {
+        Ok(Simulation {
+            world: world::World::new(scenario)?,
+        })
+    }
+
+    /// What was drawn.
+    pub fn drawn(&self) -> &Drawn {
+        &self.world.drawn
+    }
+
+    /// Runs to the end; `progress` is told four times a simulated second.
+    ///
+    /// # Errors
+    /// [`RunError::Violation`] when an invariant breaks.
+    pub fn run(mut self, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, RunError> {
+        let bound_ms = outcome::bound(&self.world);
+        self.world.run(progress)?;
+        Ok(outcome::conclude(self.world, bound_ms))
+    }
+}
+
+/// Draws and runs a scenario.
+///
+/// # Errors
+/// As for [`Simulation::new`] and [`Simulation::run`].
+pub fn run(scenario: &Scenario) -> Result<Outcome, RunError> {
+    Simulation::new(scenario)?.run(&mut |_| {})
+}

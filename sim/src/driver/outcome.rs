@@ -1,0 +1,179 @@
+//! From the world at its end to a result.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::world::{Peer, World};
+use crate::bound::lower_bound;
+use crate::measure::{Facts, Histogram, PeerLog, PeerRow, Results, Role, summarise};
+use crate::net::wire_bytes;
+use crate::scenario::Scenario;
+use crate::time::MS;
+
+/// The physical lower bound of the lag, from the chunk's first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BoundMs {
+    /// Of the mean over all consumers.
+    pub mean: f64,
+    /// Of the greatest.
+    pub max: f64,
+}
+
+/// A result file, and what tables and figures need beside it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The seed.
+    pub seed: u64,
+    /// The whole scenario after overrides: with the seed, all that a replay needs.
+    pub params: Scenario,
+    /// Wall-clock time of the run in seconds; whoever ran it fills it in.
+    pub wall_s: f64,
+    /// Events handled.
+    pub events: u64,
+    /// Copies of chunks that reached a peer.
+    pub deliveries: u64,
+    /// Copies lost on the way or dropped by a queue.
+    pub lost: u64,
+    /// Copies dropped before they were sent because they were of no use any more.
+    pub expired: u64,
+    /// Honest peers that were shut out by others. Should be none.
+    pub bans: u64,
+    /// Peers in all, the peercaster and those that left included.
+    pub peers: usize,
+    /// Hash over all events: same scenario, same seed, same hash.
+    pub audit: String,
+    /// The lower bound; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound_ms: Option<BoundMs>,
+    /// Results by protocol: `headwater`, and baselines that ran.
+    pub results: BTreeMap<String, Results>,
+    /// The per-peer table.
+    #[serde(skip)]
+    pub rows: Vec<PeerRow>,
+    /// Cumulative distributions of the consumers' arrival and playout lag: milliseconds and share.
+    #[serde(skip)]
+    pub curves: [Vec<(f64, f64)>; 2],
+}
+
+/// Points of a cumulative distribution: smooth at any size of figure.
+const CURVE_POINTS: usize = 500;
+
+pub(super) fn conclude(mut world: World, bound_ms: Option<BoundMs>) -> Outcome {
+    for number in 0..world.peers.len() as u32 {
+        world.take_last_words(number);
+    }
+    let facts = Facts {
+        chunks: &world.chunks,
+        window: world.window,
+        end: world.end,
+        source_copies: world.peers[0].log.copies_out,
+    };
+    let of = |role: Role| logs(&world.peers, role);
+    let mut arrival = Histogram::new();
+    let consumers = summarise(&facts, of(Role::Consumer), &world.lags, &mut arrival);
+    let nothing = Histogram::new();
+    let donors = (of(Role::Donor).count() > 0)
+        .then(|| summarise(&facts, of(Role::Donor), &nothing, &mut Histogram::new()));
+    let results = Results {
+        headline: consumers.clone(),
+        consumers,
+        donors,
+    };
+    let rows = world
+        .peers
+        .iter()
+        .enumerate()
+        .map(|(number, peer)| row(&world, &facts, number, peer))
+        .collect();
+    Outcome {
+        scenario: world.scenario.name.clone(),
+        seed: world.scenario.seed,
+        wall_s: 0.0,
+        events: world.events,
+        deliveries: world.deliveries,
+        lost: world.lost,
+        expired: world.expired,
+        bans: world.bans,
+        peers: world.peers.len(),
+        bound_ms,
+        results: BTreeMap::from([("headwater".to_owned(), results)]),
+        rows,
+        curves: [arrival.curve(CURVE_POINTS), world.lags.curve(CURVE_POINTS)],
+        audit: world.audit.finish(),
+        params: world.scenario,
+    }
+}
+
+fn logs(peers: &[Peer], role: Role) -> impl Iterator<Item = &PeerLog> {
+    peers
+        .iter()
+        .map(|peer| &peer.log)
+        .filter(move |log| log.role == role)
+}
+
+/// For the peers as they were drawn, to be asked before the run; those who come later by churn come instead of them.
+pub(super) fn bound(world: &World) -> Option<BoundMs> {
+    let stream = &world.scenario.stream;
+    let first = 1 + world.scenario.peers.count + world.scenario.donors.count;
+    let peers = || (1..first as u32).zip(&world.peers[1..first]);
+    let consumers = peers().filter(|(_, peer)| peer.spec.role == Role::Consumer);
+    let distance_ms = world
+        .space
+        .shortest_from_source_ms(consumers.map(|(number, _)| number));
+    let per_ms = |bps: u64| bps as f64 / 1000.0;
+    let uplinks: Vec<f64> = peers()
+        .filter(|(_, peer)| !peer.spec.passive)
+        .map(|(_, peer)| per_ms(peer.spec.upload_bps))
+        .collect();
+    let payload = stream.rate.as_bps() as f64 / 8000.0 * stream.chunk_ms;
+    let bits = 8 * wire_bytes(wire::CHUNK_HEADER_LEN as u64 + payload as u64);
+    let source = per_ms(world.peers[0].spec.upload_bps);
+    lower_bound(&distance_ms, bits as f64, source, &uplinks).map(|bound| BoundMs {
+        mean: bound.mean_ms + stream.chunk_ms,
+        max: bound.max_ms + stream.chunk_ms,
+    })
+}
+
+fn row(world: &World, facts: &Facts<'_>, number: usize, peer: &Peer) -> PeerRow {
+    let log = &peer.log;
+    let in_ms = |ns: u64| ns as f64 / MS as f64;
+    let arrivals: Vec<f64> = facts
+        .expected(log)
+        .filter_map(|index| log.arrival_ms(index))
+        .collect();
+    let mean = |sum: f64, n: u64| (n > 0).then(|| sum / n as f64);
+    let continuity = facts.continuity(log);
+    PeerRow {
+        number,
+        role: match log.role {
+            Role::Source => "source",
+            Role::Consumer => "consumer",
+            Role::Donor => "donor",
+        },
+        upload_bps: peer.spec.upload_bps,
+        distance_ms: if number == 0 {
+            0.0
+        } else {
+            in_ms(world.space.one_way_ns(0, number as u32))
+        },
+        joined_s: log.joined.as_seconds(),
+        left_s: log.left.map(|at| at.as_seconds()),
+        startup_ms: Facts::startup_ms(log),
+        continuity: continuity.map(|(value, _)| value),
+        arrival_ms: mean(arrivals.iter().sum(), arrivals.len() as u64),
+        lag_ms: mean(in_ms(log.lag_ns), log.played).map(|mean| (mean, in_ms(log.lag_ns_max))),
+        hops: mean(log.hops as f64, log.hops_of),
+        chunks: (
+            continuity.map_or(0, |(_, due)| due),
+            log.played,
+            log.played - log.in_time,
+        ),
+        media: (log.media_in, log.media_duplicate, log.media_out),
+        control: (log.control_in, log.control_out),
+        uplink_drops: peer.uplink.dropped,
+        node: peer.last_words,
+    }
+}

@@ -1,0 +1,253 @@
+//! What nodes want done, and what reaches them.
+
+use std::sync::Arc;
+
+use swarm::{Class, Event as Milestone, Input, Output};
+use wire::{Chunk, Message, PeerId, Time};
+
+use super::world::{Event, World};
+use crate::audit::What;
+use crate::measure::Role;
+use crate::net::{ConnId, End, Phase, ack_bytes, arrival, wire_bytes};
+
+impl World {
+    /// Does everything in the outbox of `from`.
+    pub(super) fn drain(&mut self, from: u32) {
+        let mut outbox = std::mem::take(&mut self.outbox);
+        for output in outbox.drain(..) {
+            self.act(from, output);
+        }
+        // Nothing that is done calls a node, so nothing was put into the other one.
+        debug_assert!(self.outbox.is_empty(), "outputs are done without calling a node");
+        self.outbox = outbox;
+    }
+
+    fn act(&mut self, from: u32, output: Output) {
+        match output {
+            Output::SendChunk {
+                to,
+                chunk,
+                hops,
+                class,
+                expires,
+            } => self.send_chunk(from, to, chunk, hops, class == Class::Repair, expires),
+            Output::Send { to, message } => self.send(from, to, message),
+            Output::Connect { peer, addrs } => self.connect(from, peer, &addrs),
+            Output::Disconnect { peer } => {
+                let link = self.ids.get(&peer).and_then(|to| self.conns.between(from, to));
+                if let Some((conn, end)) = link {
+                    self.hang_up(conn, end);
+                }
+            }
+            Output::Arrived {
+                seq, lag_us, hops, ..
+            } => {
+                let log = &mut self.peers[from as usize].log;
+                let arrived = log.arrived(&self.chunks, self.now, seq, hops, lag_us, self.window);
+                if let Err(what) = arrived {
+                    self.violate(from, what);
+                }
+            }
+            Output::Play { chunk, in_time, .. } => {
+                self.fold(What::Played, from, chunk.seq().0);
+                let log = &mut self.peers[from as usize].log;
+                match log.plays(&self.chunks, self.now, chunk.seq(), in_time, self.window) {
+                    Ok(Some(lag_ms)) => self.lags.add(lag_ms),
+                    Ok(None) => {}
+                    Err(what) => self.violate(from, what),
+                }
+            }
+            Output::Gap { from: first, to, .. } => {
+                let log = &mut self.peers[from as usize].log;
+                if let Err(what) = log.gap(&self.chunks, first, to) {
+                    self.violate(from, what);
+                }
+            }
+            Output::Event(Milestone::Banned { .. }) => self.bans += 1,
+            // The logs have it from the chunks themselves.
+            Output::Event(_) => {}
+        }
+    }
+
+    /// The open connection to send on; sending on none is a defect of the node.
+    fn open_to(&mut self, from: u32, to: &PeerId, what: impl FnOnce() -> String) -> Option<(ConnId, End)> {
+        let found = self
+            .ids
+            .get(to)
+            .and_then(|to| self.conns.between(from, to))
+            .filter(|(conn, end)| self.conns.get(*conn).phase(*end) == Phase::Open);
+        if found.is_none() {
+            self.violate(
+                from,
+                format!("it sends {} to {to:?} without a connection", what()),
+            );
+        }
+        found
+    }
+
+    fn send_chunk(
+        &mut self,
+        from: u32,
+        to: PeerId,
+        chunk: Arc<Chunk>,
+        hops: u8,
+        repair: bool,
+        expires: Time,
+    ) {
+        let what = || format!("chunk {}", chunk.seq());
+        let Some((conn, end)) = self.open_to(from, &to, what) else {
+            return;
+        };
+        let to = end.other();
+        let sender = &mut self.peers[from as usize];
+        let starts = self.now.plus(sender.uplink.wait_ns(self.now));
+        if sender.clock.read(starts) > expires {
+            self.expired += 1;
+            return;
+        }
+        if self.counting {
+            sender.log.media_out += chunk.payload().len() as u64;
+            sender.log.copies_out += 1;
+        }
+        let bytes = wire_bytes(chunk.frame_len() as u64);
+        let left = sender.uplink.offer(self.now, bytes, self.queue_ns);
+        let c = self.conns.get(conn);
+        let fate = self.weather.draw();
+        match left.and_then(|left| arrival(left, c.one_way_ns, fate, false)) {
+            Some(at) => {
+                let event = Event::Chunk {
+                    conn,
+                    to,
+                    hops,
+                    repair,
+                    landed: false,
+                    chunk,
+                };
+                self.queue.push(c.once_open(to, at), event);
+            }
+            None => self.lost += 1,
+        }
+    }
+
+    fn send(&mut self, from: u32, to: PeerId, message: Message) {
+        let what = || format!("message {}", message.code());
+        let Some((conn, end)) = self.open_to(from, &to, what) else {
+            return;
+        };
+        let to = end.other();
+        let frame = wire::codec::encode(&message).len() as u64;
+        let bytes = wire_bytes(frame);
+        let sender = &mut self.peers[from as usize];
+        if self.counting {
+            sender.log.control_out += bytes;
+        }
+        let mut fate = self.weather.draw();
+        // Dropped at the tail of a full queue: sent again like a lost one.
+        fate.lost |= sender.uplink.wait_ns(self.now) > self.queue_ns;
+        let left = sender.uplink.push(self.now, bytes);
+        let c = self.conns.get_mut(conn);
+        // Reliable, so it does arrive.
+        let at = arrival(left, c.one_way_ns, fate, true).unwrap_or(left);
+        let at = c.in_order(to, at);
+        let event = Event::Message {
+            conn,
+            to,
+            landed: false,
+            bytes: frame as u32,
+            message: Box::new(message),
+        };
+        self.queue.push(at, event);
+    }
+
+    /// A copy of a chunk is at `to`.
+    pub(super) fn chunk(
+        &mut self,
+        conn: ConnId,
+        to: End,
+        hops: u8,
+        repair: bool,
+        landed: bool,
+        chunk: Arc<Chunk>,
+    ) {
+        let c = self.conns.get(conn);
+        if c.phase(to) != Phase::Open {
+            return;
+        }
+        let (number, sender) = (c.peer(to), c.peer(to.other()));
+        let frame = chunk.frame_len() as u64;
+        let peer = &mut self.peers[number as usize];
+        if let Some(downlink) = peer.downlink.as_mut().filter(|_| !landed) {
+            match downlink.offer(self.now, wire_bytes(frame), self.queue_ns) {
+                Some(at) => {
+                    let event = Event::Chunk {
+                        conn,
+                        to,
+                        hops,
+                        repair,
+                        landed: true,
+                        chunk,
+                    };
+                    self.queue.push(at, event);
+                }
+                None => self.lost += 1,
+            }
+            return;
+        }
+        self.deliveries += 1;
+        if self.scenario.network.acks {
+            peer.uplink.push(self.now, ack_bytes(frame));
+        }
+        if let Some((index, _)) = self.chunks.find(chunk.seq()) {
+            let first = peer.log.role == Role::Source || peer.log.delivered(index);
+            if self.counting {
+                let payload = chunk.payload().len() as u64;
+                peer.log.media_in += payload;
+                peer.log.media_duplicate += if first { 0 } else { payload };
+            }
+        }
+        self.fold(What::Chunk, number, chunk.seq().0 ^ u64::from(sender) << 40);
+        let from = self.peers[sender as usize].id;
+        let input = Input::Chunk {
+            from,
+            chunk,
+            hops,
+            repair,
+        };
+        self.input(number, input);
+    }
+
+    /// A control message is at `to`.
+    pub(super) fn message(&mut self, conn: ConnId, to: End, landed: bool, bytes: u32, message: Box<Message>) {
+        let c = self.conns.get(conn);
+        if c.phase(to) != Phase::Open {
+            return;
+        }
+        let (number, sender) = (c.peer(to), c.peer(to.other()));
+        let on_wire = wire_bytes(u64::from(bytes));
+        let peer = &mut self.peers[number as usize];
+        if let Some(downlink) = peer.downlink.as_mut().filter(|_| !landed) {
+            let at = downlink.push(self.now, on_wire);
+            let event = Event::Message {
+                conn,
+                to,
+                landed: true,
+                bytes,
+                message,
+            };
+            self.queue.push(at, event);
+            return;
+        }
+        if self.counting {
+            peer.log.control_in += on_wire;
+        }
+        let detail = u64::from(message.code()) << 32 | u64::from(bytes);
+        self.fold(What::Message, number, detail ^ u64::from(sender) << 40);
+        let from = self.peers[sender as usize].id;
+        let input = Input::Message {
+            from,
+            message: *message,
+            bytes: bytes as usize,
+        };
+        self.input(number, input);
+    }
+}

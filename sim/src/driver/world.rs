@@ -1,0 +1,457 @@
+//! The state of a run and its loop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand_chacha::ChaCha8Rng;
+use swarm::{Input, NewChunk, Node, NodeConfig, Outbox, Participation, PlayoutWish, Preference};
+use wire::{Bitrate, Chunk, Media, Message, PeerId, SecretKey, Seq, StreamId, StreamInfo};
+
+use super::draw::{self, Drawn, Purpose, Spec};
+use super::encoder::Encoder;
+use super::ids::{Ids, addr_of};
+use super::{Progress, RunError};
+use crate::audit::{Audit, What};
+use crate::measure::{ChunkLog, Histogram, PeerLog, Role, Violation, Window};
+use crate::net::{ConnId, Conns, End, Line, Weather};
+use crate::queue::Calendar;
+use crate::scenario::{Prefer, Scenario};
+use crate::space::DelaySpace;
+use crate::time::{Clock, MS, SECOND, SimTime, ms, seconds};
+
+/// Between two looks at the invariants that are not checked at each event, and two reports of progress.
+const TICK_NS: u64 = SECOND / 4;
+
+/// A node that wants to be called again at once so often in a row is stuck.
+const MOST_SPINS: u32 = 10_000;
+
+/// Something that will happen.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A node's deadline, unless it has an earlier one by now.
+    Timer(u32),
+    /// A copy of a chunk reaches an end; `landed` = it is through the downlink already.
+    Chunk {
+        conn: ConnId,
+        to: End,
+        hops: u8,
+        repair: bool,
+        landed: bool,
+        chunk: Arc<Chunk>,
+    },
+    /// A control message reaches an end.
+    Message {
+        conn: ConnId,
+        to: End,
+        landed: bool,
+        bytes: u32,
+        message: Box<Message>,
+    },
+    /// First packet of a handshake, at the acceptor.
+    Dial(ConnId),
+    /// Its answer, at the dialler.
+    Answer(ConnId),
+    /// The dialler's proof, at the acceptor.
+    Proof(ConnId),
+    /// An end learns that the connection is over.
+    Over(ConnId, End),
+    /// A dial to nobody is given up.
+    Unreachable(u32, Box<(Option<PeerId>, Option<std::net::SocketAddr>)>),
+    /// The encoder has a chunk.
+    Produce,
+    Join(u32),
+    /// A peer goes, with or without a word.
+    Depart {
+        peer: u32,
+        crash: bool,
+    },
+    Fault(usize),
+    Tick,
+}
+
+/// A peer, present or not.
+pub(super) struct Peer {
+    pub(super) id: PeerId,
+    pub(super) spec: Spec,
+    pub(super) clock: Clock,
+    /// `None` before it joins and after it went.
+    pub(super) node: Option<Box<Node>>,
+    /// The one live timer event; far in the future if there is none.
+    pub(super) timer: SimTime,
+    pub(super) spins: u32,
+    pub(super) uplink: Line,
+    pub(super) downlink: Option<Line>,
+    pub(super) log: PeerLog,
+    /// What the node said when it went: slots, slots in use, neighbours, chunks asked for one by one.
+    pub(super) last_words: (u16, u16, usize, u64),
+}
+
+pub(super) struct World {
+    pub(super) scenario: Scenario,
+    pub(super) drawn: Drawn,
+    pub(super) now: SimTime,
+    pub(super) end: SimTime,
+    pub(super) window: Window,
+    /// Whether `now` is in the window: byte counters run.
+    pub(super) counting: bool,
+    pub(super) queue: Calendar<Event>,
+    pub(super) audit: Audit,
+    pub(super) weather: Weather,
+    pub(super) conns: Conns,
+    pub(super) space: DelaySpace,
+    pub(super) peers: Vec<Peer>,
+    pub(super) ids: Ids,
+    pub(super) chunks: ChunkLog,
+    pub(super) lags: Histogram,
+    pub(super) churn_rng: ChaCha8Rng,
+    pub(super) queue_ns: u64,
+    pub(super) idle_timeout_ns: u64,
+    encoder: Encoder,
+    stream_key: SecretKey,
+    pub(super) stream: StreamId,
+    pub(super) outbox: Outbox,
+    pub(super) events: u64,
+    pub(super) deliveries: u64,
+    /// Chunk copies sent and not delivered: lost, and dropped by a queue or for being late.
+    pub(super) lost: u64,
+    pub(super) expired: u64,
+    pub(super) bans: u64,
+    pub(super) violation: Option<(u32, Violation)>,
+}
+
+impl World {
+    pub(super) fn new(scenario: &Scenario) -> Result<Self, RunError> {
+        let seed = scenario.seed;
+        let mut space = DelaySpace::new(&scenario.space, draw::rng(seed, Purpose::Space))?;
+        let specs = draw::population(scenario);
+        // The peercaster has its place already.
+        specs.iter().skip(1).for_each(|_| space.add());
+        let measure = &scenario.measure;
+        let from = SimTime(seconds(measure.start_s));
+        let to = from.plus(seconds(measure.length_s));
+        let mut world = World {
+            drawn: summary(scenario, &specs, &space),
+            now: SimTime::START,
+            end: to.plus(seconds(measure.drain_s)),
+            window: Window { from, to },
+            counting: false,
+            queue: Calendar::new(),
+            audit: Audit::new(),
+            weather: Weather::new(
+                draw::sub_seed(seed, Purpose::Weather),
+                scenario.network.loss,
+                scenario.network.jitter_ms * MS as f64,
+            ),
+            conns: Conns::default(),
+            space,
+            peers: Vec::with_capacity(specs.len()),
+            ids: Ids::default(),
+            chunks: ChunkLog::default(),
+            lags: Histogram::new(),
+            churn_rng: draw::rng(seed, Purpose::Churn),
+            queue_ns: ms(scenario.network.queue_ms),
+            idle_timeout_ns: ms(scenario.network.idle_timeout_ms),
+            encoder: Encoder::new(&scenario.stream),
+            stream_key: SecretKey::from_bytes(&specs[0].secret),
+            stream: SecretKey::from_bytes(&specs[0].secret).stream_id(),
+            outbox: Outbox::new(),
+            events: 0,
+            deliveries: 0,
+            lost: 0,
+            expired: 0,
+            bans: 0,
+            violation: None,
+            scenario: scenario.clone(),
+        };
+        for spec in specs {
+            world.add_peer(spec);
+        }
+        for at in 0..world.scenario.faults.len() {
+            let when = SimTime(seconds(world.scenario.faults[at].at_s()));
+            world.queue.push(when, Event::Fault(at));
+        }
+        world.queue.push(world.encoder.next_at(), Event::Produce);
+        world.queue.push(SimTime::START, Event::Tick);
+        Ok(world)
+    }
+
+    /// Adds a peer that joins at its time.
+    pub(super) fn add_peer(&mut self, spec: Spec) -> u32 {
+        let number = self.peers.len() as u32;
+        // The stream's key and the peercaster's own must not be the same.
+        let mut secret = spec.secret;
+        secret[0] ^= 1;
+        let id = SecretKey::from_bytes(&secret).peer_id();
+        let download = self.scenario.network.download_x.map(|x| {
+            let bps = self.scenario.stream.rate.scaled(x).as_bps();
+            Line::new(bps, spec.joins)
+        });
+        self.ids.insert(id, number);
+        self.conns.add_peer();
+        self.queue.push(spec.joins, Event::Join(number));
+        self.peers.push(Peer {
+            id,
+            clock: Clock {
+                offset_us: spec.clock_offset_us,
+            },
+            node: None,
+            timer: SimTime(u64::MAX),
+            spins: 0,
+            uplink: Line::new(spec.upload_bps, spec.joins),
+            downlink: download,
+            log: PeerLog::new(spec.role, spec.joins),
+            last_words: Default::default(),
+            spec,
+        });
+        number
+    }
+
+    pub(super) fn run(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), RunError> {
+        while let Some((at, event)) = self.queue.pop() {
+            if at > self.end {
+                break;
+            }
+            debug_assert!(at >= self.now, "time runs forward");
+            self.now = at;
+            self.events += 1;
+            if matches!(event, Event::Tick) {
+                self.tick();
+                progress(Progress {
+                    done_s: self.now.as_seconds(),
+                    of_s: self.end.as_seconds(),
+                    events: self.events,
+                    deliveries: self.deliveries,
+                });
+            } else {
+                self.handle(event);
+            }
+            if let Some((peer, what)) = self.violation.take() {
+                return Err(RunError::Violation {
+                    at_s: self.now.as_seconds(),
+                    event: self.events,
+                    seed: self.scenario.seed,
+                    peer,
+                    what,
+                });
+            }
+        }
+        self.now = self.end;
+        Ok(())
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Timer(peer) => self.timer(peer),
+            Event::Chunk {
+                conn,
+                to,
+                hops,
+                repair,
+                landed,
+                chunk,
+            } => self.chunk(conn, to, hops, repair, landed, chunk),
+            Event::Message {
+                conn,
+                to,
+                landed,
+                bytes,
+                message,
+            } => self.message(conn, to, landed, bytes, message),
+            Event::Dial(conn) => self.dialled(conn),
+            Event::Answer(conn) => self.answered(conn),
+            Event::Proof(conn) => self.proven(conn),
+            Event::Over(conn, end) => self.over(conn, end),
+            Event::Unreachable(peer, whom) => {
+                self.fold(What::Disconnected, peer, u64::MAX);
+                let (id, addr) = *whom;
+                self.input(peer, Input::Disconnected { peer: id, addr });
+            }
+            Event::Produce => self.produce(),
+            Event::Join(peer) => self.join(peer),
+            Event::Depart { peer, crash } => self.depart(peer, crash),
+            Event::Fault(at) => self.fault(at),
+            Event::Tick => {}
+        }
+    }
+
+    fn tick(&mut self) {
+        self.counting = self.window.contains(self.now);
+        let fast = self.peers.iter().position(|peer| !peer.uplink.within_rate());
+        if let Some(peer) = fast {
+            self.violate(peer as u32, "its uplink carried more than its rate".to_owned());
+        }
+        self.queue.push(self.now.plus(TICK_NS), Event::Tick);
+    }
+
+    pub(super) fn fold(&mut self, what: What, peer: u32, detail: u64) {
+        self.audit.fold(self.now, what, peer, detail);
+    }
+
+    pub(super) fn violate(&mut self, peer: u32, what: Violation) {
+        self.violation.get_or_insert((peer, what));
+    }
+
+    /// Tells a node, if it is there, and does what it wants done.
+    pub(super) fn input(&mut self, number: u32, input: Input) {
+        let peer = &mut self.peers[number as usize];
+        let Some(node) = &mut peer.node else { return };
+        node.handle(peer.clock.read(self.now), input, &mut self.outbox);
+        self.settle(number);
+    }
+
+    fn timer(&mut self, number: u32) {
+        let peer = &mut self.peers[number as usize];
+        if peer.timer != self.now {
+            return;
+        }
+        peer.timer = SimTime(u64::MAX);
+        let Some(node) = &mut peer.node else { return };
+        let local = peer.clock.read(self.now);
+        let mut stuck = false;
+        if node.next_deadline().is_some_and(|at| at <= local) {
+            node.handle_deadline(local, &mut self.outbox);
+            if node.next_deadline().is_some_and(|at| at <= local) {
+                peer.spins += 1;
+                stuck = peer.spins > MOST_SPINS;
+            } else {
+                peer.spins = 0;
+            }
+            self.fold(What::Timer, number, 0);
+        }
+        if stuck {
+            self.violate(number, format!("its deadline stays due after {MOST_SPINS} calls"));
+        }
+        self.settle(number);
+    }
+
+    /// Does what is in the outbox and sets the timer.
+    fn settle(&mut self, number: u32) {
+        self.drain(number);
+        let peer = &mut self.peers[number as usize];
+        let Some(deadline) = peer.node.as_ref().and_then(|node| node.next_deadline()) else {
+            return;
+        };
+        let mut at = peer.clock.when(deadline).max(self.now);
+        if peer.spins > 0 {
+            // Still due after it was handled: time must go on all the same.
+            at = at.max(self.now.plus(1000));
+        }
+        if at < peer.timer {
+            peer.timer = at;
+            self.queue.push(at, Event::Timer(number));
+        }
+    }
+
+    fn produce(&mut self) {
+        let made = self.encoder.make();
+        self.chunks.push(made.generated);
+        self.fold(What::Produced, 0, made.payload.len() as u64);
+        let chunk = NewChunk {
+            payload: made.payload,
+            generated_at: self.peers[0].clock.read(made.generated),
+            duration: Duration::from_nanos(ms(self.scenario.stream.chunk_ms)),
+            random_access: made.random_access,
+            discontinuity: false,
+        };
+        let stream = self.stream;
+        self.input(0, Input::Produce { stream, chunk });
+        self.queue.push(self.encoder.next_at(), Event::Produce);
+    }
+
+    fn join(&mut self, number: u32) {
+        let peer = &mut self.peers[number as usize];
+        let source = peer.spec.role == Role::Source;
+        let local = peer.clock.read(self.now);
+        let config = NodeConfig {
+            peer: peer.id,
+            listen: vec![addr_of(number)],
+            upload: Bitrate::from_bps(peer.spec.upload_bps),
+            seed: peer.spec.node_seed,
+            max_neighbours: if source {
+                self.scenario.source.max_neighbours
+            } else {
+                self.scenario.network.max_neighbours
+            },
+        };
+        peer.node = Some(Box::new(Node::new(config, local)));
+        let (role, passive) = (peer.spec.role, peer.spec.passive);
+        self.fold(What::Joined, number, 0);
+        let input = match role {
+            Role::Source => self.publish(Seq(local.as_micros())),
+            Role::Consumer => self.entry(if passive {
+                Participation::ConsumePassively(self.wish())
+            } else {
+                Participation::Consume(self.wish())
+            }),
+            Role::Donor => self.entry(Participation::Donate),
+        };
+        self.input(number, input);
+        self.draw_departure(number);
+    }
+
+    fn publish(&mut self, session: Seq) -> Input {
+        self.chunks.begin(session);
+        let stream = &self.scenario.stream;
+        Input::Publish {
+            key: self.stream_key.clone(),
+            info: StreamInfo {
+                session,
+                revision: 0,
+                started_at: wire::Time::from_micros(session.0),
+                substreams: stream.substreams,
+                chunk_duration_us: (ms(stream.chunk_ms) / 1000) as u32,
+                rate: stream.rate,
+                media: Media::MpegTs,
+                title: self.scenario.name.chars().take(60).collect(),
+                private: false,
+            },
+        }
+    }
+
+    fn entry(&self, participation: Participation) -> Input {
+        Input::Join {
+            stream: self.stream,
+            via: vec![addr_of(0)],
+            participation,
+        }
+    }
+
+    fn wish(&self) -> PlayoutWish {
+        let peers = &self.scenario.peers;
+        PlayoutWish {
+            prefer: match peers.prefer {
+                Prefer::Live => Preference::Live,
+                Prefer::Balanced => Preference::Balanced,
+                Prefer::Smooth => Preference::Smooth,
+            },
+            target_lag: peers.target_lag_ms.map(|lag| Duration::from_nanos(ms(lag))),
+        }
+    }
+}
+
+fn summary(scenario: &Scenario, specs: &[Spec], space: &DelaySpace) -> Drawn {
+    let uplinks = |role: Role| specs.iter().filter(move |s| s.role == role).map(|s| s.upload_bps);
+    let mut consumers: Vec<u64> = uplinks(Role::Consumer).collect();
+    consumers.sort_unstable();
+    let at = |n: usize| consumers.get(n).copied().unwrap_or(0);
+    let distances = (1..specs.len() as u32).map(|peer| space.one_way_ns(0, peer) as f64 / MS as f64);
+    let others = (specs.len() - 1).max(1) as f64;
+    Drawn {
+        seed: scenario.seed,
+        consumers: consumers.len(),
+        donors: uplinks(Role::Donor).count(),
+        rate_bps: scenario.stream.rate.as_bps(),
+        source_bps: specs[0].upload_bps,
+        consumers_bps: consumers.iter().sum(),
+        donors_bps: uplinks(Role::Donor).sum(),
+        uplinks_bps: (
+            at(0),
+            at(consumers.len() / 2),
+            at(consumers.len().saturating_sub(1)),
+        ),
+        distance_ms: (
+            distances.clone().sum::<f64>() / others,
+            distances.fold(0.0, f64::max),
+        ),
+    }
+}

@@ -1,0 +1,19 @@
+//! The simulator: the same [`swarm::Node`] as the program's, driven in virtual time over a modelled network.
+//!
+//! A run is a pure function of a [`Scenario`] and its seed: [`run()`] pops an event, calls the node it concerns,
+//! queues what the node wants done, and folds the event into a running hash. Same scenario, same seed, same hash.
+
+mod audit;
+pub mod bound;
+mod driver;
+mod measure;
+mod net;
+mod queue;
+pub mod report;
+pub mod scenario;
+mod space;
+mod time;
+
+pub use driver::{BoundMs, Drawn, Outcome, Progress, RunError, Simulation, run};
+pub use measure::{ClockError, Continuity, Distribution, HopCount, InTime, PeerRow, Results, RoleResult};
+pub use scenario::{Scenario, ScenarioError};

@@ -1,0 +1,122 @@
+//! Two results side by side.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+/// A table of every figure that both results have, with the difference; keys that only one has are named below it.
+/// Figures that are the same in both are left out.
+pub fn compare(name_a: &str, a: &Value, name_b: &str, b: &Value) -> String {
+    let (a, b) = (figures(a), figures(b));
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "{:<44}{:>14}{:>14}{:>10}",
+        "",
+        short(name_a),
+        short(name_b),
+        "change"
+    );
+    let mut same = 0;
+    for (key, first) in &a {
+        let Some((_, second)) = b.iter().find(|(k, _)| k == key) else {
+            continue;
+        };
+        if first == second {
+            same += 1;
+            continue;
+        }
+        let _ = writeln!(
+            out,
+            "{key:<44}{:>14}{:>14}{:>10}",
+            figure(*first),
+            figure(*second),
+            change(*first, *second)
+        );
+    }
+    let _ = writeln!(out, "{same} figures are the same");
+    for (name, these, those) in [(name_a, &a, &b), (name_b, &b, &a)] {
+        let only: Vec<&str> = these
+            .iter()
+            .filter(|(key, _)| !those.iter().any(|(k, _)| k == key))
+            .map(|(key, _)| key.as_str())
+            .collect();
+        if !only.is_empty() {
+            let _ = writeln!(out, "only in {name}: {}", only.join(", "));
+        }
+    }
+    out
+}
+
+/// The end of a path that is too long for a column.
+fn short(name: &str) -> String {
+    let characters = name.chars().count();
+    name.chars().skip(characters.saturating_sub(13)).collect()
+}
+
+fn figure(value: f64) -> String {
+    if value.fract() == 0.0 && value.abs() < 1e12 {
+        format!("{value}")
+    } else if value.abs() < 1.0 {
+        format!("{value:.5}")
+    } else {
+        format!("{value:.2}")
+    }
+}
+
+fn change(a: f64, b: f64) -> String {
+    if a == 0.0 {
+        "new".to_owned()
+    } else {
+        format!("{:+.1} %", 100.0 * (b - a) / a.abs())
+    }
+}
+
+/// All numbers of a result by their dotted path, without those given (parameters, seed) and the consumers' second copy.
+fn figures(result: &Value) -> Vec<(String, f64)> {
+    let mut found = Vec::new();
+    for (key, value) in result.as_object().into_iter().flatten() {
+        if key != "params" && key != "seed" {
+            collect(key, value, &mut found);
+        }
+    }
+    found.retain(|(key, _)| !key.split('.').any(|part| part == "consumers"));
+    found
+}
+
+fn collect(path: &str, value: &Value, found: &mut Vec<(String, f64)>) {
+    match value {
+        Value::Number(number) => found.extend(number.as_f64().map(|n| (path.to_owned(), n))),
+        Value::Object(map) => {
+            for (key, value) in map {
+                collect(&format!("{path}.{key}"), value, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn differences_are_shown_and_equal_figures_counted() {
+        let a = json!({"seed": 1, "audit": "x", "wall_s": 2.0, "results": {"headwater": {"lag_ms": {"p50": 200.0, "max": 9.5}}}});
+        let b = json!({"seed": 2, "audit": "y", "wall_s": 2.0, "results": {"headwater": {"lag_ms": {"p50": 150.0}}, "star": {"n": 1}}});
+        let text = compare("a.json", &a, "b.json", &b);
+        let line = text.lines().find(|l| l.contains("lag_ms.p50")).unwrap();
+        assert!(
+            line.contains("200") && line.contains("150") && line.contains("-25.0 %"),
+            "{text}"
+        );
+        assert!(text.contains("1 figures are the same"), "{text}");
+        assert!(
+            text.contains("only in a.json: results.headwater.lag_ms.max"),
+            "{text}"
+        );
+        assert!(text.contains("only in b.json: results.star.n"), "{text}");
+    }
+}

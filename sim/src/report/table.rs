@@ -1,0 +1,111 @@
+//! The result as a table of text.
+
+use std::fmt::Write;
+
+use crate::{Distribution, Outcome, RoleResult};
+
+/// What a run showed, with the physical lower bound beside it.
+pub fn table(outcome: &Outcome) -> String {
+    let mut text = String::new();
+    // Writing into a string cannot fail.
+    let _ = write_table(&mut text, outcome);
+    text
+}
+
+fn write_table(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
+    writeln!(
+        out,
+        "{}, seed {}: {} peers, {} chunk deliveries, {} events in {:.1} s ({:.0} deliveries/s)",
+        outcome.scenario,
+        outcome.seed,
+        outcome.peers,
+        outcome.deliveries,
+        outcome.events,
+        outcome.wall_s,
+        outcome.deliveries as f64 / outcome.wall_s.max(1e-9),
+    )?;
+    for (protocol, results) in &outcome.results {
+        writeln!(out)?;
+        role(out, outcome, protocol, "consumers", &results.consumers)?;
+        if let Some(donors) = &results.donors {
+            writeln!(out)?;
+            role(out, outcome, protocol, "donors", donors)?;
+        }
+    }
+    writeln!(out)?;
+    writeln!(
+        out,
+        "copies lost {}, dropped unsent {}, honest peers shut out {}",
+        outcome.lost, outcome.expired, outcome.bans
+    )?;
+    writeln!(out, "audit {}", outcome.audit)
+}
+
+fn role(
+    out: &mut String,
+    outcome: &Outcome,
+    protocol: &str,
+    role: &str,
+    result: &RoleResult,
+) -> std::fmt::Result {
+    writeln!(
+        out,
+        "{:<24}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}",
+        format!("{protocol}, {} {role}", result.peers),
+        "mean",
+        "p50",
+        "p90",
+        "p95",
+        "p99",
+        "max"
+    )?;
+    line(out, "  arrival lag, ms", &result.arrival_ms)?;
+    let consumers = role == "consumers";
+    if consumers {
+        line(out, "  playout lag, ms", &result.lag_ms)?;
+        if let Some(bound) = outcome.bound_ms {
+            writeln!(
+                out,
+                "{:<24}{:>9.1}{:>9}{:>9}{:>9}{:>9}{:>9.1}",
+                "  lower bound, ms", bound.mean, "", "", "", "", bound.max
+            )?;
+        }
+    }
+    line(out, "  start-up, ms", &result.startup_ms)?;
+    if consumers {
+        let c = &result.continuity;
+        writeln!(
+            out,
+            "  continuity mean {:.5}, 1st percentile {:.5}, worst {:.5}; missed {}, late {}, never started {}",
+            c.mean, c.p1, c.min, result.chunks_missed, result.chunks_late, result.never_started
+        )?;
+        let t = &result.in_time;
+        writeln!(
+            out,
+            "  arrived within 500 ms {:.3} %, 750 ms {:.3} %, 1 s {:.3} %",
+            100.0 * t.ms500,
+            100.0 * t.ms750,
+            100.0 * t.ms1000
+        )?;
+    }
+    writeln!(
+        out,
+        "  control {:.2} % of media, duplicates {:.2} %, hops mean {:.2} max {}, copies from the source {:.2}, \
+         clock error mean {:.2} ms max {:.1} ms",
+        100.0 * result.control_share,
+        100.0 * result.duplicate_share,
+        result.hops.mean,
+        result.hops.max,
+        result.source_copies,
+        result.clock_error_ms.mean,
+        result.clock_error_ms.max
+    )
+}
+
+fn line(out: &mut String, name: &str, d: &Distribution) -> std::fmt::Result {
+    writeln!(
+        out,
+        "{name:<24}{:>9.1}{:>9.1}{:>9.1}{:>9.1}{:>9.1}{:>9.1}",
+        d.mean, d.p50, d.p90, d.p95, d.p99, d.max
+    )
+}
