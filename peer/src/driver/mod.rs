@@ -15,7 +15,6 @@
 //!
 //! **Invariant:** the node's task waits for nothing but its own inputs and its deadline.
 
-mod clock;
 mod handle;
 mod items;
 mod lags;
@@ -30,11 +29,12 @@ use swarm::{Node, NodeConfig};
 use tokio::sync::{mpsc, watch};
 use wire::{Bitrate, SecretKey};
 
-pub use clock::Clock;
+pub use crate::clock::Clock;
 pub use handle::{NodeEnded, NodeHandle};
 pub use items::{StreamEvents, StreamItem};
 pub use lags::{LagSummary, Lags};
 
+use crate::net::{NetConfig, NetStats, Streams, Transport, Tuning};
 use produce::ProduceQueue;
 use run::Driver;
 
@@ -43,6 +43,12 @@ const MAX_COMMANDS: usize = 64;
 
 /// Most inputs waiting for the node: a tenth of a second of a node that is busy with 200 Mbit/s.
 const MAX_INPUTS: usize = 512;
+
+/// Connections that others may make beyond those the node keeps.
+const ROOM_FOR_NEWCOMERS: usize = 16;
+
+/// The uplink of a node that was not told its own.
+const ASSUMED_UPLOAD: Bitrate = Bitrate::from_kbps(20_000);
 
 /// What a node is started with.
 #[derive(Clone, Debug)]
@@ -59,6 +65,8 @@ pub struct DriverConfig {
     pub seed: Option<u64>,
     /// Program and version as told to neighbours.
     pub agent: String,
+    /// QUIC's settings.
+    pub tuning: Tuning,
 }
 
 impl DriverConfig {
@@ -71,6 +79,7 @@ impl DriverConfig {
             max_neighbours: DEFAULT_NEIGHBOURS,
             seed: None,
             agent: concat!("headwater/", env!("CARGO_PKG_VERSION")).to_owned(),
+            tuning: Tuning::default(),
         }
     }
 }
@@ -84,8 +93,10 @@ pub const DEFAULT_NEIGHBOURS: usize = 64;
 pub struct DriverStats {
     /// Chunks of our own streams dropped because the node could not keep up.
     pub produce_dropped: u64,
-    /// How late the node's deadlines were acted on, 99th percentile in milliseconds.
-    pub timer_late_p99_ms: f64,
+    /// How late the node's deadlines were acted on.
+    pub timer_late: LagSummary,
+    /// The transport's counters.
+    pub net: NetStats,
 }
 
 /// Starts a node.
@@ -96,26 +107,45 @@ pub async fn start(config: DriverConfig) -> anyhow::Result<NodeHandle> {
     let clock = Clock::start();
     let seed = match config.seed {
         Some(seed) => seed,
-        None => rand::TryRng::try_next_u64(&mut rand::rngs::SysRng)?,
+        None => rand::TryRng::try_next_u64(&mut rand::rngs::SysRng)
+            .context("the operating system gives no random numbers")?,
     };
     let peer = config.identity.peer_id();
-    let (commands, command_queue) = mpsc::channel(MAX_COMMANDS);
-    let (_inputs, input_queue) = mpsc::channel(MAX_INPUTS);
-    let produce = Arc::new(ProduceQueue::default());
-    let (ended_sender, ended) = watch::channel(false);
-    let local_addrs: Vec<SocketAddr> = config.listen.clone();
-    let _ = Context::context(Ok::<_, std::io::Error>(()), "listening")?;
+    let (inputs, input_queue) = mpsc::channel(MAX_INPUTS);
+    let streams = Arc::new(Streams::default());
+    let net = NetConfig {
+        identity: config.identity,
+        listen: config.listen,
+        agent: config.agent,
+        // Some more than the node keeps, so that it can tell newcomers why they cannot stay.
+        max_accepted: config.max_neighbours.saturating_add(ROOM_FOR_NEWCOMERS),
+        tuning: config.tuning,
+    };
+    let transport = Transport::bind(net, clock, Arc::clone(&streams), inputs)?;
+    let local_addrs: Arc<[_]> = transport.local_addrs().into();
     let node = Node::new(
         NodeConfig {
             peer,
-            listen: local_addrs.clone(),
+            listen: local_addrs.to_vec(),
             upload: config.upload.unwrap_or(ASSUMED_UPLOAD),
             seed,
             max_neighbours: config.max_neighbours,
         },
         clock.now(),
     );
-    let driver = Driver::new(node, clock, command_queue, input_queue, Arc::clone(&produce));
+    let (commands, command_queue) = mpsc::channel(MAX_COMMANDS);
+    let produce = Arc::new(ProduceQueue::default());
+    let driver = Driver::new(
+        node,
+        clock,
+        transport,
+        streams,
+        command_queue,
+        input_queue,
+        Arc::clone(&produce),
+    );
+    let (ended_sender, ended) = watch::channel(false);
+    // Owned by the handles: it ends when the last one is dropped, and `ended` tells those who wait for it.
     tokio::spawn(async move {
         driver.run().await;
         ended_sender.send_replace(true);
@@ -125,10 +155,7 @@ pub async fn start(config: DriverConfig) -> anyhow::Result<NodeHandle> {
         produce,
         peer,
         clock,
-        local_addrs: local_addrs.into(),
+        local_addrs,
         ended,
     })
 }
-
-/// The uplink of a node that was not told its own, until it is measured.
-const ASSUMED_UPLOAD: Bitrate = Bitrate::from_kbps(20_000);

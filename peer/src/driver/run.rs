@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use swarm::{Event, Input, Node, Outbox, Output};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use wire::{StreamId, Time};
 
 use super::handle::Command;
 use super::items::ItemSender;
 use super::produce::ProduceQueue;
 use super::{Clock, DriverStats, Lags, StreamItem};
+use crate::net::{Streams, Transport};
 
 /// Most inputs acted on before the outputs are done: bounds how long the first of them waits for its effect.
 const MAX_BATCH: usize = 128;
@@ -23,6 +25,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 pub(super) struct Driver {
     node: Node,
     clock: Clock,
+    transport: Transport,
+    checked: Arc<Streams>,
     commands: mpsc::Receiver<Command>,
     inputs: mpsc::Receiver<Input>,
     produce: Arc<ProduceQueue>,
@@ -36,6 +40,8 @@ impl Driver {
     pub(super) fn new(
         node: Node,
         clock: Clock,
+        transport: Transport,
+        checked: Arc<Streams>,
         commands: mpsc::Receiver<Command>,
         inputs: mpsc::Receiver<Input>,
         produce: Arc<ProduceQueue>,
@@ -43,6 +49,8 @@ impl Driver {
         Driver {
             node,
             clock,
+            transport,
+            checked,
             commands,
             inputs,
             produce,
@@ -52,6 +60,7 @@ impl Driver {
         }
     }
 
+    /// Runs until the last handle is dropped or the node is told to shut down; then says goodbye.
     pub(super) async fn run(mut self) {
         let mut batch = Vec::with_capacity(MAX_BATCH);
         let mut out = Outbox::new();
@@ -63,16 +72,29 @@ impl Driver {
                 self.node.handle_deadline(now, &mut out);
                 self.act(&mut out);
             }
-            let wake = self.clock.instant_of(self.wake_at(self.clock.now()));
+            // Failures are told before anything is waited for, but not in the same breath: the node may try again.
+            let failed = std::mem::take(&mut self.own_inputs);
+            if !failed.is_empty() {
+                for input in failed {
+                    self.node.handle(self.clock.now(), input, &mut out);
+                }
+                self.act(&mut out);
+                tokio::task::yield_now().await;
+            }
+            let wake = if self.own_inputs.is_empty() {
+                self.wake_at()
+            } else {
+                Instant::now()
+            };
             tokio::select! {
                 biased;
                 command = self.commands.recv() => match command {
-                    None | Some(Command::Shutdown) => return,
+                    None | Some(Command::Shutdown) => break,
                     Some(command) => self.command(command, &mut out),
                 },
                 _ = self.inputs.recv_many(&mut batch, MAX_BATCH) => {}
                 () = self.produce.filled.notified() => {}
-                () = sleep_until(wake) => {}
+                () = tokio::time::sleep_until(wake) => {}
             }
             let now = self.clock.now();
             for (stream, chunk) in self.produce.take_all() {
@@ -83,17 +105,46 @@ impl Driver {
             }
             self.act(&mut out);
         }
+        self.shut_down(out).await;
     }
 
-    fn wake_at(&self, now: Time) -> Time {
-        let latest = now + LONGEST_SLEEP;
-        self.node.next_deadline().map_or(latest, |at| at.min(latest))
+    fn wake_at(&self) -> Instant {
+        let latest = Instant::now() + LONGEST_SLEEP;
+        self.node
+            .next_deadline()
+            .and_then(|at| self.clock.instant_of(at))
+            .map_or(latest, |at| at.min(latest))
+    }
+
+    /// Leaves every stream, says goodbye to every neighbour and ends the transport.
+    async fn shut_down(mut self, mut out: Outbox) {
+        for stream in std::mem::take(&mut self.streams).into_keys() {
+            self.node
+                .handle(self.clock.now(), Input::LeaveStream { stream }, &mut out);
+        }
+        self.act(&mut out);
+        self.commands.close();
+        let Driver {
+            transport,
+            mut inputs,
+            ..
+        } = self;
+        // What still comes in is taken, so that no connection waits for us while it says goodbye.
+        let discard = async {
+            while inputs.recv().await.is_some() {}
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = transport.shutdown() => {}
+            () = discard => {}
+        }
     }
 
     fn command(&mut self, command: Command, out: &mut Outbox) {
         let now = self.clock.now();
         match command {
             Command::Enter(stream, input, items) => {
+                self.checked.add(stream);
                 self.streams.insert(stream, items);
                 self.node.handle(now, *input, out);
             }
@@ -101,12 +152,14 @@ impl Driver {
             Command::Leave(stream) => {
                 self.node.handle(now, Input::LeaveStream { stream }, out);
                 self.act(out);
+                self.checked.remove(stream);
                 self.streams.remove(&stream);
             }
             Command::Stats(answer) => {
                 let driver = DriverStats {
                     produce_dropped: self.produce.dropped(),
-                    timer_late_p99_ms: self.timer_late.summary().p99,
+                    timer_late: self.timer_late.summary(),
+                    net: self.transport.stats(),
                 };
                 // An error means that the asker has gone.
                 let _ = answer.send((self.node.stats(now), driver));
@@ -115,50 +168,52 @@ impl Driver {
         }
     }
 
+    /// Does what the node wants.
     fn act(&mut self, out: &mut Outbox) {
-        loop {
-            for output in out.drain(..) {
-                match output {
-                    Output::Connect { peer, addrs } => self.own_inputs.push(Input::Disconnected {
-                        peer,
-                        addr: addrs.first().copied(),
-                    }),
-                    Output::Disconnect { .. } | Output::Send { .. } | Output::SendChunk { .. } => {}
-                    Output::Arrived { stream, lag_us, .. } => {
-                        if let Some(items) = self.streams.get(&stream) {
-                            items.arrived(lag_us);
-                        }
+        for output in out.drain(..) {
+            match output {
+                Output::SendChunk {
+                    to,
+                    chunk,
+                    hops,
+                    class,
+                    expires,
+                } => {
+                    self.transport.send_chunk(&to, chunk, hops, class, expires);
+                }
+                Output::Send { to, message } => {
+                    self.transport.send(&to, &message);
+                }
+                Output::Connect { peer, addrs } => {
+                    let addr = addrs.first().copied();
+                    if !self.transport.connect(peer, addrs) {
+                        self.own_inputs.push(Input::Disconnected { peer, addr });
                     }
-                    Output::Play {
-                        stream,
+                }
+                Output::Disconnect { peer } => self.transport.disconnect(&peer),
+                Output::Arrived { stream, lag_us, live, .. } => {
+                    if let Some(items) = self.streams.get(&stream).filter(|_| live) {
+                        items.arrived(lag_us);
+                    }
+                }
+                Output::Play {
+                    stream,
+                    chunk,
+                    lag_us,
+                    in_time,
+                } => {
+                    let item = StreamItem::Chunk {
                         chunk,
                         lag_us,
                         in_time,
-                    } => self.item(
-                        stream,
-                        StreamItem::Chunk {
-                            chunk,
-                            lag_us,
-                            in_time,
-                        },
-                    ),
-                    Output::Gap { stream, from, to } => self.item(stream, StreamItem::Gap { from, to }),
-                    Output::Event(event) => self.event(event),
+                    };
+                    item_of(&self.streams, stream, item);
                 }
+                Output::Gap { stream, from, to } => {
+                    item_of(&self.streams, stream, StreamItem::Gap { from, to });
+                }
+                Output::Event(event) => self.event(event),
             }
-            if self.own_inputs.is_empty() {
-                return;
-            }
-            let now = self.clock.now();
-            for input in std::mem::take(&mut self.own_inputs) {
-                self.node.handle(now, input, out);
-            }
-        }
-    }
-
-    fn item(&self, stream: StreamId, item: StreamItem) {
-        if let Some(items) = self.streams.get(&stream) {
-            items.send(item);
         }
     }
 
@@ -174,7 +229,7 @@ impl Driver {
             Event::Banned { .. } => None,
         };
         match stream {
-            Some(stream) => self.item(stream, StreamItem::Event(event)),
+            Some(stream) => item_of(&self.streams, stream, StreamItem::Event(event)),
             // What concerns no stream in particular is told to all.
             None => {
                 for items in self.streams.values() {
@@ -185,9 +240,8 @@ impl Driver {
     }
 }
 
-async fn sleep_until(wake: Option<tokio::time::Instant>) {
-    match wake {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
+fn item_of(streams: &BTreeMap<StreamId, ItemSender>, stream: StreamId, item: StreamItem) {
+    if let Some(items) = streams.get(&stream) {
+        items.send(item);
     }
 }

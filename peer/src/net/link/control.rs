@@ -1,0 +1,170 @@
+//! Control messages of one connection.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use quinn::{RecvStream, SendStream};
+use swarm::{Input, Rejection};
+use tokio::time::Instant;
+use wire::codec::{self, FrameError, LENGTH_LEN, MAX_FRAME};
+use wire::{Message, PeerId};
+
+use super::{Code, End, FLUSH_TIMEOUT, Session, hello, left};
+use crate::net::bucket::TokenBucket;
+
+/// Messages a second that a peer may send in the long run. A busy supplier sends some 50: adverts, paths, requests.
+const MESSAGE_RATE: f64 = 400.0;
+
+/// Messages it may send at once: everything that a join with all substreams and repairs can bring together.
+const MESSAGE_BURST: f64 = 800.0;
+
+/// Messages beyond the limit are reported together, this often, so that the flood does not reach the node.
+const FLOOD_REPORT: Duration = Duration::from_millis(100);
+
+/// Cuts the control stream into frames.
+#[derive(Debug)]
+pub(super) struct FrameReader {
+    recv: RecvStream,
+    buffer: BytesMut,
+}
+
+impl FrameReader {
+    pub(super) fn new(recv: RecvStream) -> Self {
+        FrameReader {
+            recv,
+            buffer: BytesMut::new(),
+        }
+    }
+
+    /// The next frame without its length; `None` at the end of the stream. Never holds more than one frame and what
+    /// one read brings.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, End> {
+        loop {
+            if let Some(length) = self.buffer.first_chunk::<LENGTH_LEN>() {
+                let length = codec::frame_len(*length)
+                    .map_err(|_| End::Broken(Code::Protocol, "a control message is too long"))?;
+                if self.buffer.len() >= LENGTH_LEN + length {
+                    let mut frame = self.buffer.split_to(LENGTH_LEN + length).freeze();
+                    return Ok(Some(frame.split_off(LENGTH_LEN)));
+                }
+            }
+            match self.recv.read_chunk(MAX_FRAME, true).await? {
+                Some(chunk) => self.buffer.extend_from_slice(&chunk.bytes),
+                None if self.buffer.is_empty() => return Ok(None),
+                None => return Err(End::Broken(Code::Protocol, "a control message is cut short")),
+            }
+        }
+    }
+}
+
+/// Hands control messages to the node until the peer ends the stream or breaks the protocol.
+pub(super) async fn read(
+    session: Session<'_>,
+    mut reader: FrameReader,
+    expect_hello: bool,
+) -> Result<Infallible, End> {
+    if expect_hello {
+        let first = tokio::time::timeout(super::HANDSHAKE_TIMEOUT, reader.next()).await;
+        match first {
+            Ok(frame) => match frame? {
+                Some(frame) => hello::read(&frame)?,
+                None => return left(session).await,
+            },
+            Err(_) => return Err(End::Broken(Code::Late, "no first message")),
+        };
+    }
+    let from = session.link.peer;
+    let mut limit = TokenBucket::new(MESSAGE_RATE, MESSAGE_BURST, Instant::now());
+    let mut flood = Flood::default();
+    loop {
+        let frame = match reader.next().await {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return left(session).await,
+            Err(end) => {
+                if matches!(end, End::Broken(..)) {
+                    let bytes = LENGTH_LEN;
+                    session.input(rejected(from, bytes, Rejection::Malformed)).await?;
+                }
+                return Err(end);
+            }
+        };
+        let bytes = LENGTH_LEN + frame.len();
+        let now = Instant::now();
+        if !limit.take(now) {
+            if let Some(bytes) = flood.add(bytes, now) {
+                session.input(rejected(from, bytes, Rejection::Flood)).await?;
+            }
+            continue;
+        }
+        let input = match codec::decode(&frame) {
+            // Once is enough.
+            Ok(Message::Hello(_)) => rejected(from, bytes, Rejection::Malformed),
+            Ok(message) => Input::Message { from, message, bytes },
+            // A later version may have more kinds.
+            Err(FrameError::UnknownKind(kind)) => {
+                tracing::trace!(peer = %from.short(), kind, "message of unknown kind");
+                continue;
+            }
+            Err(error) => {
+                tracing::debug!(peer = %from.short(), %error, "malformed message");
+                rejected(from, bytes, Rejection::Malformed)
+            }
+        };
+        session.input(input).await?;
+    }
+}
+
+fn rejected(from: PeerId, bytes: usize, why: Rejection) -> Input {
+    Input::Rejected { from, bytes, why }
+}
+
+/// Adds up what was beyond the limit.
+#[derive(Debug, Default)]
+struct Flood {
+    bytes: usize,
+    reported: Option<Instant>,
+}
+
+impl Flood {
+    /// Counts bytes; gives what is to be reported now.
+    fn add(&mut self, bytes: usize, now: Instant) -> Option<usize> {
+        self.bytes += bytes;
+        let due = self
+            .reported
+            .is_none_or(|last| now.saturating_duration_since(last) >= FLOOD_REPORT);
+        due.then(|| {
+            self.reported = Some(now);
+            std::mem::take(&mut self.bytes)
+        })
+    }
+}
+
+/// Sends what is queued; when told to finish, ends the stream and waits until the peer has everything.
+pub(super) async fn write(session: Session<'_>, mut send: SendStream) -> Result<Infallible, End> {
+    let link = session.link;
+    let mut batch = Vec::new();
+    loop {
+        let finished = {
+            let mut queue = link.queue();
+            batch.extend(std::iter::from_fn(|| queue.pop_control()));
+            queue.is_finished()
+        };
+        if !batch.is_empty() {
+            send.write_all_chunks(&mut batch).await?;
+            batch.clear();
+        }
+        if finished {
+            break;
+        }
+        link.control_ready.notified().await;
+    }
+    // An error says that the stream is closed already, which is what is wanted.
+    let _ = send.finish();
+    let _ = tokio::time::timeout(FLUSH_TIMEOUT, send.stopped()).await;
+    if link.superseded.is_cancelled() {
+        // The peer may still be sending; it ends the connection once it has seen our end of the stream.
+        std::future::pending::<Infallible>().await;
+    }
+    Err(End::Finished)
+}

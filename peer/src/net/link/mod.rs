@@ -1,0 +1,392 @@
+//! One connection: its queue, its task, its beginning and its end.
+//!
+//! The task of a connection does four things at once: it reads and writes control messages and chunks. It ends when the
+//! connection ends, when the peer breaks the protocol, or when it is told to, and reports that once.
+
+mod chunks_in;
+mod chunks_out;
+mod control;
+mod hello;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use quinn::{Connection, ConnectionError, VarInt};
+use swarm::Input;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use wire::{PeerId, Time};
+
+use super::Shared;
+use super::queue::{ControlFull, QueuedChunk, SendQueue};
+use super::table::{Registered, SIMULTANEOUS, Verdict};
+use control::FrameReader;
+
+/// Dialler and acceptor have this long for the handshake and the first message.
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long the last messages of a connection may take.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a connection that lost against a simultaneous one is still read.
+const YIELD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long to wait for the other of two simultaneous connections when this one is ended by the peer.
+const SUPERSEDE_GRACE: Duration = Duration::from_millis(500);
+
+/// Codes with which connections are closed, for the other side's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Code {
+    /// As agreed.
+    Done = 0,
+    /// There is another connection of this pair.
+    Duplicate = 1,
+    /// No common version.
+    Version = 2,
+    /// Not what the protocol allows.
+    Protocol = 3,
+    /// The peer does not read.
+    Stuck = 4,
+    /// The first message did not come.
+    Late = 5,
+    /// A peer cannot be its own neighbour.
+    Oneself = 6,
+}
+
+impl From<Code> for VarInt {
+    fn from(code: Code) -> VarInt {
+        VarInt::from_u32(code as u32)
+    }
+}
+
+/// Why a connection's task ends.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum End {
+    #[error("{0}")]
+    Lost(#[from] ConnectionError),
+    #[error("closed after the last message")]
+    Finished,
+    #[error("the peer closed it")]
+    Left,
+    #[error("another connection of this pair stays")]
+    Duplicate,
+    #[error("{1}")]
+    Broken(Code, &'static str),
+    #[error("the node has ended")]
+    NodeGone,
+}
+
+impl End {
+    fn code(&self) -> Code {
+        match self {
+            End::Broken(code, _) => *code,
+            End::Duplicate => Code::Duplicate,
+            End::Lost(_) | End::Finished | End::Left | End::NodeGone => Code::Done,
+        }
+    }
+}
+
+impl From<quinn::ReadError> for End {
+    fn from(error: quinn::ReadError) -> End {
+        match error {
+            quinn::ReadError::ConnectionLost(error) => End::Lost(error),
+            _ => End::Broken(Code::Protocol, "the control stream was reset"),
+        }
+    }
+}
+
+impl From<quinn::WriteError> for End {
+    fn from(error: quinn::WriteError) -> End {
+        match error {
+            quinn::WriteError::ConnectionLost(error) => End::Lost(error),
+            _ => End::Broken(Code::Protocol, "the control stream was stopped"),
+        }
+    }
+}
+
+/// A connection as the rest of the program sees it. Nothing here waits.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) peer: PeerId,
+    pub(super) addr: SocketAddr,
+    pub(super) dialled: bool,
+    /// Only an address was dialled: the node waits to hear who is there, even if it is somebody it knows.
+    asked_by_addr: bool,
+    pub(super) opened: Instant,
+    queue: Mutex<SendQueue>,
+    control_ready: Notify,
+    chunks_ready: Notify,
+    /// The other of two simultaneous connections stays.
+    superseded: CancellationToken,
+    /// To be closed at once.
+    abandoned: CancellationToken,
+}
+
+impl Link {
+    fn new(peer: PeerId, addr: SocketAddr, dialled: bool, asked_by_addr: bool) -> Self {
+        Link {
+            peer,
+            addr,
+            dialled,
+            asked_by_addr,
+            opened: Instant::now(),
+            queue: Mutex::new(SendQueue::new()),
+            control_ready: Notify::new(),
+            chunks_ready: Notify::new(),
+            superseded: CancellationToken::new(),
+            abandoned: CancellationToken::new(),
+        }
+    }
+
+    /// Queues a control message; a peer that has not read for too long is given up.
+    pub(super) fn send_control(&self, frame: Bytes) {
+        if let Err(ControlFull) = self.queue().push_control(frame) {
+            self.abandoned.cancel();
+        }
+        self.control_ready.notify_one();
+    }
+
+    pub(super) fn send_chunk(&self, chunk: QueuedChunk, now: Time) {
+        self.queue().push_chunk(chunk, now);
+        self.chunks_ready.notify_one();
+    }
+
+    /// Closes the connection after what is queued.
+    pub(super) fn finish(&self) {
+        self.queue().finish();
+        self.control_ready.notify_one();
+    }
+
+    fn supersede(&self) {
+        self.superseded.cancel();
+    }
+
+    pub(super) fn queue(&self) -> MutexGuard<'_, SendQueue> {
+        // No code between lock and unlock leaves the queue half changed.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the parts of a connection's task work on.
+#[derive(Clone, Copy)]
+struct Session<'a> {
+    shared: &'a Shared,
+    link: &'a Link,
+    connection: &'a Connection,
+}
+
+impl Session<'_> {
+    async fn input(&self, input: Input) -> Result<(), End> {
+        self.shared.inputs.send(input).await.map_err(|_| End::NodeGone)
+    }
+}
+
+/// What a dialled connection turned out to be.
+#[derive(Debug)]
+pub(super) enum Dialled {
+    /// It was used, and is over; or it leads to a peer that is connected already. The node was told.
+    Answered,
+    /// It was of no use: to oneself, or broken at once.
+    Failed,
+}
+
+/// Runs a connection that this side dialled, until it ends. `expected` is whom the node asked for, if it knew.
+pub(super) async fn run_dialled(
+    shared: &Shared,
+    connection: Connection,
+    addr: SocketAddr,
+    expected: Option<PeerId>,
+) -> Dialled {
+    let Some(peer) = super::tls::peer_of(&connection) else {
+        return Dialled::Failed;
+    };
+    if peer == shared.own {
+        connection.close(Code::Oneself.into(), b"this is myself");
+        return Dialled::Failed;
+    }
+    let verdict = shared.table().verdict_on_dialled(shared.own, peer);
+    if matches!(verdict, Some(Verdict::Yield | Verdict::Replace)) {
+        // Nothing was said on it, so the other side has not taken note of it.
+        connection.close(Code::Duplicate.into(), b"connected already");
+        if expected.is_none() {
+            // An error says that the node has ended.
+            let known = connected(peer, addr, vec![addr], true, connection.rtt());
+            let _ = shared.inputs.send(known).await;
+        }
+        return Dialled::Answered;
+    }
+    let link = Arc::new(Link::new(peer, addr, true, expected.is_none()));
+    let (send, recv) = match hello::open(shared, &connection).await {
+        Ok(streams) => streams,
+        Err(error) => {
+            tracing::debug!(%addr, peer = %peer.short(), %error, "connection failed at once");
+            return Dialled::Failed;
+        }
+    };
+    let reader = FrameReader::new(recv);
+    // The address that was dialled is one that leads there; there is no need to wait for the peer's list.
+    run(shared, &link, &connection, vec![addr], send, reader, true).await;
+    Dialled::Answered
+}
+
+/// Runs a connection that somebody else dialled, until it ends.
+pub(super) async fn run_accepted(shared: &Shared, connection: Connection) {
+    let addr = super::addrs::plain(connection.remote_address());
+    let Some(peer) = super::tls::peer_of(&connection) else {
+        return;
+    };
+    if peer == shared.own {
+        connection.close(Code::Oneself.into(), b"this is myself");
+        return;
+    }
+    let greeted = tokio::time::timeout(HANDSHAKE_TIMEOUT, hello::accept(shared, &connection)).await;
+    let (hello, send, reader) = match greeted {
+        Ok(Ok(greeted)) => greeted,
+        failed => {
+            let end = match failed {
+                Ok(Err(end)) => end,
+                _ => End::Broken(Code::Late, "no first message"),
+            };
+            tracing::debug!(%addr, peer = %peer.short(), %end, "connection refused");
+            connection.close(end.code().into(), end.to_string().as_bytes());
+            return;
+        }
+    };
+    let link = Arc::new(Link::new(peer, addr, false, false));
+    let listen = super::addrs::dialable(&hello.listen, addr);
+    run(shared, &link, &connection, listen, send, reader, false).await;
+}
+
+async fn run(
+    shared: &Shared,
+    link: &Arc<Link>,
+    connection: &Connection,
+    listen: Vec<SocketAddr>,
+    send: quinn::SendStream,
+    reader: FrameReader,
+    expect_hello: bool,
+) {
+    if begin(shared, link, connection, listen).await.is_err() {
+        return;
+    }
+    let session = Session {
+        shared,
+        link,
+        connection,
+    };
+    let work = async {
+        tokio::try_join!(
+            control::read(session, reader, expect_hello),
+            control::write(session, send),
+            chunks_in::read(session),
+            chunks_out::write(session),
+        )
+    };
+    let end = tokio::select! {
+        result = work => match result {
+            Err(end) => end,
+            Ok((never, ..)) => match never {},
+        },
+        error = connection.closed() => End::Lost(error),
+        end = yielded(link) => end,
+        () = link.abandoned.cancelled() => End::Broken(Code::Stuck, "control messages are not read"),
+        () = shared.cancel.cancelled() => End::Finished,
+    };
+    connection.close(end.code().into(), end.to_string().as_bytes());
+    tracing::debug!(peer = %link.peer.short(), addr = %link.addr, %end, "connection ended");
+    finish(shared, link).await;
+}
+
+/// Makes the connection known to the table and the node, in one step, so that the node sees beginnings and ends of a
+/// peer's connections in the order in which they happened.
+async fn begin(
+    shared: &Shared,
+    link: &Arc<Link>,
+    connection: &Connection,
+    listen: Vec<SocketAddr>,
+) -> Result<(), End> {
+    let mut room = shared.inputs.reserve_many(2).await.map_err(|_| End::NodeGone)?;
+    let mut tell = |input| {
+        if let Some(room) = room.next() {
+            room.send(input);
+        }
+    };
+    let mut table = shared.table();
+    match table.register(shared.own, link) {
+        Registered::New => {}
+        Registered::Replaced(old) => {
+            old.supersede();
+            old.abandoned.cancel();
+            tell(Input::Disconnected {
+                peer: Some(old.peer),
+                addr: Some(old.addr),
+            });
+        }
+        Registered::Superseded(old) => {
+            old.supersede();
+            old.finish();
+            if !link.asked_by_addr {
+                return Ok(());
+            }
+        }
+        Registered::Yielded => {
+            link.supersede();
+            return Ok(());
+        }
+    }
+    tell(connected(
+        link.peer,
+        link.addr,
+        listen,
+        link.dialled,
+        connection.rtt(),
+    ));
+    Ok(())
+}
+
+fn connected(peer: PeerId, addr: SocketAddr, listen: Vec<SocketAddr>, dialled: bool, rtt: Duration) -> Input {
+    Input::Connected {
+        peer,
+        addr,
+        listen,
+        dialled,
+        rtt,
+    }
+}
+
+async fn finish(shared: &Shared, link: &Arc<Link>) {
+    let room = shared.inputs.reserve().await;
+    let mut table = shared.table();
+    if table.unregister(link)
+        && let Ok(room) = room
+    {
+        room.send(Input::Disconnected {
+            peer: Some(link.peer),
+            addr: Some(link.addr),
+        });
+    }
+    drop(table);
+    shared.count_dropped(link.queue().dropped());
+}
+
+/// Ends a connection that lost against a simultaneous one if its dialler does not.
+async fn yielded(link: &Link) -> End {
+    link.superseded.cancelled().await;
+    tokio::time::sleep(YIELD_TIMEOUT).await;
+    End::Duplicate
+}
+
+/// The peer ended its side of the control stream.
+async fn left(session: Session<'_>) -> Result<Infallible, End> {
+    let Session { shared, link, .. } = session;
+    let may_be_superseded = link.dialled && shared.own > link.peer && link.opened.elapsed() < SIMULTANEOUS;
+    if may_be_superseded {
+        // The peer prefers its own connection to this one, and its first message on that is still under way.
+        let _ = tokio::time::timeout(SUPERSEDE_GRACE, link.superseded.cancelled()).await;
+    }
+    Err(End::Left)
+}

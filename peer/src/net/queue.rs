@@ -1,0 +1,175 @@
+//! What waits to be sent to one peer: bounded in bytes and in time, first things first.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use swarm::Class;
+use wire::{Chunk, Time};
+
+/// Most bytes of control messages waiting. A peer that does not read this much of small messages is stuck.
+const MAX_CONTROL_BYTES: usize = 512 * 1024;
+
+/// The least room for chunks: four of the largest.
+pub(super) const MIN_CHUNK_BYTES: usize = 256 * 1024;
+
+/// The most room for chunks, at whatever rate: 60 ms at 500 Mbit/s.
+const MAX_CHUNK_BYTES: usize = 4 * 1024 * 1024;
+
+/// How many classes of chunks there are.
+const CLASSES: usize = 3;
+
+/// A chunk waiting.
+#[derive(Clone, Debug)]
+pub(super) struct QueuedChunk {
+    pub(super) chunk: Arc<Chunk>,
+    pub(super) hops: u8,
+    pub(super) class: Class,
+    pub(super) expires: Time,
+}
+
+/// What was not sent, and why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Chunks whose time passed while they waited.
+    pub expired: u64,
+    /// Chunks for which there was no room.
+    pub overflowed: u64,
+}
+
+/// Control messages did not fit: the peer has not read for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ControlFull;
+
+/// Control messages in order, chunks by class.
+///
+/// What if it is full? Of chunks the oldest of the least important class goes (in a live stream the newest is worth
+/// the most); control messages are never dropped, instead the connection is given up.
+#[derive(Debug)]
+pub(super) struct SendQueue {
+    control: VecDeque<Bytes>,
+    control_bytes: usize,
+    chunks: [VecDeque<QueuedChunk>; CLASSES],
+    chunk_bytes: usize,
+    chunk_limit: usize,
+    dropped: Dropped,
+    /// Set when the connection is to end after what is queued; nothing is taken any more.
+    finishing: bool,
+}
+
+impl SendQueue {
+    pub(super) fn new() -> Self {
+        SendQueue {
+            control: VecDeque::new(),
+            control_bytes: 0,
+            chunks: Default::default(),
+            chunk_bytes: 0,
+            chunk_limit: MIN_CHUNK_BYTES,
+            dropped: Dropped::default(),
+            finishing: false,
+        }
+    }
+
+    pub(super) fn push_control(&mut self, frame: Bytes) -> Result<(), ControlFull> {
+        if self.finishing {
+            return Ok(());
+        }
+        if self.control_bytes + frame.len() > MAX_CONTROL_BYTES {
+            return Err(ControlFull);
+        }
+        self.control_bytes += frame.len();
+        self.control.push_back(frame);
+        Ok(())
+    }
+
+    pub(super) fn pop_control(&mut self) -> Option<Bytes> {
+        let frame = self.control.pop_front()?;
+        self.control_bytes -= frame.len();
+        Some(frame)
+    }
+
+    pub(super) fn push_chunk(&mut self, chunk: QueuedChunk, now: Time) {
+        if self.finishing {
+            return;
+        }
+        self.chunk_bytes += chunk.chunk.frame_len();
+        self.chunks[row(chunk.class)].push_back(chunk);
+        if self.chunk_bytes > self.chunk_limit {
+            self.drop_expired(now);
+        }
+        while self.chunk_bytes > self.chunk_limit {
+            let Some(oldest) = self.chunks.iter_mut().rev().find_map(VecDeque::pop_front) else {
+                return;
+            };
+            self.chunk_bytes -= oldest.chunk.frame_len();
+            self.dropped.overflowed += 1;
+        }
+    }
+
+    /// The next chunk to send, passing over those whose time is past.
+    pub(super) fn pop_chunk(&mut self, now: Time) -> Option<QueuedChunk> {
+        while let Some(chunk) = self.chunks.iter_mut().find_map(VecDeque::pop_front) {
+            self.chunk_bytes -= chunk.chunk.frame_len();
+            if chunk.expires >= now {
+                return Some(chunk);
+            }
+            self.dropped.expired += 1;
+        }
+        None
+    }
+
+    fn drop_expired(&mut self, now: Time) {
+        for chunks in &mut self.chunks {
+            chunks.retain(|waiting| {
+                let keep = waiting.expires >= now;
+                if !keep {
+                    self.chunk_bytes -= waiting.chunk.frame_len();
+                    self.dropped.expired += 1;
+                }
+                keep
+            });
+        }
+    }
+
+    /// Sets the room for chunks to what the path carries in the time that chunks may wait at most.
+    pub(super) fn set_chunk_limit(&mut self, bytes: u64) {
+        self.chunk_limit = usize::try_from(bytes)
+            .unwrap_or(MAX_CHUNK_BYTES)
+            .clamp(MIN_CHUNK_BYTES, MAX_CHUNK_BYTES);
+    }
+
+    /// Bytes of chunks waiting.
+    pub(super) fn chunk_bytes(&self) -> usize {
+        self.chunk_bytes
+    }
+
+    /// Counts a chunk whose time passed while it was being written.
+    pub(super) fn count_expired(&mut self) {
+        self.dropped.expired += 1;
+    }
+
+    pub(super) fn dropped(&self) -> Dropped {
+        self.dropped
+    }
+
+    /// Takes nothing more.
+    pub(super) fn finish(&mut self) {
+        self.finishing = true;
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.finishing && self.control.is_empty()
+    }
+}
+
+fn row(class: Class) -> usize {
+    match class {
+        // Chunks are never of class control; if one is, it is as urgent as a live one.
+        Class::Control | Class::Live => 0,
+        Class::Repair => 1,
+        Class::Bulk => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests;
