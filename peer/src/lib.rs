@@ -18,3 +18,4 @@ pub mod ingest;
 pub mod net;
 #[allow(clippy::disallowed_methods, reason = "a driver: time and randomness enter the program here")]
 pub mod report;
+pub mod tui;

@@ -13,6 +13,7 @@ mod node_args;
 mod reachable;
 mod session;
 mod usage;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -27,6 +28,7 @@ pub use donate::DonateArgs;
 pub use interrupt::{Interrupt, Signal};
 pub use log::LogPane;
 pub use node_args::NodeArgs;
+pub use watch::WatchArgs;
 
 use crate::error::Failure;
 use usage::Request;
@@ -51,6 +53,8 @@ pub struct Cli {
 pub enum Command {
     /// Be the source of a stream: cut the input into signed chunks and serve the swarm
     Cast(CastArgs),
+    /// Play a stream: find its swarm, pull, and hand the picture to a player
+    Watch(WatchArgs),
     /// Carry streams for others without playing them
     Donate(DonateArgs),
     /// Print a completion script for a shell
@@ -122,6 +126,7 @@ fn run(words: impl IntoIterator<Item = OsString>, started: Instant) -> Result<()
         };
         match command {
             Command::Cast(args) => cast::run(args, &context).await,
+            Command::Watch(args) => watch::run(args, &context).await,
             Command::Donate(args) => donate::run(args, &context).await,
             Command::Completions(args) => completions::run(&args),
         }
@@ -140,6 +145,7 @@ impl Command {
     fn node_args(&self) -> Option<&NodeArgs> {
         match self {
             Command::Cast(args) => Some(&args.node),
+            Command::Watch(args) => Some(&args.node),
             Command::Donate(args) => Some(&args.node),
             Command::Completions(_) => None,
         }

@@ -26,6 +26,7 @@ pub use spec::{InputError, InputSpec};
 
 use crate::driver::Clock;
 use crate::error::{Failure, plain_io};
+use crate::media::testcard::TestCard;
 
 /// Most pieces waiting: at most 16 MiB, as a piece has at most [`READ_MAX`] bytes.
 const WAITING_MAX: usize = 256;
@@ -79,6 +80,16 @@ impl Ingest {
             }
         };
         Ok(Ingest { pieces, live })
+    }
+
+    /// The built-in test stream, without end, at its own pace.
+    ///
+    /// # Errors
+    /// [`Failure::Running`] when there is no thread for it.
+    pub fn test_card(card: TestCard, clock: Clock) -> Result<Self, Failure> {
+        let (sender, pieces) = mpsc::channel(WAITING_MAX);
+        paced::start_test_card(card, PieceSender { sender, clock })?;
+        Ok(Ingest { pieces, live: false })
     }
 
     /// The next pieces, at least one, appended to `out`; false at the end of the input.

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::{PieceSender, READ_MAX, ReadOptions, Unwanted, spawn};
 use crate::error::{Failure, plain_io};
 use crate::media::pacer::Pacer;
+use crate::media::testcard::TestCard;
 use crate::media::{Container, Segmenter, SegmenterConfig};
 
 /// A reader that fell behind by more (the machine slept) goes on from there instead of hurrying after.
@@ -70,6 +71,19 @@ pub(super) fn start_file(path: &Path, options: ReadOptions, out: PieceSender) ->
         Err(error) => out.fail(&name, &error),
     })?;
     Ok(options.rate.is_none())
+}
+
+/// Starts to hand out the built-in test stream.
+pub(super) fn start_test_card(card: TestCard, out: PieceSender) -> Result<(), Failure> {
+    spawn(move || {
+        let mut schedule = Schedule::start();
+        for burst in card {
+            schedule.wait_for(burst.at);
+            if out.send_bytes(burst.bytes).is_err() {
+                break;
+            }
+        }
+    })
 }
 
 fn start_pipe(
