@@ -13,13 +13,26 @@ use crate::net::{ConnId, End, Phase, ack_bytes, arrival, wire_bytes};
 impl World {
     /// Does everything in the outbox of `from`.
     pub(super) fn drain(&mut self, from: u32) {
-        let mut outbox = std::mem::take(&mut self.outbox);
-        for output in outbox.drain(..) {
-            self.act(from, output);
+        let mut hang_up = Vec::new();
+        loop {
+            let mut outbox = std::mem::take(&mut self.outbox);
+            for output in outbox.drain(..) {
+                match output {
+                    Output::Disconnect { peer } => hang_up.push(peer),
+                    other => self.act(from, other),
+                }
+            }
+            // Nothing that is done calls a node, so nothing was put into the other one.
+            debug_assert!(self.outbox.is_empty(), "outputs are done without calling a node");
+            self.outbox = outbox;
+            // Last, because a node goes on sending until it is told that the connection is gone.
+            let Some(peer) = hang_up.pop() else { return };
+            let link = self.ids.get(&peer).and_then(|to| self.conns.between(from, to));
+            if let Some((conn, end)) = link {
+                self.hang_up(conn, end);
+                self.tell_over(conn, end);
+            }
         }
-        // Nothing that is done calls a node, so nothing was put into the other one.
-        debug_assert!(self.outbox.is_empty(), "outputs are done without calling a node");
-        self.outbox = outbox;
     }
 
     fn act(&mut self, from: u32, output: Output) {
@@ -30,15 +43,11 @@ impl World {
                 hops,
                 class,
                 expires,
-            } => self.send_chunk(from, to, chunk, hops, class == Class::Repair, expires),
+            } => self.send_chunk(from, to, chunk, hops, class != Class::Live, expires),
             Output::Send { to, message } => self.send(from, to, message),
             Output::Connect { peer, addrs } => self.connect(from, peer, &addrs),
-            Output::Disconnect { peer } => {
-                let link = self.ids.get(&peer).and_then(|to| self.conns.between(from, to));
-                if let Some((conn, end)) = link {
-                    self.hang_up(conn, end);
-                }
-            }
+            // Done after the others.
+            Output::Disconnect { .. } => {}
             Output::Arrived {
                 seq, lag_us, hops, ..
             } => {

@@ -120,17 +120,26 @@ impl World {
 
     /// An end learns that its connection is over.
     pub(super) fn over(&mut self, conn: ConnId, end: End) {
-        if !self.conns.close(conn, end) {
-            return;
+        let phase = self.conns.get(conn).phase(end);
+        self.conns.close(conn, end);
+        // Whoever was only being dialled has not heard of the connection yet.
+        if matches!(phase, Phase::Open | Phase::Dialling) {
+            let peer = self.conns.get(conn).peer(end);
+            self.tell_over(conn, end);
+            self.settle(peer);
         }
+    }
+
+    /// Tells the node at an end that has been closed.
+    pub(super) fn tell_over(&mut self, conn: ConnId, end: End) {
         let c = self.conns.get(conn);
-        let (peer, other) = (c.peer(end), c.peer(end.other()));
-        self.fold(What::Disconnected, peer, u64::from(conn.0));
+        let (number, other) = (c.peer(end), c.peer(end.other()));
+        self.fold(What::Disconnected, number, u64::from(conn.0));
         let input = Input::Disconnected {
             peer: Some(self.peers[other as usize].id),
             addr: Some(addr_of(other)),
         };
-        self.input(peer, input);
+        self.tell(number, input);
     }
 
     /// A peer closes its end; the other end hears of it behind everything sent before.

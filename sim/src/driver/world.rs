@@ -293,10 +293,16 @@ impl World {
 
     /// Tells a node, if it is there, and does what it wants done.
     pub(super) fn input(&mut self, number: u32, input: Input) {
-        let peer = &mut self.peers[number as usize];
-        let Some(node) = &mut peer.node else { return };
-        node.handle(peer.clock.read(self.now), input, &mut self.outbox);
+        self.tell(number, input);
         self.settle(number);
+    }
+
+    /// Tells a node, if it is there; what it wants done stays in the outbox.
+    pub(super) fn tell(&mut self, number: u32, input: Input) {
+        let peer = &mut self.peers[number as usize];
+        if let Some(node) = &mut peer.node {
+            node.handle(peer.clock.read(self.now), input, &mut self.outbox);
+        }
     }
 
     fn timer(&mut self, number: u32) {
@@ -325,7 +331,7 @@ impl World {
     }
 
     /// Does what is in the outbox and sets the timer.
-    fn settle(&mut self, number: u32) {
+    pub(super) fn settle(&mut self, number: u32) {
         self.drain(number);
         let peer = &mut self.peers[number as usize];
         let Some(deadline) = peer.node.as_ref().and_then(|node| node.next_deadline()) else {

@@ -1,0 +1,146 @@
+//! The command line: exit codes, outputs, and errors of one sentence.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn sim(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_headwater-sim"))
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+/// The paper's swarm with a dozen peers for a few seconds.
+const SMALL: [&str; 12] = [
+    "run",
+    "paper-fig5",
+    "--set",
+    "peers.count=10",
+    "--set",
+    "donors.count=2",
+    "--set",
+    "measure.start_s=3",
+    "--set",
+    "measure.length_s=2",
+    "--set",
+    "joins.0.over_s=1",
+];
+
+fn small(more: &[&str]) -> Output {
+    sim(&[&SMALL, more].concat())
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn refused(args: &[&str], said: &str) {
+    let output = sim(args);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {error}");
+    assert!(error.contains(said), "{args:?}: {error}");
+    assert_eq!(error.trim_end().lines().count(), 1, "one sentence: {error}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn bad_input_is_one_sentence_and_exit_code_2() {
+    refused(&["run", "no-such-thing"], "no-such-thing");
+    refused(&["run", "paper-fig5", "--set", "peers.cuont=3"], "cuont");
+    refused(&["run", "paper-fig5", "--set", "network.loss=2"], "network.loss");
+    refused(&["run", "planetlab", "--set", "space.file=/nowhere"], "/nowhere");
+    refused(&["replay", "/nowhere.json"], "/nowhere.json");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("x.toml");
+    std::fs::write(&file, "speers = 3").unwrap();
+    let name = file.to_string_lossy().into_owned();
+    refused(&["run", &name], "x.toml");
+    refused(&["replay", &name], "not a result file");
+    refused(&["compare", &name, &name], "not a result file");
+    std::fs::write(&file, [0xff, 0xfe, 0]).unwrap();
+    refused(&["run", &name], "x.toml");
+    assert_eq!(sim(&["walk"]).status.code(), Some(2));
+}
+
+#[test]
+fn list_names_what_run_takes() {
+    let output = sim(&["list"]);
+    assert!(output.status.success());
+    let list = text(&output.stdout);
+    for name in [
+        "paper-fig5",
+        "paper-fig5-no-ncp",
+        "planetlab",
+        "churn",
+        "flash-crowd",
+        "mass-exit",
+    ] {
+        assert!(
+            list.lines()
+                .any(|line| line.split_whitespace().next() == Some(name)),
+            "{list}"
+        );
+    }
+}
+
+#[test]
+fn a_run_prints_its_table_and_writes_its_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name).to_string_lossy().into_owned();
+    let (json, svg, csv) = (at("r.json"), at("figures"), at("tables"));
+    let output = small(&["--json", &json, "--svg", &svg, "--csv", &csv]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let table = text(&output.stdout);
+    assert!(
+        table.contains("lower bound") && table.contains("playout lag"),
+        "{table}"
+    );
+    assert!(
+        text(&output.stderr).contains("seed 1: 10 consumers"),
+        "drawn parameters"
+    );
+    let figure = std::fs::read_to_string(Path::new(&svg).join("paper-fig5-1-lag.svg")).unwrap();
+    assert!(figure.contains("arrival lag") && figure.contains("lower bound of the mean"));
+    let rows = std::fs::read_to_string(Path::new(&csv).join("paper-fig5-1-peers.csv")).unwrap();
+    assert_eq!(rows.lines().count(), 1 + 13);
+    let columns = rows.lines().next().unwrap().split(',').count();
+    assert!(
+        rows.lines().all(|line| line.split(',').count() == columns),
+        "{rows}"
+    );
+
+    let again = sim(&["replay", &json]);
+    assert!(again.status.success(), "{}", text(&again.stderr));
+    assert!(text(&again.stderr).contains("the same happened"));
+
+    let other = at("other.json");
+    assert!(
+        small(&["--seed", "2", "--quiet", "--json", &other])
+            .status
+            .success()
+    );
+    let compared = sim(&["compare", &json, &other]);
+    assert!(compared.status.success());
+    assert!(text(&compared.stdout).contains("results.headwater.lag_ms.p50"));
+}
+
+#[test]
+fn a_replay_that_goes_otherwise_is_a_failure() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("r.json");
+    let output = small(&["--quiet", "--json", "-"]);
+    assert!(output.stderr.is_empty(), "quiet: {}", text(&output.stderr));
+    let mut result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    result["audit"] = "00".into();
+    std::fs::write(&file, result.to_string()).unwrap();
+    let output = sim(&["replay", &file.to_string_lossy()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("something else happened"));
+}
+
+#[test]
+fn what_cannot_be_written_is_a_failure() {
+    let output = small(&["--quiet", "--json", "/nowhere/r.json"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("/nowhere/r.json"));
+}

@@ -1,0 +1,134 @@
+//! Every scenario in the box, scaled down, run twice: the same must happen. And what a result must say.
+
+use headwater_sim::scenario::NAMES;
+use headwater_sim::{Outcome, Scenario, run};
+
+/// A scenario with so few peers and seconds that it runs in a moment, its events moved accordingly.
+fn small(name: &str, more: &[&str]) -> Scenario {
+    let full = Scenario::load(name, &[]).unwrap();
+    let mut set = vec![
+        "peers.count=24".to_owned(),
+        "measure.start_s=3".to_owned(),
+        "measure.length_s=4".to_owned(),
+        "measure.drain_s=1.5".to_owned(),
+    ];
+    if full.donors.count > 0 {
+        set.push("donors.count=3".to_owned());
+        set.push("donors.over_s=2".to_owned());
+    }
+    for (n, wave) in full.joins.iter().enumerate() {
+        set.push(format!("joins.{n}.at_s={}", wave.at_s / 8.0));
+        set.push(format!("joins.{n}.over_s=2"));
+    }
+    for (n, fault) in full.faults.iter().enumerate() {
+        set.push(format!("faults.{n}.at_s={}", fault.at_s() / 6.0));
+    }
+    if full.churn.is_some() {
+        set.push("churn.mean_session_s=4".to_owned());
+    }
+    set.extend(more.iter().map(|s| (*s).to_owned()));
+    Scenario::load(name, &set).unwrap()
+}
+
+fn outcome(scenario: &Scenario) -> Outcome {
+    run(scenario).unwrap_or_else(|error| panic!("{}: {error}", scenario.name))
+}
+
+#[test]
+fn each_scenario_runs_the_same_twice() {
+    for name in NAMES {
+        let scenario = small(name, &[]);
+        let (a, b) = (outcome(&scenario), outcome(&scenario));
+        assert_eq!(a.audit, b.audit, "{name}");
+        assert_eq!(a.results, b.results, "{name}");
+        assert!(a.deliveries > 5000, "{name}: {} deliveries", a.deliveries);
+        assert_eq!(a.bans, 0, "{name}");
+    }
+}
+
+#[test]
+fn the_seed_and_the_parameters_make_the_run() {
+    let first = outcome(&small("paper-fig5", &[])).audit;
+    for other in [
+        "seed=2",
+        "network.loss=0.006",
+        "network.acks=true",
+        "stream.keyframe_x=4",
+    ] {
+        assert_ne!(outcome(&small("paper-fig5", &[other])).audit, first, "{other}");
+    }
+}
+
+#[test]
+fn everybody_plays_and_nobody_beats_the_bound() {
+    for more in [&[][..], &["network.download_x=2"], &["peers.target_lag_ms=600"]] {
+        let outcome = outcome(&small("paper-fig5", more));
+        let result = &outcome.results["headwater"].consumers;
+        let bound = outcome.bound_ms.unwrap();
+        assert_eq!((result.peers, result.never_started), (24, 0), "{more:?}");
+        assert!(result.continuity.mean > 0.95, "{more:?}: {:?}", result.continuity);
+        assert!(
+            result.arrival_ms.mean >= bound.mean,
+            "{more:?}: {:?}",
+            result.arrival_ms
+        );
+        assert!(result.lag_ms.mean >= result.arrival_ms.mean, "{more:?}");
+        assert!(
+            result.startup_ms.max < 5000.0,
+            "{more:?}: {:?}",
+            result.startup_ms
+        );
+        assert!(
+            result.source_copies > 0.9 && result.source_copies <= 5.0,
+            "{more:?}: {}",
+            result.source_copies
+        );
+        assert!(result.in_time.ms1000 > 0.95, "{more:?}: {:?}", result.in_time);
+        let donors = outcome.results["headwater"].donors.as_ref().unwrap();
+        assert_eq!(donors.peers, 3);
+    }
+}
+
+#[test]
+fn clocks_are_estimated_over_the_overlay() {
+    let outcome = outcome(&small("paper-fig5", &["network.clock_offset_s=3600"]));
+    let result = &outcome.results["headwater"].consumers;
+    // Uncorrected they would be off by half an hour on average.
+    assert!(result.clock_error_ms.mean < 20.0, "{:?}", result.clock_error_ms);
+}
+
+#[test]
+fn who_goes_is_replaced_under_churn_and_not_after_a_mass_exit() {
+    let churn = outcome(&small("churn", &[]));
+    assert!(churn.peers > 25 + 10, "{}", churn.peers);
+    assert!(churn.results["headwater"].consumers.continuity.mean > 0.8);
+    let exit = outcome(&small("mass-exit", &[]));
+    assert_eq!(exit.peers, 25);
+    assert_eq!(exit.rows.iter().filter(|row| row.left_s.is_some()).count(), 12);
+}
+
+#[test]
+fn a_result_survives_being_written() {
+    let outcome = outcome(&small("planetlab", &[]));
+    let text = serde_json::to_string(&outcome).unwrap();
+    let read: Outcome = serde_json::from_str(&text).unwrap();
+    assert_eq!(read.params, outcome.params);
+    assert_eq!(read.results, outcome.results);
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let figures = &json["results"]["headwater"];
+    for role in [figures, &figures["consumers"]] {
+        for key in ["arrival_ms", "lag_ms", "startup_ms"] {
+            for part in ["mean", "p50", "p90", "p95", "p99", "max"] {
+                assert!(role[key][part].as_f64().unwrap() > 0.0, "{key}.{part}");
+            }
+        }
+        for part in ["500", "750", "1000"] {
+            assert!(role["in_time"][part].is_f64(), "{part}");
+        }
+        for key in ["control_share", "duplicate_share", "source_copies"] {
+            assert!(role[key].is_f64(), "{key}");
+        }
+    }
+    assert!(json["bound_ms"]["mean"].as_f64().unwrap() > 8.0);
+    assert_eq!(json["audit"].as_str().unwrap().len(), 64);
+}
