@@ -229,6 +229,9 @@ pub enum Output {
         lag_us: Option<i64>,
         /// Hops it has gone.
         hops: u8,
+        /// Whether it was made after this node joined: an older one's lag says when the node joined, not how far it
+        /// is behind.
+        live: bool,
     },
     /// Hand a chunk to the outputs; they come in order.
     Play {

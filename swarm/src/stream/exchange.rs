@@ -79,15 +79,17 @@ impl Stream {
                 .offset_by(us)
                 .signed_micros_since(chunk.header().generated_at)
         });
-        if chunk.seq() >= self.live_from {
+        let live = chunk.seq() >= self.live_from;
+        if live {
             self.counters.arrival_us = lag_us;
-            ctx.out.push(Output::Arrived {
-                stream: self.id,
-                seq: chunk.seq(),
-                lag_us,
-                hops,
-            });
         }
+        ctx.out.push(Output::Arrived {
+            stream: self.id,
+            seq: chunk.seq(),
+            lag_us,
+            hops,
+            live,
+        });
         if !self.first_chunk_seen {
             self.first_chunk_seen = true;
             ctx.out.push(Output::Event(Event::FirstChunk { stream: self.id }));
