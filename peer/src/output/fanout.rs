@@ -24,7 +24,7 @@ const LATE_MAX: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Fanout {
     inner: Mutex<Inner>,
-    /// Told when the stream's form becomes known, and at its end.
+    /// Told when the stream's form becomes known, at its first chunk, and at its end.
     changed: Notify,
 }
 
@@ -35,6 +35,8 @@ struct Inner {
     tables: Bytes,
     points: Points,
     sinks: Vec<Sink>,
+    /// There was a chunk.
+    begun: bool,
     ended: bool,
 }
 
@@ -128,6 +130,9 @@ impl Fanout {
         };
         let media = inner.info.as_ref().map_or(Media::Opaque, |info| info.media);
         inner.sinks.retain_mut(|sink| sink.push(&item, media));
+        if !std::mem::replace(&mut inner.begun, true) {
+            self.changed.notify_waiters();
+        }
     }
 
     pub(super) fn gap(&self) {
@@ -174,7 +179,8 @@ impl Fanout {
         self.lock().info.clone()
     }
 
-    /// What the stream is, as soon as that is known; `None` when it ended before.
+    /// What the stream is, once there is something of it: a description before the first chunk may be one that the
+    /// peercaster gave before it knew its input. `None` when the stream ended before.
     pub(super) async fn info(&self) -> Option<StreamInfo> {
         loop {
             let changed = self.changed.notified();
@@ -183,7 +189,7 @@ impl Fanout {
             changed.as_mut().enable();
             {
                 let inner = self.lock();
-                if inner.info.is_some() || inner.ended {
+                if (inner.info.is_some() && inner.begun) || inner.ended {
                     return inner.info.clone();
                 }
             }

@@ -20,7 +20,6 @@ use wire::{Media, StreamInfo};
 use super::Alive;
 use super::fanout::{Fanout, Late, Refused};
 use super::queue::Shared;
-use super::spec::HostPort;
 
 /// A local HTTP server for players.
 #[derive(Debug)]
@@ -41,8 +40,8 @@ struct Site {
 
 impl Server {
     /// Listens, and serves what `fanout` gives.
-    pub(super) async fn start(at: &HostPort, fanout: Arc<Fanout>, alive: Alive) -> io::Result<Server> {
-        let listener = TcpListener::bind(at.resolve().await?.as_slice()).await?;
+    pub(super) async fn start(at: &str, fanout: Arc<Fanout>, alive: Alive) -> io::Result<Server> {
+        let listener = TcpListener::bind(at).await?;
         let addr = listener.local_addr()?;
         let site = Arc::new(Site {
             fanout,

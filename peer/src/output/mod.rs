@@ -24,11 +24,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use wire::StreamInfo;
+use wire::link::HostPort;
 
 use fanout::Fanout;
 use queue::{Limits, Shared, queue};
 
-pub use spec::{HostPort, Interface, OutputSpec, ParseOutputError, UdpSpec};
+pub use spec::{Interface, OutputSpec, ParseOutputError, UdpSpec};
 
 #[cfg(test)]
 mod tests;
@@ -61,7 +62,7 @@ pub enum OpenError {
     )]
     Listen {
         /// As the user wrote it.
-        at: HostPort,
+        at: String,
         /// Why.
         source: std::io::Error,
     },

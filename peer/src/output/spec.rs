@@ -1,9 +1,11 @@
 //! What the user writes after `--out`.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::str::FromStr;
+
+use wire::link::HostPort;
 
 /// One output, as the user wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,21 +14,12 @@ pub enum OutputSpec {
     Pipe,
     /// A file, or a named pipe.
     File(PathBuf),
-    /// `http://ADDR:PORT`: any number of players.
-    Http(HostPort),
+    /// `http://ADDR:PORT`: any number of players. Host and port as a resolver takes them; port 0 is any free one.
+    Http(String),
     /// `udp://GROUP-or-HOST:PORT`: datagrams of seven MPEG-TS packets.
     Udp(UdpSpec),
     /// `exec:COMMAND`: a program that is fed through its standard input.
     Exec(Vec<String>),
-}
-
-/// A host, not resolved yet, and a port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPort {
-    /// A name or an address; IPv6 without brackets.
-    pub host: String,
-    /// The port; 0 lets the system choose where that makes sense.
-    pub port: u16,
 }
 
 /// Where datagrams go, and how.
@@ -49,22 +42,16 @@ pub enum Interface {
     Index(u32),
 }
 
-/// Why a text names no output.
+/// Why a text names no output: a sentence for whoever typed it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("--out {text}: {why}")]
-pub struct ParseOutputError {
-    text: String,
-    why: String,
-}
+#[error("{0}")]
+pub struct ParseOutputError(String);
 
 impl FromStr for OutputSpec {
     type Err = ParseOutputError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse(text).map_err(|why| ParseOutputError {
-            text: text.escape_debug().to_string(),
-            why,
-        })
+        parse(text).map_err(ParseOutputError)
     }
 }
 
@@ -85,7 +72,10 @@ fn parse(text: &str) -> Result<OutputSpec, String> {
             if rest.contains(['/', '?', '#']) {
                 return Err("give address and port only; the stream is offered there as /stream.ts".into());
             }
-            Ok(OutputSpec::Http(rest.parse()?))
+            // Port 0 is no address that a program could be sent to, and so none that a HostPort could hold.
+            let as_if = rest.strip_suffix(":0").map(|host| format!("{host}:1"));
+            host_port(as_if.as_deref().unwrap_or(rest))?;
+            Ok(OutputSpec::Http(rest.to_owned()))
         }
         Some(("udp", rest)) => udp(rest).map(OutputSpec::Udp),
         Some((scheme, _)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => Err(format!(
@@ -96,14 +86,16 @@ fn parse(text: &str) -> Result<OutputSpec, String> {
     }
 }
 
+fn host_port(text: &str) -> Result<HostPort, String> {
+    text.parse()
+        .map_err(|why| format!("{text:?} is no address: {why}"))
+}
+
 fn udp(rest: &str) -> Result<UdpSpec, String> {
     let (address, options) = rest.split_once('?').unwrap_or((rest, ""));
     // VLC and ffmpeg write the group as udp://@GROUP:PORT.
     let address = address.strip_prefix('@').unwrap_or(address);
-    let to: HostPort = address.strip_suffix('/').unwrap_or(address).parse()?;
-    if to.port == 0 {
-        return Err("the port must not be 0".into());
-    }
+    let to = host_port(address.strip_suffix('/').unwrap_or(address))?;
     let mut spec = UdpSpec {
         to,
         ttl: None,
@@ -134,60 +126,6 @@ fn udp(rest: &str) -> Result<UdpSpec, String> {
     Ok(spec)
 }
 
-impl FromStr for HostPort {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || format!("{text} is not HOST:PORT");
-        if let Ok(addr) = text.parse::<SocketAddr>() {
-            return Ok(HostPort {
-                host: addr.ip().to_string(),
-                port: addr.port(),
-            });
-        }
-        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-        let port = port
-            .parse()
-            .map_err(|_| format!("{port} is not a port (0 to 65535)"))?;
-        if host.is_empty() || host.contains([':', '[', ']', ' ', '@']) {
-            return Err(wrong());
-        }
-        Ok(HostPort {
-            host: host.to_owned(),
-            port,
-        })
-    }
-}
-
-impl fmt::Display for HostPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
-
-impl HostPort {
-    /// Every address of the host.
-    ///
-    /// # Errors
-    /// When the name has no address.
-    pub async fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
-        let found: Vec<_> = tokio::net::lookup_host((self.host.as_str(), self.port))
-            .await?
-            .collect();
-        if found.is_empty() {
-            return Err(std::io::Error::new(
-                std::io::ErrorKind::NotFound,
-                "the name has no address",
-            ));
-        }
-        Ok(found)
-    }
-}
-
 impl fmt::Display for OutputSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -204,11 +142,8 @@ impl fmt::Display for OutputSpec {
 mod tests {
     use super::*;
 
-    fn at(host: &str, port: u16) -> HostPort {
-        HostPort {
-            host: host.into(),
-            port,
-        }
+    fn at(text: &str) -> HostPort {
+        text.parse().unwrap()
     }
 
     fn check(text: &str, expected: OutputSpec) {
@@ -226,22 +161,22 @@ mod tests {
         check("-", OutputSpec::Pipe);
         check("out.ts", OutputSpec::File("out.ts".into()));
         check("/a dir/b:c.ts", OutputSpec::File("/a dir/b:c.ts".into()));
-        check("http://127.0.0.1:8080", OutputSpec::Http(at("127.0.0.1", 8080)));
-        check("http://localhost:0/", OutputSpec::Http(at("localhost", 0)));
-        check("http://[::1]:80", OutputSpec::Http(at("::1", 80)));
+        check("http://127.0.0.1:8080", OutputSpec::Http("127.0.0.1:8080".into()));
+        check("http://localhost:0/", OutputSpec::Http("localhost:0".into()));
+        check("http://[::1]:80", OutputSpec::Http("[::1]:80".into()));
         let udp = |to, ttl, interface| OutputSpec::Udp(UdpSpec { to, ttl, interface });
-        check("udp://host:5000", udp(at("host", 5000), None, None));
+        check("udp://host:5000", udp(at("host:5000"), None, None));
         check(
             "udp://@239.1.2.3:1234?ttl=4&if=10.0.0.1",
             udp(
-                at("239.1.2.3", 1234),
+                at("239.1.2.3:1234"),
                 Some(4),
                 Some(Interface::Address(Ipv4Addr::new(10, 0, 0, 1))),
             ),
         );
         check(
             "udp://[ff02::1]:9?if=2",
-            udp(at("ff02::1", 9), None, Some(Interface::Index(2))),
+            udp(at("[ff02::1]:9"), None, Some(Interface::Index(2))),
         );
         check(
             "exec:mpv --title='my stream' -",

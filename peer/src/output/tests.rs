@@ -212,9 +212,11 @@ async fn a_player_that_comes_before_the_stream_waits_for_it() {
         .await
         .unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
+    outputs.describe(&info(Media::Opaque));
     outputs.describe(&info(Media::MpegTs));
+    push(&outputs, 3..6);
     until(|| (outputs.status()[0].players == 1).then_some(())).await;
-    push(&outputs, 3..23);
+    push(&outputs, 6..23);
     outputs.finish(PATIENCE).await;
     let answer = read_to_end(player).await;
     assert!(answer.ends_with(&expected(10..23)));
@@ -223,6 +225,7 @@ async fn a_player_that_comes_before_the_stream_waits_for_it() {
 #[tokio::test]
 async fn the_pages_around_the_stream() {
     let outputs = open(&["http://127.0.0.1:0"]).await;
+    push(&outputs, 0..1);
     let (head, body) = get(&outputs, "/").await;
     let page = String::from_utf8(read_to_end(body).await).unwrap();
     assert!(head.contains("text/html"), "{head}");

@@ -24,8 +24,9 @@ const PARTIAL_WAIT: Duration = Duration::from_millis(20);
 /// # Errors
 /// When the host has no address, or the socket cannot be set up as asked.
 pub(super) async fn start(spec: &UdpSpec, queue: Queue, alive: Alive) -> io::Result<()> {
+    let mut found = tokio::net::lookup_host((spec.to.host(), spec.to.port())).await?;
     // The first address is the one the system prefers; datagrams give no answer to try the next one by.
-    let to = *spec.to.resolve().await?.first().ok_or(io::ErrorKind::NotFound)?;
+    let to = found.next().ok_or(io::ErrorKind::NotFound)?;
     let socket = socket(spec, to)?;
     tokio::spawn(async move {
         run(&socket, to, queue).await;
