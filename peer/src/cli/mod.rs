@@ -6,6 +6,7 @@
 
 mod cast;
 mod completions;
+mod demo;
 mod donate;
 pub mod interrupt;
 pub mod log;
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 
 pub use cast::CastArgs;
 pub use completions::CompletionsArgs;
+pub use demo::DemoArgs;
 pub use donate::DonateArgs;
 pub use interrupt::{Interrupt, Signal};
 pub use log::LogPane;
@@ -57,6 +59,8 @@ pub enum Command {
     Watch(WatchArgs),
     /// Carry streams for others without playing them
     Donate(DonateArgs),
+    /// Run a whole swarm on this machine with a built-in test stream
+    Demo(DemoArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }
@@ -99,7 +103,7 @@ fn run(words: impl IntoIterator<Item = OsString>, started: Instant) -> Result<()
     if let Command::Completions(args) = &command {
         return completions::run(args);
     }
-    let filter = command.node_args().and_then(|node| node.log.as_deref());
+    let filter = command.log_filter();
     // The guard outlives the runtime, so the last lines are written.
     let (log, _guard) = log::start(filter)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -128,6 +132,7 @@ fn run(words: impl IntoIterator<Item = OsString>, started: Instant) -> Result<()
             Command::Cast(args) => cast::run(args, &context).await,
             Command::Watch(args) => watch::run(args, &context).await,
             Command::Donate(args) => donate::run(args, &context).await,
+            Command::Demo(args) => demo::run(args, &context).await,
             Command::Completions(args) => completions::run(&args),
         }
     });
@@ -142,11 +147,12 @@ fn worker_threads() -> usize {
 }
 
 impl Command {
-    fn node_args(&self) -> Option<&NodeArgs> {
+    fn log_filter(&self) -> Option<&str> {
         match self {
-            Command::Cast(args) => Some(&args.node),
-            Command::Watch(args) => Some(&args.node),
-            Command::Donate(args) => Some(&args.node),
+            Command::Cast(args) => args.node.log.as_deref(),
+            Command::Watch(args) => args.node.log.as_deref(),
+            Command::Donate(args) => args.node.log.as_deref(),
+            Command::Demo(args) => args.log.as_deref(),
             Command::Completions(_) => None,
         }
     }
