@@ -90,22 +90,31 @@ impl Driver {
                 biased;
                 command = self.commands.recv() => match command {
                     None | Some(Command::Shutdown) => break,
-                    Some(command) => self.command(command, &mut out),
+                    Some(command) => {
+                        // The end of a stream comes after what was produced before it.
+                        self.take_produced(&mut out);
+                        self.command(command, &mut out);
+                    }
                 },
                 _ = self.inputs.recv_many(&mut batch, MAX_BATCH) => {}
                 () = self.produce.filled.notified() => {}
                 () = tokio::time::sleep_until(wake) => {}
             }
+            self.take_produced(&mut out);
             let now = self.clock.now();
-            for (stream, chunk) in self.produce.take_all() {
-                self.node.handle(now, Input::Produce { stream, chunk }, &mut out);
-            }
             for input in batch.drain(..) {
                 self.node.handle(now, input, &mut out);
             }
             self.act(&mut out);
         }
         self.shut_down(out).await;
+    }
+
+    fn take_produced(&mut self, out: &mut Outbox) {
+        let now = self.clock.now();
+        for (stream, chunk) in self.produce.take_all() {
+            self.node.handle(now, Input::Produce { stream, chunk }, out);
+        }
     }
 
     fn wake_at(&self) -> Instant {
@@ -191,7 +200,9 @@ impl Driver {
                     }
                 }
                 Output::Disconnect { peer } => self.transport.disconnect(&peer),
-                Output::Arrived { stream, lag_us, live, .. } => {
+                Output::Arrived {
+                    stream, lag_us, live, ..
+                } => {
                     if let Some(items) = self.streams.get(&stream).filter(|_| live) {
                         items.arrived(lag_us);
                     }
