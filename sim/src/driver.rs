@@ -13,7 +13,7 @@ use crate::scenario::{Scenario, ScenarioError};
 
 pub use draw::Drawn;
 pub(crate) use encoder::KEYFRAME_MS;
-pub use outcome::{BoundMs, Outcome};
+pub use outcome::{BoundMs, MessageCount, Outcome};
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug)]

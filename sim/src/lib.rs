@@ -14,6 +14,6 @@ pub mod scenario;
 mod space;
 mod time;
 
-pub use driver::{BoundMs, Drawn, Outcome, Progress, RunError, Simulation, run};
+pub use driver::{BoundMs, Drawn, MessageCount, Outcome, Progress, RunError, Simulation, run};
 pub use measure::{ClockError, Continuity, Distribution, HopCount, InTime, PeerRow, Results, RoleResult};
 pub use scenario::{Scenario, ScenarioError};

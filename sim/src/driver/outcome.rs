@@ -20,6 +20,17 @@ pub struct BoundMs {
     pub max: f64,
 }
 
+/// How often a kind of control message was sent, and how many bytes of packets it took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageCount {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes of whole packets.
+    pub bytes: u64,
+    /// Those of them that the peercaster sent, whose uplink is the scarcest.
+    pub source_bytes: u64,
+}
+
 /// A result file, and what tables and figures need beside it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {
@@ -41,6 +52,9 @@ pub struct Outcome {
     pub expired: u64,
     /// Honest peers that were shut out by others. Should be none.
     pub bans: u64,
+    /// Control messages sent during the window, by kind.
+    #[serde(default)]
+    pub control: BTreeMap<String, MessageCount>,
     /// Peers in all, the peercaster and those that left included.
     pub peers: usize,
     /// Hash over all events: same scenario, same seed, same hash.
@@ -97,6 +111,11 @@ pub(super) fn conclude(mut world: World, bound_ms: Option<BoundMs>) -> Outcome {
         lost: world.lost,
         expired: world.expired,
         bans: world.bans,
+        control: world
+            .kinds
+            .iter()
+            .map(|(code, count)| (kind_name(*code), *count))
+            .collect(),
         peers: world.peers.len(),
         bound_ms,
         results: BTreeMap::from([("headwater".to_owned(), results)]),
@@ -105,6 +124,13 @@ pub(super) fn conclude(mut world: World, bound_ms: Option<BoundMs>) -> Outcome {
         audit: world.audit.finish(),
         params: world.scenario,
     }
+}
+
+fn kind_name(code: u8) -> String {
+    wire::Message::CODES
+        .iter()
+        .find(|(known, _)| *known == code)
+        .map_or_else(|| code.to_string(), |(_, name)| (*name).to_owned())
 }
 
 fn logs(peers: &[Peer], role: Role) -> impl Iterator<Item = &PeerLog> {

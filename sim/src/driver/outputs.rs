@@ -149,6 +149,10 @@ impl World {
         let sender = &mut self.peers[from as usize];
         if self.counting {
             sender.log.control_out += bytes;
+            let kind = self.kinds.entry(message.code()).or_default();
+            kind.messages += 1;
+            kind.bytes += bytes;
+            kind.source_bytes += if from == 0 { bytes } else { 0 };
         }
         let mut fate = self.weather.draw();
         // Dropped at the tail of a full queue: sent again like a lost one.

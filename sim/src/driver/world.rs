@@ -1,5 +1,6 @@
 //! The state of a run and its loop.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use wire::{Bitrate, Chunk, Media, Message, PeerId, SecretKey, Seq, StreamId, Str
 use super::draw::{self, Drawn, Purpose, Spec};
 use super::encoder::Encoder;
 use super::ids::{Ids, addr_of};
+use super::outcome::MessageCount;
 use super::{Progress, RunError};
 use crate::audit::{Audit, What};
 use crate::measure::{ChunkLog, Histogram, PeerLog, Role, Violation, Window};
@@ -116,6 +118,8 @@ pub(super) struct World {
     pub(super) lost: u64,
     pub(super) expired: u64,
     pub(super) bans: u64,
+    /// Messages sent during the window, by their number on the wire.
+    pub(super) kinds: BTreeMap<u8, MessageCount>,
     pub(super) violation: Option<(u32, Violation)>,
 }
 
@@ -160,6 +164,7 @@ impl World {
             lost: 0,
             expired: 0,
             bans: 0,
+            kinds: BTreeMap::new(),
             violation: None,
             scenario: scenario.clone(),
         };

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::{Distribution, Outcome, RoleResult};
+use crate::{Distribution, MessageCount, Outcome, RoleResult};
 
 /// What a run showed, with the physical lower bound beside it.
 pub fn table(outcome: &Outcome) -> String {
@@ -33,6 +33,7 @@ fn write_table(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
         }
     }
     writeln!(out)?;
+    control(out, outcome)?;
     writeln!(
         out,
         "copies lost {}, dropped unsent {}, honest peers shut out {}",
@@ -100,6 +101,31 @@ fn role(
         result.clock_error_ms.mean,
         result.clock_error_ms.max
     )
+}
+
+/// The kinds of control messages that take most.
+fn control(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
+    const SHOWN: usize = 5;
+    let mut kinds: Vec<_> = outcome.control.iter().collect();
+    kinds.sort_by_key(|(_, count)| std::cmp::Reverse(count.bytes));
+    let total = |part: fn(&MessageCount) -> u64| kinds.iter().map(|(_, count)| part(count)).sum::<u64>();
+    let percent = |part: u64, whole: u64| 100.0 * part as f64 / whole.max(1) as f64;
+    let (all, source) = (total(|c| c.bytes), total(|c| c.source_bytes));
+    write!(
+        out,
+        "control {:.1} MB in all, {:.1} MB from the source:",
+        all as f64 / 1e6,
+        source as f64 / 1e6
+    )?;
+    for (name, count) in kinds.iter().take(SHOWN) {
+        write!(
+            out,
+            " {name} {:.0} % ({:.0} %)",
+            percent(count.bytes, all),
+            percent(count.source_bytes, source)
+        )?;
+    }
+    writeln!(out)
 }
 
 fn line(out: &mut String, name: &str, d: &Distribution) -> std::fmt::Result {
