@@ -75,7 +75,8 @@ impl Candidates {
                 continue;
             }
             let free = spot.has_free_slot();
-            let supply_us = through_us(me, spot);
+            let rtt_us = me.rtt_us(spot);
+            let supply_us = through_us(spot, rtt_us);
             if free {
                 for substream in spot.primaries().and(need).iter() {
                     found.helpers[usize::from(substream.0)].offer(supply_us, at);
@@ -86,14 +87,12 @@ impl Candidates {
                 continue;
             }
             // Who does not know its place yet is near only by accident, so it comes after all others.
-            found.near.offer(rank(spot.is_placed(), me.rtt_us(spot)), at);
+            found.near.offer(rank(spot.is_placed(), rtt_us), at);
             if !spot.is_placed() {
                 continue;
             }
             if spot.to_source_us() < me.to_source_us() {
-                found
-                    .toward
-                    .offer(rank(free, favoured(spot, me.rtt_us(spot))), at);
+                found.toward.offer(rank(free, favoured(spot, rtt_us)), at);
             }
             if u64::from(spot.to_source_us()) * 10 < u64::from(me.to_source_us()) * 6 {
                 found
@@ -156,11 +155,11 @@ impl Candidates {
     }
 }
 
-/// The lag a chunk would have here if it came through `spot`: its own lag and one way, after a round trip to ask for it.
-/// Who has no lag yet comes last.
-fn through_us(me: &Spot, spot: &Spot) -> u32 {
+/// How late the first chunk would be here if it were asked for from `spot`: its own lag and a round trip. Who has no lag
+/// yet comes last.
+fn through_us(spot: &Spot, rtt_us: u32) -> u32 {
     match spot.lag_us() {
-        Some(lag) => favoured(spot, lag.saturating_add(me.rtt_us(spot))),
+        Some(lag) => favoured(spot, lag.saturating_add(rtt_us)),
         None => u32::MAX,
     }
 }
