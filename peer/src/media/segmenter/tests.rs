@@ -187,7 +187,7 @@ fn key_frames_are_found_without_the_multiplexers_help() {
             packet[5] &= !0x40;
         }
     }
-    assert_eq!(indicated(&input), []);
+    assert_eq!(indicated(&input), Vec::<usize>::new());
     for piece in [100, 188, 500, 5000, 1 << 20] {
         let run = Run::new(&input, piece, 4 * MS);
         assert_eq!(run.joins(), keys, "read in pieces of {piece}");
