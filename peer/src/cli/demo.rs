@@ -17,7 +17,7 @@ use crate::media::{Segmenter, SegmenterConfig, testcard::TestCard};
 use crate::output::{OutputSpec, Outputs};
 use crate::report::{Statistics, StatsTarget};
 use crate::tui::{Interface, State};
-use swarm::{Plan, Swarm};
+use swarm::{Over, Plan, Swarm};
 
 /// The built-in stream's rate when none is asked for: standard definition as people cast it, and the rate at which
 /// other systems were measured.
@@ -129,14 +129,6 @@ pub(super) async fn run(args: DemoArgs, context: &Context) -> Result<(), Failure
     }
 }
 
-/// Why a demo is over that did not fail.
-enum Over {
-    /// The time is up, or the input has ended.
-    Done,
-    /// The user has left.
-    Left,
-}
-
 /// Waits for the end, and tells how it goes.
 async fn attend(
     swarm: &mut Swarm,
@@ -158,15 +150,10 @@ async fn attend(
                 line.end();
                 return Ok(Over::Done);
             }
-            () = swarm.cast_ended() => {
+            over = swarm.over() => {
                 line.end();
-                return Ok(Over::Done);
+                return Ok(over);
             }
-            () = swarm.first_left() => {
-                line.end();
-                return Ok(Over::Left);
-            }
-            () = swarm.reader_gone() => return Ok(Over::Left),
             _ = seconds.tick() => {
                 let state = swarm.sample().await?;
                 line.show(&state, args.duration);

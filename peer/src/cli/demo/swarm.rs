@@ -118,6 +118,15 @@ struct Viewer {
     done: Option<(Reporter, Result<(), Failure>)>,
 }
 
+/// Why a demo is over that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// The time is up, or the input has ended.
+    Done,
+    /// The user has left.
+    Left,
+}
+
 /// How the swarm does at a moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
@@ -250,22 +259,14 @@ impl Swarm {
         Ok(())
     }
 
-    /// Returns when the input has ended.
-    pub(super) async fn cast_ended(&mut self) {
-        self.source.stop_watch().await;
-    }
-
-    /// Returns when the first viewer has stopped playing: the user has left, or all its players have.
-    pub(super) async fn first_left(&mut self) {
-        match self.viewers.first_mut() {
-            Some(viewer) => viewer.ended().await,
-            None => std::future::pending().await,
+    /// Returns when the demo is over by itself. Safe to drop and call again.
+    pub(super) async fn over(&mut self) -> Over {
+        tokio::select! {
+            () = self.source.stop.requested() => Over::Done,
+            // The user has left, or all the players have.
+            () = left(self.viewers.first_mut()) => Over::Left,
+            () = self.statistics.reader_gone() => Over::Left,
         }
-    }
-
-    /// Returns when nobody reads the statistics on standard output any more.
-    pub(super) async fn reader_gone(&self) {
-        self.statistics.reader_gone().await;
     }
 
     /// Takes a second's statistics of source and donors (viewers take their own), and tells how it goes.
@@ -381,6 +382,14 @@ impl Swarm {
     }
 }
 
+/// Returns when the viewer has stopped playing.
+async fn left(viewer: Option<&mut Viewer>) {
+    match viewer {
+        Some(viewer) => viewer.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The last figures of a node.
 async fn close_node(
     node: &NodeHandle,
@@ -484,10 +493,6 @@ impl Source {
             task,
             stop,
         })
-    }
-
-    async fn stop_watch(&self) {
-        self.stop.requested().await;
     }
 }
 
