@@ -48,6 +48,10 @@ pub struct Outcome {
     pub deliveries: u64,
     /// Copies lost on the way or dropped by a queue.
     pub lost: u64,
+    /// Those of them for which the sender's uplink had no room.
+    pub uplink_drops: u64,
+    /// Share of the whole run that the peercaster's uplink was busy.
+    pub source_busy: f64,
     /// Copies dropped before they were sent because they were of no use any more.
     pub expired: u64,
     /// Honest peers that were shut out by others. Should be none.
@@ -109,6 +113,8 @@ pub(super) fn conclude(mut world: World, bound_ms: Option<BoundMs>) -> Outcome {
         events: world.events,
         deliveries: world.deliveries,
         lost: world.lost,
+        uplink_drops: world.peers.iter().map(|peer| peer.uplink.dropped).sum(),
+        source_busy: world.peers[0].uplink.busy_share(world.end),
         expired: world.expired,
         bans: world.bans,
         control: world

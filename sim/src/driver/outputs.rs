@@ -44,7 +44,7 @@ impl World {
                 class,
                 expires,
             } => self.send_chunk(from, to, chunk, hops, class != Class::Live, expires),
-            Output::Send { to, message } => self.send(from, to, message),
+            Output::Send { to, message, frame } => self.send(from, to, message, frame.len() as u64),
             Output::Connect { peer, addrs } => self.connect(from, peer, &addrs),
             // Done after the others.
             Output::Disconnect { .. } => {}
@@ -138,13 +138,12 @@ impl World {
         }
     }
 
-    fn send(&mut self, from: u32, to: PeerId, message: Message) {
+    fn send(&mut self, from: u32, to: PeerId, message: Message, frame: u64) {
         let what = || format!("message {}", message.code());
         let Some((conn, end)) = self.open_to(from, &to, what) else {
             return;
         };
         let to = end.other();
-        let frame = wire::codec::encode(&message).len() as u64;
         let bytes = wire_bytes(frame);
         let sender = &mut self.peers[from as usize];
         if self.counting {

@@ -106,6 +106,12 @@ impl Line {
         self.free_at
     }
 
+    /// Share of the time up to `now` that it was sending.
+    pub(crate) fn busy_share(&self, now: SimTime) -> f64 {
+        let sent = self.busy_ns.saturating_sub(self.wait_ns(now));
+        sent as f64 / now.since(self.since).max(1) as f64
+    }
+
     /// The invariant: what was accepted fits into the time until the queue is empty.
     pub(crate) fn within_rate(&self) -> bool {
         self.busy_ns <= self.free_at.since(self.since)

@@ -36,8 +36,13 @@ fn write_table(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
     control(out, outcome)?;
     writeln!(
         out,
-        "copies lost {}, dropped unsent {}, honest peers shut out {}",
-        outcome.lost, outcome.expired, outcome.bans
+        "source's uplink busy {:.1} %; copies lost {}, {} of them at a full uplink, dropped unsent {}; honest peers \
+         shut out {}",
+        100.0 * outcome.source_busy,
+        outcome.lost,
+        outcome.uplink_drops,
+        outcome.expired,
+        outcome.bans
     )?;
     writeln!(out, "audit {}", outcome.audit)
 }

@@ -26,6 +26,12 @@ fn first_in_first_out_at_the_rate() {
         Some(SimTime(10 * MS + MS / 2))
     );
     assert_eq!(line.bytes, 2500);
+    assert_eq!(line.busy_share(SimTime(20 * MS)), 0.125);
+    assert_eq!(
+        line.busy_share(SimTime(10 * MS)),
+        0.2,
+        "what still waits has not been sent"
+    );
 }
 
 #[test]
