@@ -15,7 +15,7 @@ const LIMIT: u32 = 100;
 /// One point is forgiven in this time, all up to the limit in ten minutes.
 const FORGIVEN_EVERY: Duration = Duration::from_secs(6);
 
-/// How long a peer stays shut out. As long as [`LIMIT`] points take to go away, so it returns with a clean record.
+/// How long a peer stays shut out. As long as a hundred points, the limit, take to go away, so it returns with a clean record.
 pub const BAN: Duration = Duration::from_secs(600);
 
 /// What a peer did. The points are our judgement, with the reason at each.

@@ -7,6 +7,7 @@ mod byte_vec;
 mod bytes32;
 mod chunk;
 pub mod codec;
+mod compact_coord;
 mod id;
 pub mod link;
 mod list;

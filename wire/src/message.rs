@@ -21,21 +21,45 @@ pub const MAX_CLOCKS: usize = 16;
 /// Most lags in an advert: one for each substream.
 pub const MAX_LAGS: usize = crate::MAX_SUBSTREAMS as usize;
 
-/// What a peer does in a stream.
+/// What a peer does in a stream. One byte on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "u8", from = "u8")]
 pub enum Role {
-    /// Plays the stream.
+    /// Plays the stream: 0.
     #[default]
     Consumer,
-    /// The one source.
+    /// The one source: 1.
     Peercaster,
-    /// Carries the stream without playing it (non-consuming peer, NCP).
+    /// Carries the stream without playing it (non-consuming peer, NCP): 2.
     Donor,
-    /// Plays the stream and gives nothing.
+    /// Plays the stream and gives nothing: 3.
     Passive,
-    /// A role that a later version knows.
-    #[serde(other)]
+    /// A role that a later version knows: any other number, written as 255.
     Unknown,
+}
+
+impl From<Role> for u8 {
+    fn from(role: Role) -> u8 {
+        match role {
+            Role::Consumer => 0,
+            Role::Peercaster => 1,
+            Role::Donor => 2,
+            Role::Passive => 3,
+            Role::Unknown => u8::MAX,
+        }
+    }
+}
+
+impl From<u8> for Role {
+    fn from(number: u8) -> Role {
+        match number {
+            0 => Role::Consumer,
+            1 => Role::Peercaster,
+            2 => Role::Donor,
+            3 => Role::Passive,
+            _ => Role::Unknown,
+        }
+    }
 }
 
 /// The first message on a connection, in both directions.
@@ -81,7 +105,7 @@ pub struct Ping {
     #[serde(rename = "s")]
     pub sent_at: Time,
     /// The sender's coordinate.
-    #[serde(rename = "c")]
+    #[serde(rename = "c", with = "crate::compact_coord")]
     pub coord: Coord,
     /// The sender's confidence: relative error, 0 to 1 or more.
     #[serde(rename = "e")]
@@ -101,7 +125,7 @@ pub struct Pong {
     #[serde(rename = "r")]
     pub received_at: Time,
     /// The answerer's coordinate.
-    #[serde(rename = "c")]
+    #[serde(rename = "c", with = "crate::compact_coord")]
     pub coord: Coord,
     /// Its confidence.
     #[serde(rename = "e")]
@@ -144,7 +168,7 @@ pub struct PeerRecord {
     #[serde(rename = "a")]
     pub addrs: List<SocketAddr, MAX_ADDRS>,
     /// Where it is in the delay space.
-    #[serde(rename = "c")]
+    #[serde(rename = "c", with = "crate::compact_coord")]
     pub coord: Coord,
     /// What it does in the stream.
     #[serde(rename = "r")]

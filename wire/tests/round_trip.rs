@@ -20,7 +20,7 @@ fn decode(frame: &[u8]) -> Message {
 
 proptest! {
     #[test]
-    fn any_message_survives(message in common::any_message()) {
+    fn any_message_survives(message in common::generate::any_message()) {
         let frame = codec::encode(&message);
         prop_assert_eq!(decode(&frame), message);
     }
@@ -29,7 +29,7 @@ proptest! {
 #[test]
 fn the_generator_makes_every_message() {
     let mut runner = TestRunner::deterministic();
-    let strategy = common::any_message();
+    let strategy = common::generate::any_message();
     let made: BTreeSet<u8> = (0..2000)
         .map(|_| strategy.new_tree(&mut runner).unwrap().current().code())
         .collect();

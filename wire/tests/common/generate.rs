@@ -1,0 +1,314 @@
+//! Any message, with any values its fields can have.
+
+use std::net::{IpAddr, SocketAddr};
+
+use coords::Coord;
+use headwater_wire::message::*;
+use headwater_wire::{
+    Bitrate, List, Media, Message, PeerId, SecretKey, Seq, Signed, StreamId, StreamInfo, Substream,
+    SubstreamSet, Time,
+};
+use proptest::prelude::*;
+
+use super::list;
+
+fn any_list<T: std::fmt::Debug + Clone, const N: usize>(
+    item: impl Strategy<Value = T>,
+) -> impl Strategy<Value = List<T, N>> {
+    prop::collection::vec(item, 0..=N).prop_map(list)
+}
+
+/// Without zone and flow label, which do not go over the wire.
+fn any_addr() -> impl Strategy<Value = SocketAddr> {
+    any::<(IpAddr, u16)>().prop_map(SocketAddr::from)
+}
+
+fn any_stream() -> impl Strategy<Value = StreamId> {
+    any::<[u8; 32]>().prop_map(StreamId::from_bytes)
+}
+
+fn any_peer() -> impl Strategy<Value = PeerId> {
+    any::<[u8; 32]>().prop_map(PeerId::from_bytes)
+}
+
+fn any_set() -> impl Strategy<Value = SubstreamSet> {
+    any::<u64>().prop_map(SubstreamSet)
+}
+
+fn any_seq() -> impl Strategy<Value = Seq> {
+    any::<u64>().prop_map(Seq)
+}
+
+fn any_time() -> impl Strategy<Value = Time> {
+    any::<u64>().prop_map(Time::from_micros)
+}
+
+fn any_coord() -> impl Strategy<Value = Coord> {
+    (-512.0..=512.0, -512.0..=512.0, 0.0..=512.0).prop_map(|(x_ms, y_ms, height_ms)| Coord {
+        x_ms,
+        y_ms,
+        height_ms,
+    })
+}
+
+fn any_role() -> impl Strategy<Value = Role> {
+    prop::sample::select(vec![
+        Role::Consumer,
+        Role::Peercaster,
+        Role::Donor,
+        Role::Passive,
+        Role::Unknown,
+    ])
+}
+
+fn any_refusal() -> impl Strategy<Value = RefuseReason> {
+    use RefuseReason::*;
+    prop::sample::select(vec![UnknownStream, Full, Loop, NoData, Misbehaved, Unknown])
+}
+
+fn any_farewell() -> impl Strategy<Value = ByeReason> {
+    use ByeReason::*;
+    prop::sample::select(vec![Leaving, Unneeded, Full, Misbehaved, Unknown])
+}
+
+fn any_record() -> impl Strategy<Value = PeerRecord> {
+    let numbers = any::<(u16, u16, Option<u16>)>();
+    (
+        any_peer(),
+        any_list(any_addr()),
+        any_coord(),
+        any_role(),
+        numbers,
+        any_set(),
+    )
+        .prop_map(
+            |(peer, addrs, coord, role, (slots, free_slots, lag_ms), primaries)| PeerRecord {
+                peer,
+                addrs,
+                coord,
+                role,
+                slots,
+                free_slots,
+                primaries,
+                lag_ms,
+            },
+        )
+}
+
+fn any_referrals() -> impl Strategy<Value = List<Referral, MAX_REFERRALS>> {
+    any_list((any_peer(), any_list(any_addr())).prop_map(|(peer, addrs)| Referral { peer, addrs }))
+}
+
+fn any_signed_info() -> impl Strategy<Value = Signed<StreamInfo>> {
+    let numbers = any::<(u32, u8, u32, u64, bool)>();
+    (
+        any::<[u8; 32]>(),
+        any_seq(),
+        any_time(),
+        numbers,
+        "\\PC{0,60}",
+        any::<bool>(),
+    )
+        .prop_map(
+            |(
+                key,
+                session,
+                started_at,
+                (revision, substreams, chunk_duration_us, rate, private),
+                title,
+                opaque,
+            )| {
+                let info = StreamInfo {
+                    session,
+                    revision,
+                    started_at,
+                    substreams,
+                    chunk_duration_us,
+                    rate: Bitrate::from_bps(rate),
+                    media: if opaque { Media::Opaque } else { Media::Matroska },
+                    title,
+                    private,
+                };
+                Signed::new(&info, &SecretKey::from_bytes(&key))
+            },
+        )
+}
+
+fn any_greeting() -> impl Strategy<Value = Message> {
+    let addrs = (any_list(any_addr()), proptest::option::of(any_addr()));
+    let hello = (any::<(u16, u16)>(), any::<u64>(), "\\PC{0,16}", addrs).prop_map(
+        |(versions, features, agent, (listen, observed))| Hello {
+            versions,
+            features,
+            agent,
+            listen,
+            observed,
+        },
+    );
+    let ping = || {
+        (any::<u32>(), any_time(), any_coord(), any::<f32>()).prop_map(
+            |(nonce, sent_at, coord, coord_error)| Ping {
+                nonce,
+                sent_at,
+                coord,
+                coord_error,
+            },
+        )
+    };
+    let clock = any::<(u32, i64, u32)>().prop_map(|(stream_tag, offset_us, error_us)| ClockReading {
+        stream_tag,
+        offset_us,
+        error_us,
+    });
+    let pong = (ping(), any_time(), any_list(clock)).prop_map(|(ping, received_at, clocks)| Pong {
+        nonce: ping.nonce,
+        sent_at: ping.sent_at,
+        received_at,
+        coord: ping.coord,
+        coord_error: ping.coord_error,
+        clocks,
+    });
+    prop_oneof![
+        hello.prop_map(Message::Hello),
+        ping().prop_map(Message::Ping),
+        pong.prop_map(Message::Pong),
+        any_farewell().prop_map(|reason| Message::Bye(Bye { reason })),
+    ]
+}
+
+fn any_tracker_message() -> impl Strategy<Value = Message> {
+    let join =
+        (any_stream(), any_record(), any::<u8>(), any_set()).prop_map(|(stream, record, want, need)| Join {
+            stream,
+            record,
+            want,
+            need,
+        });
+    let random_access = (proptest::option::of(any_seq()), any::<Option<u32>>());
+    let answer = (
+        any_stream(),
+        any_signed_info(),
+        any_list(any_record()),
+        any_seq(),
+        random_access,
+        any_list(any::<u16>()),
+        any::<(u32, u32)>(),
+    )
+        .prop_map(
+            |(
+                stream,
+                info,
+                peers,
+                head,
+                (random_access, random_access_every_ms),
+                supply,
+                (refresh_ms, members),
+            )| {
+                JoinAnswer {
+                    stream,
+                    info,
+                    peers,
+                    refresh_ms,
+                    head,
+                    random_access,
+                    random_access_every_ms,
+                    supply,
+                    members,
+                }
+            },
+        );
+    prop_oneof![
+        join.prop_map(Message::Join),
+        answer.prop_map(Message::JoinAnswer),
+        (any_stream(), any_refusal())
+            .prop_map(|(stream, reason)| Message::JoinRefused(JoinRefused { stream, reason })),
+        any_stream().prop_map(|stream| Message::Leave(Leave { stream })),
+        (any_stream(), any_signed_info()).prop_map(|(stream, info)| Message::Info(Info { stream, info })),
+    ]
+}
+
+fn any_swarm_message() -> impl Strategy<Value = Message> {
+    let what = || (any_stream(), any_set());
+    let subscribe = (what(), any_seq(), any::<u16>(), any::<bool>()).prop_map(
+        |((stream, substreams), from, fanout, orphan)| Subscribe {
+            stream,
+            substreams,
+            from,
+            fanout,
+            orphan,
+        },
+    );
+    let refused =
+        (what(), any_refusal(), any_referrals()).prop_map(|((stream, substreams), reason, instead)| {
+            Refused {
+                stream,
+                substreams,
+                reason,
+                instead,
+            }
+        });
+    let displaced =
+        (what(), any_referrals(), any::<u16>()).prop_map(|((stream, substreams), instead, grace_ms)| {
+            Displaced {
+                stream,
+                substreams,
+                instead,
+                grace_ms,
+            }
+        });
+    let path =
+        (any_stream(), any::<u8>(), any_list(any::<u32>())).prop_map(|(stream, substream, ancestors)| Path {
+            stream,
+            substream: Substream(substream),
+            ancestors,
+        });
+    let advert = (
+        any::<(u32, Option<u32>, u32)>(),
+        any_seq(),
+        any_list(any::<u16>()),
+        any::<(u16, u16, u16, u16)>(),
+        any_set(),
+        any_role(),
+    )
+        .prop_map(
+            |((stream_tag, random_access_behind, held), head, lags_ms, numbers, primaries, role)| Advert {
+                stream_tag,
+                head,
+                random_access_behind,
+                held,
+                lags_ms,
+                slots: numbers.0,
+                free_slots: numbers.1,
+                primaries,
+                backlog_ms: numbers.2,
+                copy_time_10us: numbers.3,
+                role,
+            },
+        );
+    let request =
+        (any::<u32>(), any_list(any_seq()), any::<u16>()).prop_map(|(stream_tag, seqs, deadline_ms)| {
+            Request {
+                stream_tag,
+                seqs,
+                deadline_ms,
+            }
+        });
+    let dont_have =
+        (any::<u32>(), any_list(any_seq())).prop_map(|(stream_tag, seqs)| DontHave { stream_tag, seqs });
+    prop_oneof![
+        subscribe.prop_map(Message::Subscribe),
+        what().prop_map(|(stream, substreams)| Message::Subscribed(Subscribed { stream, substreams })),
+        refused.prop_map(Message::Refused),
+        what().prop_map(|(stream, substreams)| Message::Unsubscribe(Unsubscribe { stream, substreams })),
+        displaced.prop_map(Message::Displaced),
+        path.prop_map(Message::Path),
+        advert.prop_map(Message::Advert),
+        request.prop_map(Message::Request),
+        dont_have.prop_map(Message::DontHave),
+    ]
+}
+
+/// Any message, with any values its fields can have.
+pub(crate) fn any_message() -> impl Strategy<Value = Message> {
+    prop_oneof![any_greeting(), any_tracker_message(), any_swarm_message()]
+}
