@@ -1,15 +1,16 @@
 //! A small H.264 encoder (Constrained Baseline) for pictures that are drawn, not filmed.
 //!
 //! Key frames are Intra16x16 macroblocks; in between, a macroblock whose picture did not change is skipped, and one
-//! that did is coded as the difference from what is on the screen, without motion. That is all a test card needs,
-//! and makes a frame cost some hundred microseconds. The pure-Rust encoder on crates.io (`rusty_h264-encoder` 0.17)
-//! was tried: it needs 8.5 ms for the same frame, a fifth of a core at 25 frames a second beside the swarm that is to
-//! be observed, and its output depends on environment variables.
+//! that did is coded as the difference from what is on the screen, without motion. That is all a test card needs, and
+//! costs a millisecond a frame. The pure-Rust encoder on crates.io (`rusty_h264-encoder` 0.17) was tried: it took
+//! 8.5 ms, a fifth of a core at 25 frames a second beside the swarm that is to be observed, and what it writes
+//! depends on environment variables.
 //!
 //! Numbers in comments refer to ITU-T Recommendation H.264.
 
 use super::cavlc::{BitWriter, Context, residual_block};
 use super::picture::{Picture, Plane};
+use super::predict::{best, chroma_predictions, luma_predictions};
 use super::transform::{Block, Quantiser, ZIGZAG, forward, inverse};
 
 /// Coarsest quantiser there is.
@@ -433,10 +434,16 @@ fn chroma_levels(
 fn transformed<const BLOCKS: usize>(wanted: &[u8], predicted: &[u8], side: usize) -> [Block; BLOCKS] {
     std::array::from_fn(|b| {
         let (x, y) = (b % (side / 4) * 4, b / (side / 4) * 4);
-        forward(&std::array::from_fn(|i| {
+        let residual: Block = std::array::from_fn(|i| {
             let at = (y + i / 4) * side + x + i % 4;
             i32::from(wanted[at]) - i32::from(predicted[at])
-        }))
+        });
+        // Most of a drawing does not change, or is flat.
+        if residual == [0; 16] {
+            residual
+        } else {
+            forward(&residual)
+        }
     })
 }
 
@@ -444,6 +451,9 @@ fn transformed<const BLOCKS: usize>(wanted: &[u8], predicted: &[u8], side: usize
 fn added<const SAMPLES: usize>(predicted: &[u8; SAMPLES], blocks: &[Block], side: usize) -> [u8; SAMPLES] {
     let mut out = *predicted;
     for (b, block) in blocks.iter().enumerate() {
+        if *block == [0; 16] {
+            continue;
+        }
         let (x, y) = (b % (side / 4) * 4, b / (side / 4) * 4);
         for (i, residual) in inverse(block).into_iter().enumerate() {
             let sample = &mut out[(y + i / 4) * side + x + i % 4];
@@ -451,89 +461,6 @@ fn added<const SAMPLES: usize>(predicted: &[u8; SAMPLES], blocks: &[Block], side
         }
     }
     out
-}
-
-/// The prediction that is closest to what is wanted.
-fn best<const SAMPLES: usize>(
-    wanted: &[u8; SAMPLES],
-    predictions: impl IntoIterator<Item = (u32, [u8; SAMPLES])>,
-) -> (u32, [u8; SAMPLES]) {
-    let distance = |predicted: &[u8; SAMPLES]| -> u32 {
-        wanted
-            .iter()
-            .zip(predicted)
-            .map(|(&a, &b)| u32::from(a.abs_diff(b)))
-            .sum()
-    };
-    let closest = predictions
-        .into_iter()
-        .min_by_key(|(_, predicted)| distance(predicted));
-    closest.expect("the DC prediction is always there")
-}
-
-fn mean(samples: impl ExactSizeIterator<Item = u8>) -> u8 {
-    let count = samples.len() as u32;
-    ((samples.map(u32::from).sum::<u32>() + count / 2) / count) as u8
-}
-
-/// Intra_16x16 predictions of a macroblock with their modes: DC, vertical, horizontal (8.3.3).
-fn luma_predictions(plane: &Plane, x: usize, y: usize) -> Vec<(u32, [u8; 256])> {
-    let above = plane.above(x, y, 16);
-    let left = plane.left(x, y, 16);
-    let both = left
-        .iter()
-        .flatten()
-        .chain(above.iter().flatten())
-        .copied()
-        .collect::<Vec<u8>>();
-    let dc = if both.is_empty() {
-        128
-    } else {
-        mean(both.into_iter())
-    };
-    let mut predictions = vec![(2, [dc; 256])];
-    predictions.extend(above.map(|above| (0, std::array::from_fn(|i| above[i % 16]))));
-    predictions.extend(left.map(|left| (1, std::array::from_fn(|i| left[i / 16]))));
-    predictions
-}
-
-/// Chroma predictions with their modes: DC, horizontal, vertical (8.3.4). As many for either plane of a macroblock.
-fn chroma_predictions(plane: &Plane, x: usize, y: usize) -> Vec<(u32, [u8; 64])> {
-    let above = plane.above(x, y, 8);
-    let left = plane.left(x, y, 8);
-    // Each quarter has its own mean: of both sides on the diagonal, else preferably of the side it touches.
-    let dc = |right: usize, below: usize| {
-        let above = above.as_ref().map(|above| &above[4 * right..4 * right + 4]);
-        let left = left.as_ref().map(|left| &left[4 * below..4 * below + 4]);
-        let sides = match (right, below) {
-            (1, 0) if above.is_some() => [above, None],
-            (0, 1) if left.is_some() => [left, None],
-            _ => [above, left],
-        };
-        let samples = sides
-            .into_iter()
-            .flatten()
-            .flatten()
-            .copied()
-            .collect::<Vec<u8>>();
-        if samples.is_empty() {
-            128
-        } else {
-            mean(samples.into_iter())
-        }
-    };
-    let quarters = [[dc(0, 0), dc(1, 0)], [dc(0, 1), dc(1, 1)]];
-    let mut predictions = vec![(0, std::array::from_fn(|i| quarters[i / 32][i % 8 / 4]))];
-    predictions.extend(
-        left.as_ref()
-            .map(|left| (1, std::array::from_fn(|i| left[i / 8]))),
-    );
-    predictions.extend(
-        above
-            .as_ref()
-            .map(|above| (2, std::array::from_fn(|i| above[i % 8]))),
-    );
-    predictions
 }
 
 /// 7.3.3. `kind` is the slice type; an `idr_id` makes it an IDR picture's.

@@ -6,6 +6,7 @@ mod font;
 mod h264;
 mod mux;
 mod picture;
+mod predict;
 mod transform;
 
 use std::time::Duration;
@@ -94,6 +95,8 @@ pub struct TestCard {
     /// Whether a PMT has to follow the PAT.
     pmt_due: bool,
     key_qp: u8,
+    /// Bytes of the latest key frame.
+    key_len: usize,
     delta_qp: u8,
 }
 
@@ -147,6 +150,7 @@ impl TestCard {
             pcr_at: None,
             pmt_due: false,
             key_qp: QP_MIN,
+            key_len: usize::MAX,
             // Coarser than a viewer would notice after a second, when it has adjusted.
             delta_qp: 30,
         })
@@ -196,11 +200,15 @@ impl TestCard {
         self.mux.push(unit, shown_at as u64, key);
     }
 
-    /// As fine as fits into `budget` bytes, found by trying; later ones begin where the one before ended.
+    /// As fine as fits into `budget` bytes, found by trying; later ones begin where the one before ended, or one step
+    /// finer if that one left room for it: a step is worth about an eighth.
     fn key_frame(&mut self, id: u32, budget: usize) -> Vec<u8> {
-        self.key_qp = self.key_qp.saturating_sub(1).max(QP_MIN);
+        if self.key_len < budget * 4 / 5 {
+            self.key_qp = (self.key_qp - 1).max(QP_MIN);
+        }
         loop {
             let unit = self.encoder.key_frame(&self.picture, self.key_qp, id);
+            self.key_len = unit.len();
             if unit.len() <= budget || self.key_qp == QP_MAX {
                 return unit;
             }

@@ -1,5 +1,7 @@
 //! A picture in planes (4:2:0), and drawing on it.
 
+use std::ops::Range;
+
 /// Samples of one component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Plane {
@@ -86,11 +88,13 @@ impl Colour {
     }
 }
 
-/// How much of each pixel of a rectangle is covered by a shape, in 255ths.
+/// How much of each pixel of a rectangle is covered by a shape, in 255ths. Width and height are even.
 #[derive(Clone, Debug)]
 pub(super) struct Mask {
     width: usize,
     coverage: Vec<u8>,
+    /// Of each pair of rows, the columns that are covered at all; even numbers.
+    spans: Vec<Range<usize>>,
 }
 
 impl Mask {
@@ -100,9 +104,18 @@ impl Mask {
             let covered = coverage((i % width) as f32 + 0.5, (i / width) as f32 + 0.5);
             (covered.clamp(0.0, 1.0) * 255.0).round() as u8
         };
+        let coverage: Vec<u8> = (0..width * height).map(pixel).collect();
+        let span = |rows: &[u8]| {
+            let covered = |column: &usize| rows.iter().skip(*column).step_by(width).any(|&c| c > 0);
+            let first = (0..width).find(covered).unwrap_or(0);
+            let last = (0..width).rfind(covered).map_or(0, |last| last + 1);
+            first & !1..last.next_multiple_of(2)
+        };
+        let spans = coverage.chunks_exact(2 * width).map(span).collect();
         Mask {
             width,
-            coverage: (0..width * height).map(pixel).collect(),
+            coverage,
+            spans,
         }
     }
 
@@ -153,38 +166,35 @@ impl Picture {
         }
     }
 
-    /// Lays `colour` over the pixels of `mask`, whose upper left corner is at `x`, `y` (even coordinates). What lies
+    /// Lays `colour` over the pixels of `mask`, whose upper left corner is at `x`, `y`; all these are even. What lies
     /// outside of the picture is left out.
     pub(super) fn paint(&mut self, mask: &Mask, x: usize, y: usize, colour: Colour) {
-        let mix = |under: &mut u8, over: u8, covered: u32| {
-            if covered == 0 {
-                return;
-            }
-            let mixed = u32::from(*under) * (255 - covered) + u32::from(over) * covered;
-            *under = ((mixed + 127) / 255) as u8;
-        };
-        let height = mask.coverage.len() / mask.width;
-        let height = height.min(self.y.height.saturating_sub(y)) & !1;
-        let width = mask.width.min(self.y.width.saturating_sub(x)) & !1;
         let at = |column: usize, row: usize| u32::from(mask.coverage[row * mask.width + column]);
-        for row in 0..height {
-            for (column, sample) in self.y.row_mut(x, y + row, width).iter_mut().enumerate() {
-                mix(sample, colour.y, at(column, row));
+        let pairs = self.y.height.saturating_sub(y) / 2;
+        for (pair, span) in mask.spans.iter().take(pairs).enumerate() {
+            let (first, row) = (span.start, 2 * pair);
+            let len = span.len().min(self.y.width.saturating_sub(x + first)) & !1;
+            for row in row..row + 2 {
+                let samples = self.y.row_mut(x + first, y + row, len);
+                for (i, sample) in samples.iter_mut().enumerate() {
+                    mix(sample, colour.y, at(first + i, row));
+                }
             }
-        }
-        for row in 0..height / 2 {
-            let covered = |column: usize| {
-                let (column, row) = (2 * column, 2 * row);
-                (at(column, row) + at(column + 1, row) + at(column, row + 1) + at(column + 1, row + 1) + 2)
-                    / 4
-            };
-            let place = (x / 2, y / 2 + row, width / 2);
-            for (column, sample) in self.u.row_mut(place.0, place.1, place.2).iter_mut().enumerate() {
-                mix(sample, colour.u, covered(column));
-            }
-            for (column, sample) in self.v.row_mut(place.0, place.1, place.2).iter_mut().enumerate() {
-                mix(sample, colour.v, covered(column));
+            for (plane, over) in [(&mut self.u, colour.u), (&mut self.v, colour.v)] {
+                let samples = plane.row_mut((x + first) / 2, y / 2 + pair, len / 2);
+                for (i, sample) in samples.iter_mut().enumerate() {
+                    let column = first + 2 * i;
+                    let upper = at(column, row) + at(column + 1, row);
+                    let lower = at(column, row + 1) + at(column + 1, row + 1);
+                    mix(sample, over, (upper + lower + 2) / 4);
+                }
             }
         }
     }
+}
+
+/// Replaces `covered` 255ths of what is under by what is laid over it.
+fn mix(under: &mut u8, over: u8, covered: u32) {
+    let mixed = u32::from(*under) * (255 - covered) + u32::from(over) * covered;
+    *under = ((mixed + 127) / 255) as u8;
 }

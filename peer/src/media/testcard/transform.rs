@@ -81,11 +81,17 @@ impl Quantiser {
 
     /// Coefficients to levels.
     pub(super) fn levels(self, coefficients: &Block) -> Block {
+        if *coefficients == [0; 16] {
+            return [0; 16];
+        }
         std::array::from_fn(|i| self.quantise(coefficients[i], class(i), 0))
     }
 
     /// Levels to coefficients (8.5.12.1).
     pub(super) fn coefficients(self, levels: &Block) -> Block {
+        if *levels == [0; 16] {
+            return [0; 16];
+        }
         std::array::from_fn(|i| (levels[i] * self.factor(class(i))) << (self.qp / 6))
     }
 
