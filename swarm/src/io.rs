@@ -205,6 +205,8 @@ pub enum Output {
         to: PeerId,
         /// What.
         message: Message,
+        /// The same, as it goes over the wire: the node has booked its uplink for these bytes.
+        frame: Bytes,
     },
     /// Send a copy of a chunk now: the node has already waited for its turn on the uplink.
     SendChunk {

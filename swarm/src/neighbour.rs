@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use coords::Coord;
 use wire::message::Role;
 use wire::{Message, PeerId, Time};
@@ -148,11 +149,10 @@ impl Neighbours {
         message: impl Into<Message>,
     ) {
         if self.contains(&to) {
-            uplink.book_control(now, TYPICAL_MESSAGE);
-            out.push(Output::Send {
-                to,
-                message: message.into(),
-            });
+            let message = message.into();
+            let frame = Bytes::from(wire::codec::encode(&message));
+            uplink.book_control(now, frame.len());
+            out.push(Output::Send { to, message, frame });
         }
     }
 
@@ -173,6 +173,3 @@ impl Neighbours {
         due
     }
 }
-
-/// Bytes of the usual control message, for booking the uplink: an advert with 16 lags has 90 to 110.
-const TYPICAL_MESSAGE: usize = 100;

@@ -198,18 +198,16 @@ impl Node {
             out.push(Output::Disconnect { peer });
             return;
         }
-        if !dialled && self.neighbours.len() >= self.config.max_neighbours {
-            out.push(Output::Send {
-                to: peer,
-                message: Bye {
-                    reason: ByeReason::Full,
-                }
-                .into(),
-            });
+        self.neighbours.insert(now, peer, addr, listen, dialled, rtt);
+        if !dialled && self.neighbours.len() > self.config.max_neighbours {
+            let bye = Bye {
+                reason: ByeReason::Full,
+            };
+            self.neighbours.send(now, &mut self.uplink, out, peer, bye);
+            self.neighbours.remove(&peer);
             out.push(Output::Disconnect { peer });
             return;
         }
-        self.neighbours.insert(now, peer, addr, listen, dialled, rtt);
         self.ping_due(now, out);
         let ids: Vec<StreamId> = self.streams.keys().copied().collect();
         for id in ids {

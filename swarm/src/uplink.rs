@@ -30,6 +30,9 @@ const LIVE_QUEUE: Duration = Duration::from_millis(150);
 /// The longest the queue of repairs and of the past may get.
 const SLOW_QUEUE: Duration = Duration::from_millis(1_500);
 
+/// Control traffic is averaged over this time.
+const CONTROL_SPAN: Duration = Duration::from_secs(1);
+
 /// Bytes on the link for a chunk frame of `frame_len` bytes.
 pub(crate) fn bytes_on_link(frame_len: usize) -> u64 {
     (frame_len + frame_len.div_ceil(PACKET_PAYLOAD) * PACKET_OVERHEAD) as u64
@@ -60,6 +63,10 @@ pub(crate) struct Uplink {
     slow_waiting: Duration,
     /// Copies dropped: too late, or no room.
     pub(crate) dropped: u64,
+    /// Bytes of control since `control_since`, and the rate before that.
+    control_bytes: u64,
+    control_since: Time,
+    control_rate: f64,
 }
 
 impl Uplink {
@@ -73,6 +80,9 @@ impl Uplink {
             live_waiting: Duration::ZERO,
             slow_waiting: Duration::ZERO,
             dropped: 0,
+            control_bytes: 0,
+            control_since: Time::ZERO,
+            control_rate: 0.0,
         }
     }
 
@@ -139,9 +149,29 @@ impl Uplink {
 
     /// Books the link for a control message, which is never held back.
     pub(crate) fn book_control(&mut self, now: Time, bytes: usize) {
+        let bytes = bytes_on_link(bytes);
+        self.control_bytes += bytes;
         if self.rate != Bitrate::ZERO {
-            self.book(now, self.rate.time_for((bytes + PACKET_OVERHEAD) as u64));
+            self.book(now, self.rate.time_for(bytes));
         }
+        let passed = now.since(self.control_since);
+        if passed >= CONTROL_SPAN {
+            let rate = self.control_bytes as f64 * 8.0 / passed.as_secs_f64();
+            // The first span began with the clock's epoch, not with the first message.
+            let known = self.control_since != Time::ZERO;
+            self.control_rate = if known {
+                (self.control_rate + rate) / 2.0
+            } else {
+                0.0
+            };
+            self.control_bytes = 0;
+            self.control_since = now;
+        }
+    }
+
+    /// What is left of the rate for chunks, after control messages as they were of late.
+    pub(crate) fn rate_for_chunks(&self) -> Bitrate {
+        Bitrate::from_bps((self.rate.as_bps() as f64 - self.control_rate).max(0.0) as u64)
     }
 
     fn book(&mut self, now: Time, takes: Duration) {

@@ -62,7 +62,7 @@ impl TrackerConfig {
             max_members: 20_000,
             refresh_early: Duration::from_millis(1500),
             early: Duration::from_secs(6),
-            refresh: Duration::from_secs(5),
+            refresh: Duration::from_secs(8),
             min_interval: Duration::from_millis(250),
             burst: 8,
         }

@@ -190,8 +190,8 @@ impl Driver {
                 } => {
                     self.transport.send_chunk(&to, chunk, hops, class, expires);
                 }
-                Output::Send { to, message } => {
-                    self.transport.send(&to, &message);
+                Output::Send { to, frame, .. } => {
+                    self.transport.send_frame(&to, frame);
                 }
                 Output::Connect { peer, addrs } => {
                     let addr = addrs.first().copied();

@@ -34,6 +34,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use quinn::{Endpoint, Incoming};
 use swarm::{Class, Input};
 use tokio::sync::{Semaphore, mpsc};
@@ -252,11 +253,16 @@ impl Transport {
 
     /// Queues a control message. Returns false if the peer is not connected.
     pub fn send(&self, to: &PeerId, message: &Message) -> bool {
+        self.send_frame(to, codec::encode(message).into())
+    }
+
+    /// Queues a control message that is encoded already. Returns false if the peer is not connected.
+    pub fn send_frame(&self, to: &PeerId, frame: Bytes) -> bool {
         let table = self.shared.table();
         let Some(link) = table.get(to) else {
             return false;
         };
-        link.send_control(codec::encode(message).into());
+        link.send_control(frame);
         true
     }
 

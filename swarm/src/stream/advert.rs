@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use wire::message::{Advert, NO_LAG, Role};
-use wire::{PeerId, Substream, Time};
+use wire::{PeerId, Substream, SubstreamSet, Time};
 
 use super::{Ctx, Stream};
 
 /// Between two adverts to the same neighbour when nothing important changed.
-const ADVERT_EVERY: Duration = Duration::from_millis(500);
+const ADVERT_EVERY: Duration = Duration::from_millis(1_000);
 
 /// Between two adverts when something did.
-const ADVERT_SOONEST: Duration = Duration::from_millis(100);
+const ADVERT_SOONEST: Duration = Duration::from_millis(250);
 
 impl Stream {
     fn advert(&self, ctx: &Ctx<'_>) -> Advert {
@@ -84,11 +84,9 @@ impl Stream {
     }
 
     pub(super) fn advert_tick(&mut self, ctx: &mut Ctx<'_>) {
-        let every = if self.advert_due {
-            ADVERT_SOONEST
-        } else {
-            ADVERT_EVERY
-        };
+        let news = self.news();
+        let changed = news != self.advertised;
+        let every = if changed { ADVERT_SOONEST } else { ADVERT_EVERY };
         let due: Vec<PeerId> = self
             .peers
             .iter()
@@ -96,10 +94,21 @@ impl Stream {
             .filter(|(_, state)| state.last_advert_to.is_none_or(|at| ctx.now.since(at) >= every))
             .map(|(peer, _)| *peer)
             .collect();
-        self.advert_due = false;
+        if changed && !due.is_empty() {
+            self.advertised = news;
+        }
         for peer in due {
             self.send_advert(ctx, peer);
         }
+    }
+
+    /// What neighbours should hear of soon: which substreams can be had here, and whether there is room.
+    fn news(&self) -> (SubstreamSet, bool) {
+        let held = (0..self.k())
+            .map(Substream)
+            .filter(|&s| self.has_data(s))
+            .collect();
+        (held, self.free_slots() > 0)
     }
 
     /// A neighbour speaks for itself.

@@ -11,6 +11,7 @@ use wire::message::{
 };
 use wire::{List, PeerId, Seq, StreamId, Substream, SubstreamSet, Time, Verifier};
 
+use super::supply::worth;
 use super::{Ctx, Stream, SubstreamState};
 use crate::io::{Event, Output, Participation};
 use crate::playout::Playout;
@@ -34,12 +35,13 @@ const MAX_KNOWN: usize = 128;
 const TRACKER_RETRY: Duration = Duration::from_millis(250);
 const TRACKER_RETRY_MAX: Duration = Duration::from_secs(4);
 
-/// A node without suppliers asks the tracker again after this time.
-const URGENT_REFRESH: Duration = Duration::from_millis(400);
+/// A node that lacks suppliers asks the tracker again after this time, and twice as long after each such time.
+const URGENT_REFRESH: Duration = Duration::from_millis(500);
 
-/// Peers asked of the tracker at first and later.
-const WANT_FIRST: u8 = 40;
-const WANT_LATER: u8 = 10;
+/// Peers asked of the tracker at first and later. An answer is about 100 bytes a peer, and a tracker may have a thousand
+/// members.
+const WANT_FIRST: u8 = 24;
+const WANT_LATER: u8 = 4;
 
 /// Candidates tried with each later answer: the race of real probes that coordinates only pre-select.
 const TRY_PER_ANSWER: usize = 2;
@@ -71,6 +73,7 @@ pub(crate) struct Membership {
     attempts: u32,
     answered: bool,
     asked_at: Option<Time>,
+    urgent_wait: Duration,
 }
 
 impl Membership {
@@ -89,6 +92,7 @@ impl Membership {
             attempts: 0,
             answered: false,
             asked_at: None,
+            urgent_wait: URGENT_REFRESH,
         }
     }
 
@@ -248,7 +252,7 @@ impl Stream {
         };
         message.record.peer = from;
         message.record.addrs = listen.into_iter().collect();
-        let host_slots = (self.own_record(ctx), self.source_has_room_for(ctx.now, &message));
+        let host_slots = (self.own_record(ctx), self.source_has_room_for(ctx, &message));
         let head = self.head();
         let random_access = self.window.newest_random_access();
         let every = self.window.random_access_every();
@@ -286,15 +290,24 @@ impl Stream {
         ctx.send(from, answer);
     }
 
-    /// Whether the source would take this peer as a child: it has a free slot, or a child that can pass on less.
-    fn source_has_room_for(&self, now: Time, join: &Join) -> bool {
-        let fanout = join.record.slots / join.record.primaries.len().max(1) as u16;
+    /// Whether the source would take this peer as a child: it has a free slot, or a child that is worth less.
+    fn source_has_room_for(&self, ctx: &Ctx<'_>, join: &Join) -> bool {
+        let record = &join.record;
+        let way_ms = coords::coord::distance_ms(&ctx.coord, &record.coord) / 2.0;
+        let fanout = record.slots / record.primaries.len().max(1) as u16;
+        let newcomer = worth(fanout, Duration::from_secs_f64(way_ms.max(0.0) / 1000.0));
         (0..self.k()).map(Substream).any(|s| {
             let Some(sub) = self.sub(s) else { return false };
             let here = sub.children.iter().filter(|c| c.leaves_at.is_none()).count() as u16;
-            let weaker = |c: &super::Child| c.fanout < fanout && now.since(c.since) > Duration::from_secs(1);
+            let weaker = |child: &super::Child| {
+                let way = ctx
+                    .neighbours
+                    .get(&child.peer)
+                    .map_or(Duration::ZERO, |n| n.rtt() / 2);
+                worth(child.fanout, way) < newcomer
+            };
             here < self.source_share(s)
-                || (join.record.primaries.contains(s) && sub.children.iter().any(weaker))
+                || (fanout > 0 && record.primaries.contains(s) && sub.children.iter().any(weaker))
         })
     }
 

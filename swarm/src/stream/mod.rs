@@ -150,12 +150,14 @@ pub(crate) struct Stream {
     /// Mean bytes of a chunk frame, for slot counts.
     mean_frame: f64,
     first_chunk_seen: bool,
-    /// Since when each periodic duty last ran.
+    /// When this node came to the stream.
+    began: Time,
+    /// When each periodic duty is due.
     next_tick: Time,
     next_improvement: Time,
-    improve_next: u8,
     next_repair_scan: Time,
-    advert_due: bool,
+    /// What the last adverts said that matters at once.
+    advertised: (SubstreamSet, bool),
     pub(crate) ended: bool,
 }
 
@@ -187,11 +189,11 @@ impl Stream {
             counters: Counters::default(),
             mean_frame: 0.0,
             first_chunk_seen: false,
+            began: now,
             next_tick: now,
             next_improvement: now,
-            improve_next: 0,
             next_repair_scan: now,
-            advert_due: false,
+            advertised: (SubstreamSet::EMPTY, false),
             ended: false,
         }
     }
@@ -310,7 +312,13 @@ impl Stream {
         self.watch_parents(ctx);
         self.seek_parents(ctx);
         if self.next_improvement <= ctx.now {
-            self.next_improvement = ctx.now + parents::IMPROVE_EVERY;
+            let early = ctx.now.since(self.began) < parents::EARLY;
+            let every = if early {
+                parents::IMPROVE_EVERY_EARLY
+            } else {
+                parents::IMPROVE_EVERY
+            };
+            self.next_improvement = ctx.now + every;
             self.improve_one(ctx);
         }
         self.advert_tick(ctx);

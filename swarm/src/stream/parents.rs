@@ -15,9 +15,17 @@ use wire::{PeerId, Seq, Substream, SubstreamSet, Time};
 use super::{Ctx, Stream, StreamPeer};
 use crate::neighbour::Neighbour;
 
-/// One substream is reconsidered this often. With K = 16 each comes up every 4 s: seldom enough that moves do not chase
-/// one another.
+/// One substream is moved this often at most: seldom enough that moves do not chase one another.
 pub(super) const IMPROVE_EVERY: Duration = Duration::from_millis(250);
+
+/// A newcomer, placed on little knowledge, moves faster...
+pub(super) const IMPROVE_EVERY_EARLY: Duration = Duration::from_millis(100);
+
+/// ...for so long.
+pub(super) const EARLY: Duration = Duration::from_secs(8);
+
+/// Chunks after which a new supplier's lag is believed.
+const SETTLED_SAMPLES: u32 = 3;
 
 /// A move must promise at least this much, and this share of the present lag: the noise of a lag estimate.
 const WORTH_MOVING_US: f64 = 8_000.0;
@@ -318,7 +326,6 @@ impl Stream {
             // What is under way when the last supplier agrees may still come late.
             self.settled_from = Some(self.window.end().max(self.live_from).plus(u64::from(self.k())));
         }
-        self.advert_due = true;
     }
 
     /// A supplier did not agree.
@@ -326,7 +333,7 @@ impl Stream {
         let pause = match message.reason {
             RefuseReason::NoData => Duration::from_millis(300),
             RefuseReason::Loop => Duration::from_millis(1_000),
-            _ => Duration::from_millis(1_500),
+            _ => Duration::from_millis(3_000),
         };
         let until = ctx.now + pause.mul_f64(ctx.rng.random_range(0.8..1.2));
         for substream in message.substreams.iter() {
@@ -413,7 +420,6 @@ impl Stream {
                 substreams: SubstreamSet::one(substream),
             },
         );
-        self.advert_due = true;
     }
 
     /// Finds suppliers that went silent, and requests that were never answered.
@@ -481,28 +487,33 @@ impl Stream {
         }
     }
 
-    /// Looks for a better supplier of one substream.
+    /// Moves the one substream that gains most by it to a better supplier.
     pub(super) fn improve_one(&mut self, ctx: &mut Ctx<'_>) {
         if self.source.is_some() || self.k() == 0 {
             return;
         }
-        let substream = Substream(self.improve_next % self.k());
-        self.improve_next = self.improve_next.wrapping_add(1);
-        if !self.wanted().contains(substream) {
-            return;
+        let mut best: Option<(f64, Substream, PeerId)> = None;
+        for substream in self.wanted().iter() {
+            let Some(sub) = self.sub(substream) else { continue };
+            let (Some(parent), None) = (sub.parent, sub.pending) else {
+                continue;
+            };
+            // A new supplier's lag is only known after a few chunks.
+            if sub.delay_samples < SETTLED_SAMPLES {
+                continue;
+            }
+            let Some(present_us) = self.lag_us(substream, ctx.now) else {
+                continue;
+            };
+            let Some((peer, predicted_us)) = self.best_for(ctx, substream, &[]) else {
+                continue;
+            };
+            let gain = present_us - predicted_us - WORTH_MOVING_US.max(present_us * WORTH_MOVING_SHARE);
+            if peer != parent && gain > 0.0 && best.is_none_or(|(held, _, _)| gain > held) {
+                best = Some((gain, substream, peer));
+            }
         }
-        let Some(sub) = self.sub(substream) else { return };
-        let (Some(parent), None) = (sub.parent, sub.pending) else {
-            return;
-        };
-        let Some(present_us) = self.lag_us(substream, ctx.now) else {
-            return;
-        };
-        let Some((peer, predicted_us)) = self.best_for(ctx, substream, &[]) else {
-            return;
-        };
-        let margin = WORTH_MOVING_US.max(present_us * WORTH_MOVING_SHARE);
-        if peer != parent && predicted_us + margin < present_us {
+        if let Some((_, substream, peer)) = best {
             self.ask(ctx, peer, SubstreamSet::one(substream), ctx.now);
         }
     }
@@ -551,7 +562,6 @@ impl Stream {
         self.membership.on_lost(ctx, peer);
         if known {
             self.seek_parents(ctx);
-            self.advert_due = true;
         }
     }
 }

@@ -33,6 +33,19 @@ const SETTLED: Duration = Duration::from_millis(1_000);
 /// The rate assumed until the peercaster has measured it, in bits a second.
 const RATE_UNKNOWN: f64 = 4e6;
 
+/// A lag beyond which nothing is gained any more: the yardstick for a child's distance.
+const HORIZON: Duration = Duration::from_millis(300);
+
+/// A newcomer must be worth this much more than the child whose place it takes, or the two would take turns.
+const WORTH_DISPLACING: f64 = 1.15;
+
+/// What a child is worth to the swarm: itself and all whom it can pass the substream on to, each the better off the
+/// sooner it gets the chunk.
+pub(super) fn worth(fanout: u16, way: Duration) -> f64 {
+    let ahead = HORIZON.saturating_sub(way).max(HORIZON / 10);
+    f64::from(fanout + 1) * ahead.as_secs_f64()
+}
+
 /// What becomes of a request for one substream.
 enum Verdict {
     Accept,
@@ -62,7 +75,8 @@ impl Stream {
         };
         let payload = (frame - wire::CHUNK_HEADER_LEN as f64).max(1.0);
         let on_link = rate * bytes_on_link(frame as usize) as f64 / payload;
-        let slots = PROMISED * ctx.uplink.rate().as_bps() as f64 * f64::from(info.substreams) / on_link;
+        let slots =
+            PROMISED * ctx.uplink.rate_for_chunks().as_bps() as f64 * f64::from(info.substreams) / on_link;
         self.slots = slots.min(f64::from(u16::MAX)) as u16;
         if self.source.is_none() {
             self.shrink_primaries();
@@ -156,7 +170,6 @@ impl Stream {
                 self.send_path(ctx, from, substream);
             }
             self.send_past(ctx, from, accepted, message.from);
-            self.advert_due = true;
         }
         if !refused.is_empty() {
             let instead = self.referrals(ctx, from, refused);
@@ -205,20 +218,22 @@ impl Stream {
             }
             return Verdict::Refuse(RefuseReason::Full);
         }
-        let displaceable = |child: &&Child| {
-            child.leaves_at.is_none()
-                && child.peer != from
-                && child.fanout < fanout
-                && ctx.now.since(child.since) >= SETTLED
-        };
-        match sub
+        if fanout == 0 {
+            return Verdict::Refuse(RefuseReason::Full);
+        }
+        let way = |peer: PeerId| ctx.neighbours.get(&peer).map_or(Duration::ZERO, |n| n.rtt() / 2);
+        let newcomer = worth(fanout, way(from));
+        let weakest = sub
             .children
             .iter()
-            .filter(displaceable)
-            .min_by_key(|child| child.fanout)
-        {
-            Some(child) => Verdict::Displace(child.peer, substream),
-            None => Verdict::Refuse(RefuseReason::Full),
+            .filter(|child| {
+                child.leaves_at.is_none() && child.peer != from && ctx.now.since(child.since) >= SETTLED
+            })
+            .map(|child| (worth(child.fanout, way(child.peer)), child.peer))
+            .min_by(|a, b| a.0.total_cmp(&b.0));
+        match weakest {
+            Some((held, peer)) if newcomer > held * WORTH_DISPLACING => Verdict::Displace(peer, substream),
+            _ => Verdict::Refuse(RefuseReason::Full),
         }
     }
 
@@ -299,7 +314,6 @@ impl Stream {
                 && copy.chunk.seq().substream(k) == substream
                 && copy.class == crate::Class::Live
         });
-        self.advert_due = true;
     }
 
     /// A child does not need these any more.

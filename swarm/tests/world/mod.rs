@@ -197,8 +197,8 @@ impl World {
                         },
                     );
                 }
-                Output::Send { to, message } => {
-                    let bytes = wire::codec::encode(&message).len();
+                Output::Send { to, message, frame } => {
+                    let bytes = frame.len();
                     let from_id = self.peers[from].id;
                     let to = self.index(to);
                     if self.links.contains(&(from, to)) {
