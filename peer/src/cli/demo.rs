@@ -102,7 +102,7 @@ pub(super) async fn run(args: DemoArgs, context: &Context) -> Result<(), Failure
         } else {
             Interrupt::manual()
         };
-        swarm.populate(&plan, outputs, screen, &interrupt).await?;
+        swarm.populate(&plan, vec![outputs], screen, &interrupt).await?;
         attend(&mut swarm, &args, context, !on_screen).await
     }
     .await;

@@ -129,8 +129,9 @@ pub(super) fn side(state: &State, frame: &mut Frame<'_>, area: Rect) {
         lines.drain(..lines.len() - 1);
     }
     let stats = &state.stats;
-    let missed = if stats.chunks_missed + stats.chunks_late > 0 {
-        format!("  {} lost {} late", stats.chunks_missed, stats.chunks_late)
+    let lost = stats.chunks_missed + stats.chunks_late;
+    let lost = if lost > 0 {
+        format!("  {lost} missed")
     } else {
         String::new()
     };
@@ -152,7 +153,7 @@ pub(super) fn side(state: &State, frame: &mut Frame<'_>, area: Rect) {
             format::percent(continuity),
             Style::new().fg(color).add_modifier(Modifier::BOLD),
         ),
-        Span::raw(missed).dark_gray(),
+        Span::raw(lost).dark_gray(),
     ]));
     let [text, gauge, rest] = Layout::vertical([
         Constraint::Length(lines.len() as u16),
@@ -165,20 +166,17 @@ pub(super) fn side(state: &State, frame: &mut Frame<'_>, area: Rect) {
     let media = stats.info.as_ref().map(|info| info.rate.as_bps() as f64);
     let mut more = vec![
         figure("in", format::rate(state.in_bps)),
-        figure(
-            "out",
-            format!(
-                "{}  {}/{} slots",
-                format::rate(state.out_bps),
-                stats.slots_used,
-                stats.slots
-            ),
-        ),
+        figure("out", format::rate(state.out_bps)),
         figure("stream", media.map_or_else(|| "–".into(), format::rate)),
         figure("prefer", preference(state.wish.prefer).to_owned()),
+        figure("slots", format!("{} of {} in use", stats.slots_used, stats.slots)),
+        figure(
+            "missed",
+            format!("{} lost, {} late", stats.chunks_missed, stats.chunks_late),
+        ),
         figure("received", format::bytes(stats.bytes_in)),
         figure("sent", format::bytes(stats.bytes_out)),
-        figure("twice", share(stats.bytes_duplicate, stats.bytes_in)),
+        figure("duplicates", share(stats.bytes_duplicate, stats.bytes_in)),
         figure(
             "control",
             share(state.control.0, stats.bytes_in + stats.bytes_out),

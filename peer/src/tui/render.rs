@@ -24,15 +24,18 @@ pub fn render(state: &State, view: &View, frame: &mut Frame<'_>) {
     if area.width < PANES_MIN.0 || area.height < PANES_MIN.1 {
         return tiny(state, frame, area);
     }
-    let [top, middle, bottom, keys] = Layout::vertical([
+    let strip_height = if area.height < 20 { 0 } else { 4 };
+    let [top, middle, strip, bottom, keys] = Layout::vertical([
         Constraint::Length(3),
         Constraint::Length(middle_height(area)),
+        Constraint::Length(strip_height),
         Constraint::Fill(1),
         Constraint::Length(1),
     ])
     .areas(area);
     header::draw(state, frame, top);
     upper(state, frame, middle);
+    swarm_panes::strip(state, frame, strip);
     lower(state, view, frame, bottom);
     frame.render_widget(key_line(state, area.width), keys);
     if view.help {
@@ -43,24 +46,18 @@ pub fn render(state: &State, view: &View, frame: &mut Frame<'_>) {
 fn middle_height(area: Rect) -> u16 {
     match area.height {
         0..20 => 5,
-        20..TALL => 10,
+        // Graph and figures in five lines each.
+        20..28 => 7,
         // The graph gets a third of a tall screen.
-        height => (height / 3).clamp(12, 18),
+        height => (height / 3).clamp(9, 17),
     }
 }
 
 fn upper(state: &State, frame: &mut Frame<'_>, area: Rect) {
-    let side = if area.width >= WIDE { 44 } else { 29 };
-    let [left, right] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(side)]).areas(area);
-    // The strip of substreams is two lines of content in a frame.
-    let [graph, strip] = if area.height >= 10 {
-        Layout::vertical([Constraint::Fill(1), Constraint::Length(4)]).areas(left)
-    } else {
-        [left, Rect::ZERO]
-    };
+    let side = if area.width >= WIDE { 46 } else { 34 };
+    let [graph, figures] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(side)]).areas(area);
     panes::graph(state, frame, graph);
-    swarm_panes::strip(state, frame, strip);
-    panes::side(state, frame, right);
+    panes::side(state, frame, figures);
 }
 
 fn lower(state: &State, view: &View, frame: &mut Frame<'_>, area: Rect) {

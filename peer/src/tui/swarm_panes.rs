@@ -120,8 +120,8 @@ pub(super) fn neighbours(state: &State, scroll: usize, block: Block<'_>, frame: 
         // An IPv6 address may be cut; the peer tells who it is.
         Constraint::Length(21),
         Constraint::Length(7),
-        Constraint::Length(6),
-        Constraint::Length(6),
+        Constraint::Length(7),
+        Constraint::Length(7),
         Constraint::Fill(1),
         Constraint::Fill(1),
     ];

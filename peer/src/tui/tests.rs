@@ -148,7 +148,7 @@ fn a_terminal_of_80x24_shows_what_matters() {
             "continuity 99.9",
             "buffer",
             "3.50 Mbit/s",
-            "9/14 slots",
+            "19 missed",
             "neighbours 12",
             "192.168.100.1:40001",
             "source",
@@ -180,7 +180,7 @@ fn a_large_terminal_shows_the_start_up_and_the_log_too() {
             " log ",
             "192.168.100.12:40012",
             "target lag 150 ms",
-            "± 0.4 ms",
+            "9 of 14 in use",
         ],
     );
 }

@@ -60,7 +60,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Each viewer's uplink.
-    fn uplinks(&self) -> Vec<Bitrate> {
+    pub(super) fn uplinks(&self) -> Vec<Bitrate> {
         let class = |viewer: usize| {
             let at = (viewer as f64 + 0.5) / self.viewers as f64;
             CLASSES
@@ -84,7 +84,7 @@ pub(super) struct Swarm {
     donors: Vec<Donor>,
     viewers: Vec<Viewer>,
     /// The first viewer's node, started early so that its screen can name it.
-    first: Option<(NodeHandle, Bitrate)>,
+    first: Option<NodeHandle>,
     first_peer: PeerId,
     link: Link,
     /// Ends every viewer.
@@ -166,15 +166,14 @@ impl Swarm {
             title: Some(TITLE.to_owned()),
             ..Link::new(stream)
         };
-        let uplink = plan.uplinks()[0];
-        let first = start_node(uplink).await?;
+        let first = start_node(plan.uplinks().first().copied().unwrap_or(plan.rate)).await?;
         Ok(Swarm {
             statistics: Arc::new(statistics),
             source,
             donors: Vec::new(),
             viewers: Vec::new(),
             first_peer: first.peer(),
-            first: Some((first, uplink)),
+            first: Some(first),
             link,
             stop: Interrupt::manual(),
         })
@@ -192,12 +191,13 @@ impl Swarm {
         self.first_peer
     }
 
-    /// Donors and viewers join. The first viewer has the outputs and the screen, and leaves with `interrupt`.
+    /// Donors and viewers join. The first viewers have the outputs; the very first has the screen, and leaves with
+    /// `interrupt` if there is one.
     pub(super) async fn populate(
         &mut self,
         plan: &Plan,
-        outputs: Outputs,
-        screen: Option<Interface>,
+        outputs: Vec<Outputs>,
+        mut screen: Option<Interface>,
         interrupt: &Interrupt,
     ) -> Result<(), Failure> {
         let via = self.source.node.local_addrs().to_vec();
@@ -223,23 +223,22 @@ impl Swarm {
                 events,
             });
         }
-        let mut first = Some((outputs, screen));
+        let mut outputs = outputs.into_iter();
         for uplink in plan.uplinks() {
             let started = Instant::now();
             let node = match self.first.take() {
-                Some((node, _)) => node,
+                Some(node) => node,
                 None => start_node(uplink).await?,
             };
-            let (outputs, screen, interrupt) = match first.take() {
-                Some((outputs, screen)) => {
-                    let interrupt = if screen.is_some() {
-                        interrupt.clone()
-                    } else {
-                        self.stop.clone()
-                    };
-                    (outputs, screen, interrupt)
-                }
-                None => (no_outputs().await?, None, self.stop.clone()),
+            let outputs = match outputs.next() {
+                Some(outputs) => outputs,
+                None => no_outputs().await?,
+            };
+            let screen = screen.take();
+            let interrupt = if screen.is_some() {
+                interrupt.clone()
+            } else {
+                self.stop.clone()
             };
             let viewer = Viewer::start(
                 node,
