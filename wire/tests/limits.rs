@@ -132,7 +132,7 @@ fn unknown_roles_and_reasons_are_known_as_unknown() {
         .into()
     );
     let mut body = value(&example(26));
-    set(&mut body, "i", Value::from("Archive"));
+    set(&mut body, "i", Value::from(77));
     let Message::Advert(advert) = codec::decode(&frame(26, &body)).unwrap() else {
         panic!()
     };
@@ -208,15 +208,22 @@ fn values_of_the_wrong_kind_are_errors() {
     check_refused(13, "stream", Value::Binary(vec![0; 31]), "32 bytes");
     check_refused(13, "stream", Value::Binary(vec![0; 33]), "32 bytes");
     check_refused(1, "agent", Value::Binary(vec![0xff; 4]), "");
-    let coord = |x: f64| {
-        Value::Map(vec![
-            ("x_ms".into(), x.into()),
-            ("y_ms".into(), 0.0.into()),
-            ("height_ms".into(), 0.0.into()),
-        ])
-    };
-    check_refused(2, "c", coord(f64::NAN), "not a finite number");
-    check_refused(2, "c", coord(f64::INFINITY), "not a finite number");
+    check_refused(2, "c", Value::Binary(vec![0; 5]), "6 bytes");
+    check_refused(2, "c", Value::Binary(vec![0; 7]), "6 bytes");
+}
+
+#[test]
+fn a_coordinate_from_a_stranger_is_inside_the_space() {
+    for bytes in [[0x80, 0, 0x7f, 0xff, 0xff, 0xff], [0xff; 6], [0; 6]] {
+        let mut body = value(&example(2));
+        set(&mut body, "c", Value::Binary(bytes.to_vec()));
+        let Message::Ping(ping) = codec::decode(&frame(2, &body)).unwrap() else {
+            panic!()
+        };
+        let coord = ping.coord;
+        assert!(coord.x_ms.abs() <= 512.0 && coord.y_ms.abs() <= 512.0);
+        assert!((0.0..=512.0).contains(&coord.height_ms));
+    }
 }
 
 #[test]

@@ -43,11 +43,12 @@ fn any_time() -> impl Strategy<Value = Time> {
     any::<u64>().prop_map(Time::from_micros)
 }
 
+/// In the steps that go over the wire.
 fn any_coord() -> impl Strategy<Value = Coord> {
-    (-512.0..=512.0, -512.0..=512.0, 0.0..=512.0).prop_map(|(x_ms, y_ms, height_ms)| Coord {
-        x_ms,
-        y_ms,
-        height_ms,
+    (-16_384..=16_384i16, -16_384..=16_384i16, 0..=16_384u16).prop_map(|(x, y, height)| Coord {
+        x_ms: f64::from(x) / 32.0,
+        y_ms: f64::from(y) / 32.0,
+        height_ms: f64::from(height) / 32.0,
     })
 }
 
