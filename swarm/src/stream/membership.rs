@@ -331,18 +331,16 @@ impl Stream {
             Duration::from_millis(u64::from(message.refresh_ms)).clamp(MIN_REFRESH, MAX_REFRESH);
         self.membership.next_refresh =
             ctx.now + self.membership.refresh.mul_f64(ctx.rng.random_range(0.8..1.0));
-        self.membership.supply = message.supply.into_vec();
+        self.membership.supply = message.supply.to_vec();
         self.take_info(ctx, info, message.info.clone());
         if let Some(playout) = &mut self.playout {
             playout.expect_random_access_every(message.random_access_every_ms);
         }
         if self.window.is_empty() && message.head >= self.session {
-            let base = match (&self.playout, message.random_access) {
-                (Some(_), Some(point)) if point <= message.head => point,
-                _ => message.head,
-            };
-            self.window
-                .reset(base.max(Seq(message.head.0.saturating_sub(MAX_PAST))));
+            let base = self.joining_point(&message);
+            self.window.reset(base);
+            self.window.extend_head(message.head);
+            self.repair.grant(base.behind(message.head));
             self.live_from = message.head.plus(1);
         }
         if first {
@@ -388,6 +386,29 @@ impl Stream {
         }
         self.fill_up(ctx);
         self.seek_parents(ctx);
+    }
+
+    /// The oldest chunk a joiner wants: the newest one that a player can start with, unless the next one comes so soon
+    /// that waiting for it is the better start.
+    fn joining_point(&self, answer: &JoinAnswer) -> Seq {
+        let live = answer.head.plus(1);
+        let Some(point) = answer
+            .random_access
+            .filter(|&point| self.playout.is_some() && point <= answer.head)
+        else {
+            return live;
+        };
+        let age = self.chunk_duration() * u32::try_from(point.behind(live)).unwrap_or(u32::MAX);
+        let every = answer
+            .random_access_every_ms
+            .map(|ms| Duration::from_millis(u64::from(ms)));
+        let next_soon =
+            every.is_some_and(|every| age > every / 2 && every.saturating_sub(age) < WORTH_WAITING);
+        if next_soon || point.behind(live) > MAX_PAST {
+            live
+        } else {
+            point
+        }
     }
 
     /// A connected peer turns out to be in this stream.
@@ -658,6 +679,9 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Bounds on what a tracker may ask for as renewal interval.
 const MIN_REFRESH: Duration = Duration::from_millis(500);
 const MAX_REFRESH: Duration = Duration::from_secs(30);
+
+/// If the next key frame comes within this time, a joiner does not fetch the past: that would take as long.
+const WORTH_WAITING: Duration = Duration::from_millis(350);
 
 /// A joiner never asks for more chunks of the past than this: 8 s of the default stream.
 const MAX_PAST: u64 = 1_000;

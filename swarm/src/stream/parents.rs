@@ -250,21 +250,18 @@ impl Stream {
         }
     }
 
-    /// The first chunk to ask a new supplier for.
+    /// The first chunk to ask a new supplier for: the one after the last that came. What a joiner wants of the past is
+    /// pulled from whoever has room, which a new supplier seldom has.
     fn subscribe_from(&self, substream: Substream) -> Seq {
+        let next = self
+            .sub(substream)
+            .and_then(|sub| sub.last_seq)
+            .map_or(self.live_from, |seq| seq.plus(1));
         let start = self
             .playout
             .as_ref()
             .and_then(|p| p.point())
-            .unwrap_or(self.window.base());
-        let next = self
-            .sub(substream)
-            .and_then(|sub| sub.last_seq)
-            .map_or(start, |seq| seq.plus(1));
-        if self.playout.is_none() {
-            // A donor has no use for the past.
-            return next.max(self.live_from);
-        }
+            .unwrap_or(self.live_from);
         next.max(start)
     }
 

@@ -25,6 +25,9 @@ const REPAIR_SHARE: f64 = 0.15;
 /// bridged.
 const BURST_SECONDS: f64 = 0.5;
 
+/// Requests granted to a joiner for each chunk of the past: some are refused and asked again elsewhere.
+const GRANT: f64 = 1.5;
+
 /// A supplier whose uplink queue is longer cannot help in time.
 const BUSY: Duration = Duration::from_millis(60);
 
@@ -33,6 +36,15 @@ const NEW_SUPPLIER: Duration = Duration::from_millis(300);
 
 /// Beyond the round trip, an answer may take this long.
 const ANSWER_SLACK: Duration = Duration::from_millis(60);
+
+/// Most chunks asked of one peer at a time.
+const MAX_OPEN: u16 = 16;
+
+/// A peer without a free slot has only the unpromised rest of its uplink for repairs.
+const FULL_US: f64 = 40_000.0;
+
+/// One copy's time on the uplink of a peer that has not said it: 3.8 KB at 6 Mbit/s.
+const TYPICAL_COPY_US: f64 = 5_000.0;
 
 /// Most different peers asked for one chunk.
 const MAX_TRIES: u8 = 6;
@@ -72,11 +84,17 @@ impl Repair {
         };
     }
 
+    /// A joiner may ask for this many chunks of the past beside its usual share.
+    pub(super) fn grant(&mut self, chunks: u64) {
+        self.tokens += chunks as f64 * GRANT;
+    }
+
     fn refill(&mut self, now: Time, chunks_per_second: f64) {
         let passed = self.refilled.map_or(10.0, |at| now.since(at).as_secs_f64());
         self.refilled = Some(now);
         let burst = (chunks_per_second * BURST_SECONDS).max(8.0);
-        self.tokens = (self.tokens + passed * chunks_per_second * REPAIR_SHARE).min(burst);
+        let refilled = (self.tokens + passed * chunks_per_second * REPAIR_SHARE).min(burst);
+        self.tokens = self.tokens.max(refilled);
     }
 }
 
@@ -148,16 +166,20 @@ impl Stream {
             } else {
                 10_000.0
             };
-            // A substream without a supplier waits for nobody.
-            let grace = if sub.parent.is_none() {
+            // A substream without a supplier waits for nobody, nor does a joiner for what is past.
+            let past = seq < self.live_from;
+            let grace = if sub.parent.is_none() || past {
                 0.0
             } else {
                 MISSED_AFTER_US + MISSED_DEVIATIONS * deviation
             };
             let mut expected = generated.offset_by((delay + grace) as i64);
-            if sub.parent.is_some() {
+            if sub.parent.is_some() && !past {
                 // A new supplier sends what it holds by itself.
                 expected = expected.max(sub.parent_since + NEW_SUPPLIER);
+            }
+            if past {
+                expected = now;
             }
             if expected > now {
                 continue;
@@ -274,31 +296,43 @@ impl Stream {
             let Some(neighbour) = ctx.neighbours.get(peer) else {
                 continue;
             };
-            let Some((advert, _)) = &state.advert else {
-                // A supplier that has not introduced itself yet holds what it supplies.
-                if parent != Some(*peer) {
-                    continue;
-                }
-                best = best.or(Some((*peer, f64::MAX)));
-                continue;
-            };
-            let Some(&lag) = advert.lags_ms.get(usize::from(substream.0)) else {
-                continue;
-            };
-            if lag == NO_LAG || advert.slots == 0 {
-                continue;
-            }
-            let source = advert.role == Role::Peercaster;
-            if source && parent != Some(*peer) {
-                continue;
-            }
             let rtt_us = neighbour.rtt().as_micros() as f64;
-            let wait_us = (f64::from(lag) * 1000.0 + rtt_us * 0.5 - age_us).max(0.0);
-            let queue_us = f64::from(advert.backlog_ms) * 1000.0
-                + f64::from(state.requests_open) * f64::from(advert.copy_time_10us) * 10.0;
+            let (lag_ms, backlog_ms, copy_us, full, source) = match (&state.advert, &state.record) {
+                (Some((advert, _)), _) => {
+                    let Some(&lag) = advert.lags_ms.get(usize::from(substream.0)) else {
+                        continue;
+                    };
+                    if lag == NO_LAG || advert.slots == 0 {
+                        continue;
+                    }
+                    let copy_us = f64::from(advert.copy_time_10us) * 10.0;
+                    let source = advert.role == Role::Peercaster;
+                    (lag, advert.backlog_ms, copy_us, advert.free_slots == 0, source)
+                }
+                (None, Some(record)) => {
+                    let carries = record.role != Role::Donor || record.primaries.contains(substream);
+                    let Some(lag) = record.lag_ms.filter(|_| carries && record.slots > 0) else {
+                        continue;
+                    };
+                    (
+                        lag,
+                        0,
+                        TYPICAL_COPY_US,
+                        record.free_slots == 0,
+                        record.role == Role::Peercaster,
+                    )
+                }
+                (None, None) => continue,
+            };
+            if (source && parent != Some(*peer)) || state.requests_open >= MAX_OPEN {
+                continue;
+            }
+            let wait_us = (f64::from(lag_ms) * 1000.0 + rtt_us * 0.5 - age_us).max(0.0);
+            let queue_us = f64::from(backlog_ms) * 1000.0 + f64::from(state.requests_open) * copy_us;
             // The one that should have sent it had its chance, and may be the reason.
             let blame_us = if parent == Some(*peer) { 20_000.0 } else { 0.0 };
-            let cost = rtt_us + wait_us + queue_us + blame_us;
+            let full_us = if full { FULL_US } else { 0.0 };
+            let cost = rtt_us + wait_us + queue_us + blame_us + full_us;
             if best.is_none_or(|(_, held)| cost < held) {
                 best = Some((*peer, cost));
             }
