@@ -85,11 +85,14 @@ impl<E> Calendar<E> {
         }
     }
 
-    /// Takes the next event.
-    pub(crate) fn pop(&mut self) -> Option<(SimTime, E)> {
+    /// Takes the next event if it is not later than `until`.
+    pub(crate) fn pop_until(&mut self, until: SimTime) -> Option<(SimTime, E)> {
         loop {
-            if let Some(entry) = self.current.pop() {
-                return Some((entry.at, entry.event));
+            if let Some(first) = self.current.peek() {
+                if first.at > until {
+                    return None;
+                }
+                return self.current.pop().map(|entry| (entry.at, entry.event));
             }
             self.advance()?;
         }
@@ -128,14 +131,37 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const LAST: SimTime = SimTime(u64::MAX);
+
     #[test]
     fn equal_times_come_in_the_order_of_pushing() {
         let mut queue = Calendar::new();
         for n in 0..100 {
             queue.push(SimTime(5), n);
         }
-        let popped: Vec<i32> = std::iter::from_fn(|| queue.pop()).map(|(_, n)| n).collect();
+        let popped: Vec<i32> = std::iter::from_fn(|| queue.pop_until(LAST))
+            .map(|(_, n)| n)
+            .collect();
         assert_eq!(popped, (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_later_stays() {
+        let mut queue = Calendar::new();
+        for at in [3 << SLOT_SHIFT, 5, 7] {
+            queue.push(SimTime(at), at);
+        }
+        assert_eq!(queue.pop_until(SimTime(6)), Some((SimTime(5), 5)));
+        assert_eq!(queue.pop_until(SimTime(6)), None);
+        assert_eq!(queue.pop_until(SimTime(7)), Some((SimTime(7), 7)));
+        assert_eq!(queue.pop_until(SimTime(8)), None);
+        // An event before one that was only looked at.
+        queue.push(SimTime(9), 9);
+        assert_eq!(queue.pop_until(LAST), Some((SimTime(9), 9)));
+        assert_eq!(
+            queue.pop_until(LAST),
+            Some((SimTime(3 << SLOT_SHIFT), 3 << SLOT_SHIFT))
+        );
     }
 
     proptest! {
@@ -154,7 +180,7 @@ mod tests {
                 } else {
                     model.sort();
                     let expected = (!model.is_empty()).then(|| model.remove(0));
-                    let popped = queue.pop();
+                    let popped = queue.pop_until(LAST);
                     prop_assert_eq!(popped, expected);
                     if let Some((at, _)) = popped {
                         now = at;
@@ -162,7 +188,7 @@ mod tests {
                 }
             }
             model.sort();
-            let rest: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+            let rest: Vec<_> = std::iter::from_fn(|| queue.pop_until(LAST)).collect();
             prop_assert_eq!(rest, model);
         }
     }

@@ -212,10 +212,14 @@ impl World {
     }
 
     pub(super) fn run(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), RunError> {
-        while let Some((at, event)) = self.queue.pop() {
-            if at > self.end {
-                break;
-            }
+        self.run_until(self.end, progress)?;
+        self.now = self.end;
+        Ok(())
+    }
+
+    /// Handles all events up to and including `until`.
+    fn run_until(&mut self, until: SimTime, progress: &mut dyn FnMut(Progress)) -> Result<(), RunError> {
+        while let Some((at, event)) = self.queue.pop_until(until) {
             debug_assert!(at >= self.now, "time runs forward");
             self.now = at;
             self.events += 1;
@@ -240,7 +244,6 @@ impl World {
                 });
             }
         }
-        self.now = self.end;
         Ok(())
     }
 
@@ -466,3 +469,6 @@ fn summary(scenario: &Scenario, specs: &[Spec], space: &DelaySpace) -> Drawn {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;
