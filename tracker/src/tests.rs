@@ -99,11 +99,15 @@ fn a_member_that_does_not_renew_expires_after_three_intervals() {
 }
 
 #[test]
-fn a_settled_member_renews_every_five_seconds() {
+fn a_settled_member_renews_less_often_than_a_new_one() {
+    let config = TrackerConfig::new(HOST, 16, 7);
     let mut tracker = tracker();
-    register(&mut tracker, Time::ZERO, member(1, 10.0));
-    let later = register(&mut tracker, Time::from_millis(6000), member(1, 10.0));
-    assert!(later.refresh > Duration::from_millis(4700) && later.refresh < Duration::from_millis(5300));
+    let about = |time: Duration, nominal: Duration| time.abs_diff(nominal) <= nominal / 20;
+    let first = register(&mut tracker, Time::ZERO, member(1, 10.0));
+    assert!(about(first.refresh, config.refresh_early));
+    let later = register(&mut tracker, Time::ZERO + config.early, member(1, 10.0));
+    assert!(about(later.refresh, config.refresh));
+    assert!(config.refresh_early < config.refresh);
 }
 
 #[test]
