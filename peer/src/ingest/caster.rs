@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use swarm::NewChunk;
 use tokio::time::Instant;
-use wire::{Bitrate, Media, SecretKey, Seq, StreamId, StreamInfo, Time};
+use wire::{Bitrate, Media, SecretKey, Seq, StreamId, StreamInfo};
 
 use super::rate::RateMeter;
 use super::{Ingest, Piece};
@@ -16,13 +16,6 @@ use crate::media::{Container, Notice, Segment, Segmenter, SegmenterConfig};
 
 /// What viewers are told of the rate before it is measured: between small and large standard-definition video.
 const RATE_ASSUMED: Bitrate = Bitrate::from_kbps(4000);
-
-/// How far an input may run ahead of its own clock before it is held back: more than any burst of a live encoder.
-const AHEAD_MAX: Duration = Duration::from_secs(1);
-
-/// An encoder's clock may be faster than ours by one in so many; crystals differ by one in ten thousand at most. Without
-/// this allowance a live encoder would be held back after some hours.
-const DRIFT_SHARE: u32 = 1000;
 
 /// What the user decides about a stream.
 #[derive(Clone, Debug)]
@@ -77,7 +70,6 @@ pub struct Caster {
     content_key: Option<ContentKey>,
     info: StreamInfo,
     meter: RateMeter,
-    hold: Hold,
     bytes: u64,
 }
 
@@ -126,7 +118,6 @@ impl Caster {
             content_key,
             info,
             meter: RateMeter::new(),
-            hold: Hold::default(),
             bytes: 0,
         };
         Ok((caster, events))
@@ -149,25 +140,18 @@ impl Caster {
     /// [`Failure::Running`] when reading fails in the middle or the node has ended.
     pub async fn feed(&mut self, input: &mut Ingest) -> Result<CastEnd, Failure> {
         loop {
-            if self.hold.until.is_none() {
-                self.take(input.is_live()).await?;
-                self.produce().await?;
-            }
             let clock = self.node.clock();
             let deadline = self.segmenter.next_deadline().and_then(|at| clock.instant_of(at));
-            let held_until = self.hold.until.and_then(|at| clock.instant_of(at));
             tokio::select! {
                 // Deadlines first: an input that never pauses must not delay a chunk that is due.
                 biased;
                 () = sleep_until(deadline) => {
                     self.segmenter.handle_deadline(clock.now(), &mut self.segments);
                 }
-                () = sleep_until(held_until) => self.hold.until = None,
-                more = input.recv(&mut self.waiting), if self.waiting.is_empty() => match more {
-                    Ok(true) => {}
+                more = input.recv(&mut self.waiting) => match more {
+                    Ok(true) => self.take().await?,
                     Ok(false) => break,
                     Err(failure) => {
-                        self.take(false).await?;
                         self.finish().await?;
                         return Err(failure);
                     }
@@ -178,23 +162,15 @@ impl Caster {
         self.finish().await
     }
 
-    /// Cuts what was read, as far as the input's own clock allows.
-    async fn take(&mut self, live: bool) -> Result<(), Failure> {
+    /// Cuts what was read.
+    async fn take(&mut self) -> Result<(), Failure> {
         while let Some(Piece { bytes, read_at }) = self.waiting.pop_front() {
-            // What waited because it was held back counts as read when it was taken.
-            let read_at = read_at.max(self.hold.released_at);
             self.bytes += bytes.len() as u64;
             if let Some(rate) = self.meter.count(read_at, bytes.len()) {
                 self.info.rate = rate;
                 describe(&self.node, self.stream, &self.info).await?;
             }
             self.segmenter.push_bytes(read_at, bytes, &mut self.segments);
-            if live && let Some(progress) = self.segmenter.progress() {
-                self.hold.observe(self.node.clock().now(), progress.elapsed);
-                if self.hold.until.is_some() {
-                    break;
-                }
-            }
         }
         Ok(())
     }
@@ -269,43 +245,3 @@ async fn sleep_until(at: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
-
-/// Holds back an input that is no live one: a file in a pipe runs through in no time.
-#[derive(Debug, Default)]
-struct Hold {
-    /// When the input's clock would have begun if it ran at our pace.
-    began: Option<Time>,
-    /// The latest observation.
-    latest: Option<Time>,
-    until: Option<Time>,
-    /// The latest end of a hold.
-    released_at: Time,
-    told: bool,
-}
-
-impl Hold {
-    /// The input's own clock has come to `elapsed`.
-    fn observe(&mut self, now: Time, elapsed: Duration) {
-        // An input that paused may not make up for it in a burst.
-        let own = now - elapsed;
-        let began = *self.began.get_or_insert(own);
-        let drift = now.since(self.latest.replace(now).unwrap_or(now)) / DRIFT_SHARE;
-        let began = (began - drift).max(own);
-        self.began = Some(began);
-        let ahead = began.since(own);
-        if ahead > AHEAD_MAX {
-            let until = now + (ahead - AHEAD_MAX);
-            self.until = Some(until);
-            self.released_at = until;
-            if !std::mem::replace(&mut self.told, true) {
-                tracing::info!(
-                    "the input is faster than its own clock: it is cast at the pace of that clock"
-                );
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-#[path = "caster_tests.rs"]
-mod tests;

@@ -5,11 +5,11 @@
 //! ```
 //!
 //! What if the queue is full? A pipe's or file's thread waits, a socket's drops datagrams as the kernel would. Either
-//! happens only when this process itself stands still or holds back an input that runs ahead of its own clock:
-//! `produce` never waits, so the swarm cannot block an encoder.
+//! happens only when this process itself stands still: `produce` never waits, so the swarm cannot block an encoder.
 
 mod caster;
-mod paced;
+mod file;
+mod pace;
 mod rate;
 mod rtp;
 mod socket;
@@ -56,7 +56,6 @@ pub struct ReadOptions {
 #[derive(Debug)]
 pub struct Ingest {
     pieces: mpsc::Receiver<Result<Piece, Failure>>,
-    live: bool,
 }
 
 impl Ingest {
@@ -67,19 +66,13 @@ impl Ingest {
     pub async fn open(spec: &InputSpec, options: ReadOptions, clock: Clock) -> Result<Self, Failure> {
         let (sender, pieces) = mpsc::channel(WAITING_MAX);
         let out = PieceSender { sender, clock };
-        let live = match spec {
-            InputSpec::Stdin => paced::start_stdin(options, out)?,
-            InputSpec::File(path) => paced::start_file(path, options, out)?,
-            InputSpec::Udp(from) => {
-                socket::start_udp(from, out).await?;
-                true
-            }
-            InputSpec::Rtp(from) => {
-                socket::start_rtp(from, out).await?;
-                true
-            }
-        };
-        Ok(Ingest { pieces, live })
+        match spec {
+            InputSpec::Stdin => file::start_stdin(options, out)?,
+            InputSpec::File(path) => file::start_file(path, options, out)?,
+            InputSpec::Udp(from) => socket::start_udp(from, out).await?,
+            InputSpec::Rtp(from) => socket::start_rtp(from, out).await?,
+        }
+        Ok(Ingest { pieces })
     }
 
     /// The built-in test stream, without end, at its own pace.
@@ -88,8 +81,8 @@ impl Ingest {
     /// [`Failure::Running`] when there is no thread for it.
     pub fn test_card(card: TestCard, clock: Clock) -> Result<Self, Failure> {
         let (sender, pieces) = mpsc::channel(WAITING_MAX);
-        paced::start_test_card(card, PieceSender { sender, clock })?;
-        Ok(Ingest { pieces, live: false })
+        file::start_test_card(card, PieceSender { sender, clock })?;
+        Ok(Ingest { pieces })
     }
 
     /// The next pieces, at least one, appended to `out`; false at the end of the input.
@@ -107,11 +100,6 @@ impl Ingest {
             out.push_back(more?);
         }
         Ok(true)
-    }
-
-    /// Whether it comes at the pace of whoever sends it, not at one that was imposed here.
-    pub fn is_live(&self) -> bool {
-        self.live
     }
 }
 
