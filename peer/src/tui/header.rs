@@ -77,8 +77,7 @@ fn picture_line(state: &State) -> Paragraph<'static> {
         Some(url) => vec![
             Span::raw(" open ").dark_gray(),
             Span::raw(format!("mpv {url}")).cyan().bold(),
-            Span::raw("  or  ").dark_gray(),
-            Span::raw("vlc, ffplay with the same address").dark_gray(),
+            Span::raw("  (or vlc, ffplay)").dark_gray(),
         ],
         None => {
             let names: Vec<String> = state

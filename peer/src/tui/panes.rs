@@ -225,6 +225,8 @@ fn buffer_gauge(state: &State, frame: &mut Frame<'_>, area: Rect) {
     let color = if buffer > 0.0 { Color::Blue } else { Color::Red };
     let gauge = LineGauge::default()
         .label(label)
+        .filled_symbol("█")
+        .unfilled_symbol("░")
         .ratio((buffer / full).clamp(0.0, 1.0))
         .filled_style(Style::new().fg(color))
         .unfilled_style(Style::new().dark_gray());

@@ -122,8 +122,8 @@ pub(super) fn neighbours(state: &State, scroll: usize, block: Block<'_>, frame: 
         Constraint::Length(7),
         Constraint::Length(7),
         Constraint::Length(7),
-        Constraint::Fill(1),
-        Constraint::Fill(1),
+        Constraint::Fill(3),
+        Constraint::Fill(2),
     ];
     let head = Row::new([
         "peer", "role", "address", "    rtt", " in k/s", "out k/s", "gives", "takes",

@@ -92,78 +92,92 @@ impl Report {
     }
 }
 
-/// The table as it is printed.
+/// The table as it is printed: 80 columns at most.
 pub(super) fn table(report: &Report) -> String {
     let mut text = format!(
-        "\n{:<10} {:>13} {:>8} {:>8} {:>8} {:>8} {:>10} {:>6} {:>5} {:>8} {:>8}\n",
-        "", "uplink", "start-up", "lag p50", "p95", "p99", "continuity", "missed", "late", "in MB", "out MB"
+        "\n{:<10} {:>7} {:>8}   {:<20} {:>8} {:>6} {:>7} {:>7}\n{:<10} {:>7} {:>8}   {:>6} {:>6} {:>6} {:>8} {:>6} {:>7} {:>7}\n",
+        "",
+        "uplink",
+        "start-up",
+        "playout lag in ms",
+        "in time",
+        "missed",
+        "in",
+        "out",
+        "",
+        "Mbit/s",
+        "ms",
+        "p50",
+        "p95",
+        "p99",
+        "%",
+        "chunks",
+        "MB",
+        "MB",
     );
-    let megabytes = |bytes: u64| format!("{:.2}", bytes as f64 / 1e6);
-    for row in report.rows.iter().filter(|row| row.kind == Kind::Viewer) {
-        let startup = row
-            .startup
-            .map_or_else(|| "never".into(), |d| format!("{:.0} ms", d.as_secs_f64() * 1e3));
-        let lag = |pick: fn(&Quantiles) -> f64| {
-            row.lag
-                .as_ref()
-                .map_or("–".into(), |lag| format!("{:.0} ms", pick(lag)))
-        };
-        // Writing into a string cannot fail.
-        let _ = writeln!(
-            text,
-            "{:<10} {:>13} {:>8} {:>8} {:>8} {:>8} {:>9.3}% {:>6} {:>5} {:>8} {:>8}",
-            row.name(),
-            row.uplink.to_string(),
-            startup,
-            lag(|lag| lag.p50),
-            lag(|lag| lag.p95),
-            lag(|lag| lag.p99),
-            // Rounded down: 100 % means all.
-            (row.continuity * 1e5).floor() / 1e3,
-            row.missed,
-            row.late,
-            megabytes(row.bytes_in),
-            megabytes(row.bytes_out),
-        );
+    let of = |kind| report.rows.iter().filter(move |row| row.kind == kind);
+    for row in of(Kind::Viewer) {
+        viewer_line(&mut text, row);
     }
-    for row in report.rows.iter().filter(|row| row.kind == Kind::Donor) {
-        let times = if row.bytes_in == 0 {
-            0.0
-        } else {
-            row.bytes_out as f64 / row.bytes_in as f64
-        };
-        let share = format!("each byte received was sent {times:.1} times");
-        let _ = writeln!(
-            text,
-            "{:<10} {:>13}   {share:<56} {:>8} {:>8}",
-            row.name(),
-            row.uplink.to_string(),
-            megabytes(row.bytes_in),
-            megabytes(row.bytes_out)
-        );
+    for row in of(Kind::Donor) {
+        let times = ratio(row.bytes_out, row.bytes_in);
+        line(&mut text, row, &format!("sent each byte it got {times:.1} times"));
     }
-    for row in report.rows.iter().filter(|row| row.kind == Kind::Source) {
-        let played: u64 = report
-            .rows
-            .iter()
-            .filter(|row| row.kind == Kind::Viewer)
-            .map(|row| row.bytes_in)
-            .max()
-            .unwrap_or(0);
-        let copies = if played == 0 {
-            0.0
-        } else {
-            row.bytes_out as f64 / played as f64
-        };
-        let share = format!("sent {copies:.1} copies of the stream");
-        let _ = writeln!(
-            text,
-            "{:<10} {:>13}   {share:<56} {:>8} {:>8}",
-            row.name(),
-            row.uplink.to_string(),
-            "",
-            megabytes(row.bytes_out)
+    for row in of(Kind::Source) {
+        let stream = of(Kind::Viewer).map(|viewer| viewer.bytes_in).max().unwrap_or(0);
+        line(
+            &mut text,
+            row,
+            &format!("sent {:.1} copies of the stream", ratio(row.bytes_out, stream)),
         );
     }
     text
+}
+
+fn viewer_line(text: &mut String, row: &Row) {
+    let lag = |pick: fn(&Quantiles) -> f64| {
+        row.lag
+            .as_ref()
+            .map_or("–".into(), |lag| format!("{:.0}", pick(lag)))
+    };
+    // Writing into a string cannot fail.
+    let _ = writeln!(
+        text,
+        "{:<10} {:>7.2} {:>8}   {:>6} {:>6} {:>6} {:>8.3} {:>6} {:>7.2} {:>7.2}",
+        row.name(),
+        megabits(row.uplink),
+        row.startup
+            .map_or_else(|| "never".into(), |d| format!("{:.0}", d.as_secs_f64() * 1e3)),
+        lag(|lag| lag.p50),
+        lag(|lag| lag.p95),
+        lag(|lag| lag.p99),
+        // Rounded down: 100 % means all.
+        (row.continuity * 1e5).floor() / 1e3,
+        row.missed + row.late,
+        row.bytes_in as f64 / 1e6,
+        row.bytes_out as f64 / 1e6,
+    );
+}
+
+fn line(text: &mut String, row: &Row, words: &str) {
+    let _ = writeln!(
+        text,
+        "{:<10} {:>7.2}   {words:<44} {:>7.2} {:>7.2}",
+        row.name(),
+        megabits(row.uplink),
+        row.bytes_in as f64 / 1e6,
+        row.bytes_out as f64 / 1e6,
+    );
+}
+
+fn megabits(rate: Bitrate) -> f64 {
+    rate.as_bps() as f64 / 1e6
+}
+
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 / whole as f64
+    }
 }
