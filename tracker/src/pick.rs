@@ -5,7 +5,7 @@
 //!
 //! | part | of 40 | who | ranked by |
 //! | --- | --- | --- | --- |
-//! | help | up to half | has a free slot on a substream the joiner lacks; two for each such substream, the scarcest first | its lag and the round trip |
+//! | help | up to half | has a free slot and a substream the joiner lacks; two for each such substream, the scarcest first | its lag and the round trip |
 //! | near | 8 | anybody | round trip |
 //! | toward | 16 | nearer to the source than the joiner | free slot first, then round trip |
 //! | jumps | 10 | under 0.6 of the joiner's distance to the source | free slot first, then at random, donors twice as likely |
@@ -32,6 +32,10 @@ const FULL: usize = NEAR + TOWARD + JUMPS + RANDOM;
 
 /// Helpers named for each substream that the joiner lacks: one may have been taken by somebody else meanwhile.
 const HELPERS_EACH: usize = 2;
+
+/// What it costs, in microseconds of lag, to be helped by a peer that would rather pass on other substreams: it has few
+/// children there, so its trees get deeper.
+const AWAY_US: u32 = 30_000;
 
 /// Attempts for each random peer: with half of the members not nameable, one in 256 picks fails.
 const RANDOM_ATTEMPTS: usize = 8;
@@ -78,8 +82,12 @@ impl Candidates {
             let rtt_us = me.rtt_us(spot);
             let supply_us = through_us(spot, rtt_us);
             if free {
-                for substream in spot.primaries().and(need).iter() {
-                    found.helpers[usize::from(substream.0)].offer(supply_us, at);
+                // A consumer has every substream and helps who has nobody; a donor has what it passes on.
+                let has = if spot.is_donor() { spot.primaries() } else { need };
+                for substream in has.and(need).iter() {
+                    let own = spot.primaries().contains(substream);
+                    let cost_us = supply_us.saturating_add(if own { 0 } else { AWAY_US });
+                    found.helpers[usize::from(substream.0)].offer(cost_us, at);
                 }
             }
             if !me.is_placed() {

@@ -194,7 +194,7 @@ pub struct Join {
     pub stream: StreamId,
     /// The sender. The tracker takes the id from the connection, not from here.
     pub record: PeerRecord,
-    /// How many peers it would like to hear of; 0 only renews.
+    /// How many peers it would like to hear of; 0 only renews and is not answered.
     pub want: u8,
     /// Substreams it lacks a supplier for: peers that can spare these come first.
     pub need: SubstreamSet,

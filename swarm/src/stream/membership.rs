@@ -38,6 +38,9 @@ const TRACKER_RETRY_MAX: Duration = Duration::from_secs(4);
 /// A node that lacks suppliers asks the tracker again after this time, and twice as long after each such time.
 const URGENT_REFRESH: Duration = Duration::from_millis(500);
 
+/// Between two messages to the tracker when only the room has changed.
+const REPORT_SOONEST: Duration = Duration::from_millis(1_000);
+
 /// Peers asked of the tracker at first and later. An answer is about 100 bytes a peer, and a tracker may have a thousand
 /// members.
 const WANT_FIRST: u8 = 24;
@@ -74,6 +77,8 @@ pub(crate) struct Membership {
     answered: bool,
     asked_at: Option<Time>,
     urgent_wait: Duration,
+    /// Free slots as the tracker heard last.
+    reported_free: u16,
 }
 
 impl Membership {
@@ -93,6 +98,7 @@ impl Membership {
             answered: false,
             asked_at: None,
             urgent_wait: URGENT_REFRESH,
+            reported_free: 0,
         }
     }
 
@@ -201,6 +207,7 @@ impl Stream {
         let Some(tracker) = self.membership.tracker else {
             return;
         };
+        self.membership.reported_free = self.free_slots();
         let want = if self.membership.answered {
             WANT_LATER
         } else {
@@ -218,6 +225,28 @@ impl Stream {
         self.membership.next_refresh = ctx.now + self.membership.refresh;
     }
 
+    /// Whether the tracker would send joiners to a peer that is full, or overlook one that has room.
+    fn room_changed(&self) -> bool {
+        let (now, before) = (self.free_slots(), self.membership.reported_free);
+        (now == 0) != (before == 0) || now.abs_diff(before) > (before / 2).max(4)
+    }
+
+    /// Tells the tracker how much room there is, without asking for anything.
+    fn report(&mut self, ctx: &mut Ctx<'_>) {
+        let Some(tracker) = self.membership.tracker else {
+            return;
+        };
+        self.membership.reported_free = self.free_slots();
+        self.membership.asked_at = Some(ctx.now);
+        let join = Join {
+            stream: self.id,
+            record: self.own_record(ctx),
+            want: 0,
+            need: SubstreamSet::EMPTY,
+        };
+        ctx.send(tracker, join);
+    }
+
     pub(super) fn membership_tick(&mut self, ctx: &mut Ctx<'_>) {
         if let Some(source) = &mut self.source {
             source.tracker.handle_deadline(ctx.now);
@@ -229,13 +258,20 @@ impl Stream {
                 self.dial_tracker(ctx);
             }
         } else {
-            let urgent = !self.orphans().is_empty()
-                && self
-                    .membership
-                    .asked_at
-                    .is_none_or(|at| now.since(at) >= URGENT_REFRESH);
-            if self.membership.next_refresh <= now || (urgent && self.membership.answered) {
+            let lacking = !self.orphans().is_empty();
+            if !lacking {
+                self.membership.urgent_wait = URGENT_REFRESH;
+            }
+            let wait = self.membership.urgent_wait;
+            let since_asked = self.membership.asked_at.map(|at| now.since(at));
+            let urgent = lacking && self.membership.answered && since_asked.is_none_or(|since| since >= wait);
+            if urgent {
+                self.membership.urgent_wait = wait * 2;
+            }
+            if self.membership.next_refresh <= now || urgent {
                 self.send_join(ctx);
+            } else if since_asked.is_some_and(|since| since >= REPORT_SOONEST) && self.room_changed() {
+                self.report(ctx);
             }
         }
         if self.info.is_some() {
@@ -274,6 +310,10 @@ impl Stream {
                 return;
             }
         };
+        if message.want == 0 {
+            // Only a report: the transport's acknowledgement is answer enough.
+            return;
+        }
         let (host, room) = host_slots;
         let host = room.then_some(host);
         let answer = JoinAnswer {
