@@ -66,6 +66,8 @@ pub(crate) struct StreamPeer {
     pub(crate) refused: Vec<(Substream, Time)>,
     /// Substreams this node supplies to it.
     pub(crate) supplied: SubstreamSet,
+    /// It could not help with a repair: not asked for another before.
+    pub(crate) busy_until: Time,
     /// Requests for single chunks it has not answered.
     pub(crate) requests_open: u16,
     /// A supplier that went silent is not asked again before.

@@ -40,6 +40,10 @@ const BACKLOG_WEIGHT: f64 = 0.3;
 /// Each substream already taken from a peer makes it less attractive: it may vanish with all of them.
 const SPREAD_US: f64 = 4_000.0;
 
+/// Two suppliers that differ by less than this are as good as one another. Newcomers with the same list would all ask the
+/// same one if each had not its own taste.
+const TASTE_US: f64 = 15_000.0;
+
 /// A supplier without a free slot may make room for a strong peer, but it takes an attempt.
 const FULL_US: f64 = 30_000.0;
 
@@ -136,8 +140,9 @@ impl Stream {
             + way_us
             + copy_us * (1.0 + CHILD_WEIGHT * f64::from(copies))
             + BACKLOG_WEIGHT * backlog_us
-            + SPREAD_US * taken;
-        if free <= asked_now {
+            + SPREAD_US * taken
+            + taste(ctx.config.peer, *peer) * TASTE_US;
+        if free <= asked_now + state.asked.len() as u16 {
             if self.fanout(substream) == 0 {
                 return None;
             }
@@ -561,6 +566,12 @@ impl Stream {
             self.seek_parents(ctx);
         }
     }
+}
+
+/// A number from 0 to 1 that is fixed for two peers and looks random over many.
+fn taste(a: PeerId, b: PeerId) -> f64 {
+    let mixed = a.tag().wrapping_mul(0x9e37_79b9) ^ b.tag().wrapping_mul(0x85eb_ca6b);
+    f64::from(mixed.wrapping_mul(0xc2b2_ae35) >> 16) / 65_536.0
 }
 
 /// Beyond the round trip, an answer may take this long to be made.

@@ -34,6 +34,9 @@ const BUSY: Duration = Duration::from_millis(60);
 /// How long a new supplier takes to send what it holds: a round trip and a share of its uplink.
 const NEW_SUPPLIER: Duration = Duration::from_millis(300);
 
+/// A peer that could not help is left alone for this long: about what its queue takes to empty.
+const BUSY_PAUSE: Duration = Duration::from_millis(80);
+
 /// Beyond the round trip, an answer may take this long.
 const ANSWER_SLACK: Duration = Duration::from_millis(60);
 
@@ -215,8 +218,12 @@ impl Stream {
         let now = ctx.now;
         let mut asks: Vec<(PeerId, Vec<Seq>)> = Vec::new();
         for (seq, slack) in missing {
-            if self.repair.tokens < 1.0 {
-                break;
+            // What no supplier sends is not extra load: pulling it takes the place of the push.
+            let orphan = self
+                .sub(seq.substream(self.k()))
+                .is_some_and(|sub| sub.parent.is_none());
+            if self.repair.tokens < 1.0 && !orphan {
+                continue;
             }
             let (tries, last, hedge) = match self.repair.open.get(&seq) {
                 None => (0, None, false),
@@ -253,7 +260,7 @@ impl Stream {
                 hedged: hedge,
             };
             self.repair.open.insert(seq, open);
-            self.repair.tokens -= 1.0;
+            self.repair.tokens -= if orphan { 0.0 } else { 1.0 };
             self.counters.repairs_requested += 1;
             if let Some(state) = self.peers.get_mut(&peer) {
                 state.requests_open = state.requests_open.saturating_add(1);
@@ -324,7 +331,8 @@ impl Stream {
                 }
                 (None, None) => continue,
             };
-            if (source && parent != Some(*peer)) || state.requests_open >= MAX_OPEN {
+            let busy = state.requests_open >= MAX_OPEN || state.busy_until > ctx.now;
+            if busy || (source && parent != Some(*peer)) {
                 continue;
             }
             let wait_us = (f64::from(lag_ms) * 1000.0 + rtt_us * 0.5 - age_us).max(0.0);
@@ -393,6 +401,9 @@ impl Stream {
             {
                 open.until = ctx.now;
             }
+        }
+        if let Some(state) = self.peers.get_mut(&from) {
+            state.busy_until = ctx.now + BUSY_PAUSE;
         }
         self.next_repair_scan = ctx.now;
     }
