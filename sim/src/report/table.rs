@@ -108,29 +108,28 @@ fn role(
     )
 }
 
-/// The kinds of control messages that take most.
+/// The kinds of control messages that take most, of all and of what the peercaster sends.
 fn control(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
     const SHOWN: usize = 5;
-    let mut kinds: Vec<_> = outcome.control.iter().collect();
-    kinds.sort_by_key(|(_, count)| std::cmp::Reverse(count.bytes));
-    let total = |part: fn(&MessageCount) -> u64| kinds.iter().map(|(_, count)| part(count)).sum::<u64>();
-    let percent = |part: u64, whole: u64| 100.0 * part as f64 / whole.max(1) as f64;
-    let (all, source) = (total(|c| c.bytes), total(|c| c.source_bytes));
-    write!(
-        out,
-        "control {:.1} MB in all, {:.1} MB from the source:",
-        all as f64 / 1e6,
-        source as f64 / 1e6
-    )?;
-    for (name, count) in kinds.iter().take(SHOWN) {
-        write!(
-            out,
-            " {name} {:.0} % ({:.0} %)",
-            percent(count.bytes, all),
-            percent(count.source_bytes, source)
-        )?;
+    for (whose, part) in [
+        ("control in all", (|c| c.bytes) as fn(&MessageCount) -> u64),
+        ("from the source", |c| c.source_bytes),
+    ] {
+        let mut kinds: Vec<(&str, u64)> = outcome
+            .control
+            .iter()
+            .map(|(name, count)| (name.as_str(), part(count)))
+            .collect();
+        kinds.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+        let total: u64 = kinds.iter().map(|(_, bytes)| bytes).sum();
+        let rate = total as f64 * 8e-6 / outcome.params.measure.length_s;
+        write!(out, "{whose} {:.1} MB ({rate:.2} Mbit/s):", total as f64 / 1e6)?;
+        for (name, bytes) in kinds.into_iter().take(SHOWN) {
+            write!(out, " {name} {:.0} %", 100.0 * bytes as f64 / total.max(1) as f64)?;
+        }
+        writeln!(out)?;
     }
-    writeln!(out)
+    Ok(())
 }
 
 fn line(out: &mut String, name: &str, d: &Distribution) -> std::fmt::Result {
