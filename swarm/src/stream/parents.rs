@@ -12,6 +12,7 @@ use wire::message::{
 };
 use wire::{PeerId, Seq, Substream, SubstreamSet, Time};
 
+use super::supply::reserve;
 use super::{Ctx, Stream, StreamPeer};
 use crate::neighbour::Neighbour;
 
@@ -103,7 +104,7 @@ impl Stream {
         }
         let way_us = neighbour.rtt().as_micros() as f64 / 2.0;
         let taken = state.supplies.or(state.asked).len() as f64;
-        let (lag_us, free, copies, copy_us, backlog_us) = match (&state.advert, &state.record) {
+        let (lag_us, slots, free, copies, copy_us, backlog_us) = match (&state.advert, &state.record) {
             (Some((advert, at)), _) if ctx.now.since(*at) <= ADVERT_VALID => {
                 let lag = *advert.lags_ms.get(usize::from(substream.0))?;
                 if lag == NO_LAG {
@@ -115,6 +116,7 @@ impl Stream {
                 let backlog_us = f64::from(advert.backlog_ms) * 1000.0;
                 (
                     f64::from(lag) * 1000.0,
+                    advert.slots,
                     advert.free_slots,
                     copies,
                     copy_us,
@@ -128,6 +130,7 @@ impl Stream {
                 }
                 (
                     f64::from(lag) * 1000.0,
+                    record.slots,
                     record.free_slots,
                     record.slots - record.free_slots.min(record.slots),
                     0.0,
@@ -142,7 +145,9 @@ impl Stream {
             + BACKLOG_WEIGHT * backlog_us
             + SPREAD_US * taken
             + taste(ctx.config.peer, *peer) * TASTE_US;
-        if free <= asked_now + state.asked.len() as u16 {
+        let orphan = self.sub(substream).is_some_and(|sub| sub.parent.is_none());
+        let kept = if orphan { 0 } else { reserve(slots) };
+        if free <= asked_now + state.asked.len() as u16 + kept {
             if self.fanout(substream) == 0 {
                 return None;
             }
@@ -255,19 +260,19 @@ impl Stream {
         }
     }
 
-    /// The first chunk to ask a new supplier for: the one after the last that came. What a joiner wants of the past is
+    /// The first chunk to ask a new supplier for: the first that is missing. What a joiner wants of the past is
     /// pulled from whoever has room, which a new supplier seldom has.
     fn subscribe_from(&self, substream: Substream) -> Seq {
-        let next = self
-            .sub(substream)
-            .and_then(|sub| sub.last_seq)
-            .map_or(self.live_from, |seq| seq.plus(1));
-        let start = self
+        let point = self
             .playout
             .as_ref()
             .and_then(|p| p.point())
             .unwrap_or(self.live_from);
-        next.max(start)
+        let k = self.k();
+        self.window
+            .slots_from(point.max(self.live_from))
+            .find(|(seq, slot)| seq.substream(k) == substream && slot.is_none())
+            .map_or(self.window.end().max(self.live_from), |(seq, _)| seq)
     }
 
     /// A supplier agreed.

@@ -44,7 +44,7 @@ const ANSWER_SLACK: Duration = Duration::from_millis(60);
 const MAX_OPEN: u16 = 16;
 
 /// A peer without a free slot has only the unpromised rest of its uplink for repairs.
-const FULL_US: f64 = 40_000.0;
+const FULL_US: f64 = 100_000.0;
 
 /// One copy's time on the uplink of a peer that has not said it: 3.8 KB at 6 Mbit/s.
 const TYPICAL_COPY_US: f64 = 5_000.0;
