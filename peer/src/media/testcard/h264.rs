@@ -3,8 +3,8 @@
 //! Key frames are Intra16x16 macroblocks; in between, a macroblock whose picture did not change is skipped, and one
 //! that did is coded as the difference from what is on the screen, without motion. That is all a test card needs, and
 //! costs a millisecond a frame. The pure-Rust encoder on crates.io (`rusty_h264-encoder` 0.17) was tried: it took
-//! 8.5 ms, a fifth of a core at 25 frames a second beside the swarm that is to be observed, and what it writes
-//! depends on environment variables.
+//! 8.5 ms, a fifth of a core at 25 frames a second beside the swarm that is to be observed, and it is tuned through
+//! environment variables.
 //!
 //! Numbers in comments refer to ITU-T Recommendation H.264.
 

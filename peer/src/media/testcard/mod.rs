@@ -219,10 +219,10 @@ impl TestCard {
     /// Adjusts the quantiser of frames between key frames to what waits after one of them.
     fn steer(&mut self, waiting: usize) {
         let frame = self.config.bitrate * VIDEO_SHARE_PERCENT / 100 / 8 / u64::from(self.config.fps);
-        // Half a frame's share left over is a good use of the rate; two frames' worth is too much.
+        // Some of a frame's share is left over for key frames; two frames' worth waiting is too much.
         if waiting as u64 > 2 * frame {
             self.delta_qp = (self.delta_qp + 2).min(QP_MAX);
-        } else if (waiting as u64) < frame / 2 {
+        } else if (waiting as u64) < frame * 3 / 4 {
             self.delta_qp = (self.delta_qp - 1).max(QP_MIN);
         }
     }
