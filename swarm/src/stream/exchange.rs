@@ -43,7 +43,7 @@ impl Stream {
             self.begin_session(ctx, chunk.header().session);
         }
         let seq = chunk.seq();
-        self.answered(from, seq);
+        self.answered(seq);
         if !repair {
             self.observe_delivery(ctx.now, chunk, hops);
         }
@@ -220,7 +220,6 @@ impl Stream {
             sub.delay_samples = 0;
         }
         for peer in self.peers.values_mut() {
-            peer.requests_open = 0;
             peer.advert = None;
         }
         if let Some(playout) = &mut self.playout {

@@ -608,7 +608,6 @@ impl Stream {
             .iter()
             .filter(|(peer, state)| {
                 state.supplies.or(state.asked).or(state.supplied).is_empty()
-                    && state.requests_open == 0
                     && self.membership.tracker != Some(**peer)
                     && ctx
                         .neighbours

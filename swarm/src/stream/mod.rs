@@ -68,7 +68,7 @@ pub(crate) struct StreamPeer {
     pub(crate) supplied: SubstreamSet,
     /// It could not help with a repair: not asked for another before.
     pub(crate) busy_until: Time,
-    /// Requests for single chunks it has not answered.
+    /// Requests for single chunks it has not answered, counted anew before each round of requests.
     pub(crate) requests_open: u16,
     /// A supplier that went silent is not asked again before.
     pub(crate) distrusted_until: Time,

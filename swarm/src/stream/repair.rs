@@ -108,14 +108,8 @@ impl Stream {
     }
 
     /// A chunk came, by whatever way: nobody else needs to be asked.
-    pub(super) fn answered(&mut self, from: PeerId, seq: Seq) {
-        if let Some(open) = self.repair.open.remove(&seq) {
-            for peer in [open.to, from] {
-                if let Some(state) = self.peers.get_mut(&peer) {
-                    state.requests_open = state.requests_open.saturating_sub(1);
-                }
-            }
-        }
+    pub(super) fn answered(&mut self, seq: Seq) {
+        self.repair.open.remove(&seq);
     }
 
     pub(super) fn repair_forget(&mut self, peer: PeerId) {
@@ -216,6 +210,14 @@ impl Stream {
 
     fn request(&mut self, ctx: &mut Ctx<'_>, missing: Vec<(Seq, Option<Duration>)>) {
         let now = ctx.now;
+        for state in self.peers.values_mut() {
+            state.requests_open = 0;
+        }
+        for open in self.repair.open.values().filter(|open| open.until > now) {
+            if let Some(state) = self.peers.get_mut(&open.to) {
+                state.requests_open += 1;
+            }
+        }
         let mut asks: Vec<(PeerId, Vec<Seq>)> = Vec::new();
         for (seq, slack) in missing {
             // What no supplier sends is not extra load: pulling it takes the place of the push.
@@ -243,12 +245,6 @@ impl Stream {
             let Some(peer) = self.holder(ctx, seq, last) else {
                 continue;
             };
-            if let Some(last) = last
-                && !hedge
-                && let Some(state) = self.peers.get_mut(&last)
-            {
-                state.requests_open = state.requests_open.saturating_sub(1);
-            }
             let timeout = ctx
                 .neighbours
                 .get(&peer)
@@ -400,6 +396,8 @@ impl Stream {
                 && open.to == from
             {
                 open.until = ctx.now;
+                // It cost a round trip at most, and says nothing about the next peer.
+                open.tries = open.tries.saturating_sub(1);
             }
         }
         if let Some(state) = self.peers.get_mut(&from) {
