@@ -1,5 +1,7 @@
 //! The command line: exit codes, outputs, and errors of one sentence.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests: to fail is to panic.
+
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -1,5 +1,7 @@
 //! Every scenario in the box, scaled down, run twice: the same must happen. And what a result must say.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests: to fail is to panic.
+
 use headwater_sim::scenario::NAMES;
 use headwater_sim::{Outcome, Scenario, run};
 
