@@ -49,10 +49,13 @@ struct Sender {
     heard: Time,
     /// The number of the next packet, counted on beyond 16 bits.
     next: u64,
+    /// The latest time given out: times never go backwards.
+    read: Time,
 }
 
 impl Receiver {
-    /// Takes a datagram; appends the payloads that are now in order to `out`, with their time of arrival.
+    /// Takes a datagram; appends the payloads that are now in order to `out`, with the time by
+    /// which they and all before them had arrived.
     ///
     /// # Errors
     /// [`Refused`] when it is not part of the stream.
@@ -126,13 +129,14 @@ impl Receiver {
             Some(known) if now.since(known.heard) < TAKEOVER => return Err(Refused::OtherSender),
             Some(_) => true,
         };
-        if restart {
-            out.extend(std::mem::take(&mut self.held).into_values());
+        while restart && !self.held.is_empty() {
+            self.skip(out);
         }
         let known = self.sender.get_or_insert(Sender {
             ssrc,
             heard: now,
             next: 0,
+            read: Time::ZERO,
         });
         if restart {
             known.ssrc = ssrc;
@@ -145,8 +149,10 @@ impl Receiver {
     /// Gives out what continues the sequence.
     fn release(&mut self, out: &mut Vec<(Time, Bytes)>) {
         let Some(sender) = &mut self.sender else { return };
-        while let Some(next) = self.held.remove(&sender.next) {
-            out.push(next);
+        while let Some((arrived, payload)) = self.held.remove(&sender.next) {
+            // What waited for an earlier packet counts as read with it.
+            sender.read = sender.read.max(arrived);
+            out.push((sender.read, payload));
             sender.next += 1;
         }
     }

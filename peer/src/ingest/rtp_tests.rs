@@ -46,6 +46,7 @@ fn a_lost_packet_is_waited_for_with_patience() {
     assert!(out.is_empty());
     receiver.handle_deadline(due, &mut out);
     assert_eq!(marks(&out), [3, 4]);
+    assert!(out.is_sorted_by_key(|(read, _)| *read));
     assert_eq!((receiver.lost(), receiver.next_deadline()), (1, None));
 }
 
@@ -117,6 +118,7 @@ proptest! {
             let _ = receiver.push(Time::from_millis(ms as u64), &datagram, &mut out);
             prop_assert!(receiver.held.len() <= HELD_MAX);
         }
+        prop_assert!(out.is_sorted_by_key(|(read, _)| *read));
     }
 
     #[test]
