@@ -56,9 +56,14 @@ const ADAPT_EVERY: Duration = Duration::from_millis(250);
 /// A schedule this much above what is needed is left alone.
 const SLACK_US: i64 = 10_000;
 
-/// A schedule this far above what is needed is a disturbance that is over: playout hurries back.
+/// A chunk that never came counts as this much later than the schedule: one alone changes little, many push it out.
+const MISSED_US: i64 = 40_000;
+
+/// A schedule this far above what is needed is a disturbance that is over: playout hurries back, by one part in...
 const FAR_US: i64 = 100_000;
-const CATCH_UP_FAR: f64 = 0.10;
+
+/// ...so many of the excess in a second.
+const HURRY: f64 = 3.0;
 
 /// Live chunks seen before playout may begin: one of each substream, mostly.
 const MIN_SAMPLES: u32 = 12;
@@ -164,7 +169,8 @@ impl Playout {
 
     /// A chunk came. `telling`: its delay is the network's, not that of this node's own start.
     pub(crate) fn on_arrival(&mut self, now: Time, chunk: &Chunk, telling: bool) {
-        if telling {
+        // One that was given up counts as missed already.
+        if telling && self.point.is_none_or(|point| chunk.seq() >= point) {
             self.first_sample.get_or_insert(now);
             self.delays
                 .record(now, now.signed_micros_since(chunk.header().generated_at));
@@ -215,7 +221,8 @@ impl Playout {
                     break false;
                 }
                 self.missed += 1;
-                self.delays.record_missed(now);
+                // It would have needed more than the schedule allows; how much more nobody knows.
+                self.delays.record(now, self.schedule_us + MISSED_US);
                 self.gap_from.get_or_insert(point);
                 point = point.plus(1);
                 continue;
@@ -368,7 +375,12 @@ impl Playout {
             self.schedule_us = wanted;
         } else if wanted + SLACK_US < self.schedule_us {
             let excess = self.schedule_us - wanted;
-            let speed = leaning(self.wish.prefer).catch_up + if excess > FAR_US { CATCH_UP_FAR } else { 0.0 };
+            let hurry = if excess > FAR_US {
+                excess as f64 / HURRY / 1e6
+            } else {
+                0.0
+            };
+            let speed = leaning(self.wish.prefer).catch_up + hurry;
             let step = (ADAPT_EVERY.as_micros() as f64 * speed) as i64;
             self.schedule_us -= step.min(excess);
         }

@@ -58,14 +58,6 @@ impl Delays {
         self.add(bin);
     }
 
-    /// A chunk was given up: as late as can be counted, short of what would push the schedule out for one bad second.
-    pub(super) fn record_missed(&mut self, now: Time) {
-        self.decay(now);
-        if let Some(top) = self.bins.iter().rposition(|&count| count > 0.5) {
-            self.add((top + MISSED_BINS).min(BINS - 1));
-        }
-    }
-
     fn add(&mut self, bin: usize) {
         self.bins[bin] += 1.0;
         self.total += 1.0;
@@ -103,9 +95,6 @@ impl Delays {
 
 /// Room below the first delay seen.
 const HEADROOM_US: i64 = 400_000;
-
-/// How much later than the latest that came a chunk counts that did not come: 100 ms.
-const MISSED_BINS: usize = 25;
 
 #[cfg(test)]
 #[path = "delays_tests.rs"]

@@ -213,7 +213,12 @@ impl Stream {
         } else {
             WANT_FIRST
         };
-        let need = self.orphans();
+        // Before the description is known the number of substreams is not: whatever there is, is needed.
+        let need = if self.info.is_none() && self.role != Role::Donor {
+            SubstreamSet::all(wire::MAX_SUBSTREAMS)
+        } else {
+            self.orphans()
+        };
         let join = Join {
             stream: self.id,
             record: self.own_record(ctx),
