@@ -429,6 +429,24 @@ impl Stream {
         );
     }
 
+    /// Ends the supply of a substream that is not wanted any more.
+    pub(super) fn stop_taking(&mut self, ctx: &mut Ctx<'_>, substream: Substream) {
+        let Some(sub) = self.sub_mut(substream) else {
+            return;
+        };
+        sub.path.clear();
+        sub.last_arrival = None;
+        sub.orphan_since = None;
+        if let Some(parent) = sub.parent.take() {
+            if let Some(state) = self.peers.get_mut(&parent) {
+                state.supplies.remove(substream);
+            }
+            let substreams = SubstreamSet::one(substream);
+            let stream = self.id;
+            ctx.send(parent, Unsubscribe { stream, substreams });
+        }
+    }
+
     /// Finds suppliers that went silent, and requests that were never answered.
     pub(super) fn watch_parents(&mut self, ctx: &mut Ctx<'_>) {
         if self.source.is_some() {

@@ -85,7 +85,7 @@ impl Stream {
             PROMISED * ctx.uplink.rate_for_chunks().as_bps() as f64 * f64::from(info.substreams) / on_link;
         self.slots = slots.min(f64::from(u16::MAX)) as u16;
         if self.source.is_none() {
-            self.shrink_primaries();
+            self.shrink_primaries(ctx);
         }
         self.shed_excess(ctx);
     }
@@ -108,15 +108,18 @@ impl Stream {
         }
     }
 
-    /// Gives up primaries beyond the number that the slots are good for, the childless ones first.
-    fn shrink_primaries(&mut self) {
+    /// Gives up primaries beyond the number that the slots are good for, as far as nobody depends on them.
+    fn shrink_primaries(&mut self, ctx: &mut Ctx<'_>) {
         while self.primaries.len() > self.max_primaries() {
-            let weakest = self
+            let childless = self
                 .primaries
                 .iter()
-                .min_by_key(|&s| self.sub(s).map_or(0, |sub| sub.children.len()))
-                .expect("more primaries than the maximum is at least one");
-            self.primaries.remove(weakest);
+                .find(|&s| self.sub(s).is_some_and(|sub| sub.children.is_empty()));
+            let Some(substream) = childless else { return };
+            self.primaries.remove(substream);
+            if self.role == Role::Donor {
+                self.stop_taking(ctx, substream);
+            }
         }
     }
 
@@ -131,6 +134,11 @@ impl Stream {
 
     /// More children than slots: the uplink turned out slower. The weakest go.
     fn shed_excess(&mut self, ctx: &mut Ctx<'_>) {
+        // The count wavers by one with every control message; nobody is sent away for that.
+        let bearable = self.slots + (self.slots / 16).max(1);
+        if self.slots_used() <= bearable {
+            return;
+        }
         while self.slots_used() > self.slots {
             let weakest = self
                 .subs
