@@ -30,19 +30,19 @@ struct Leaning {
 const fn leaning(preference: Preference) -> Leaning {
     match preference {
         Preference::Live => Leaning {
-            in_time: 0.995,
+            in_time: 0.985,
             guard_us: 5_000,
             patience: Duration::from_millis(30),
             catch_up: 0.05,
         },
         Preference::Balanced => Leaning {
-            in_time: 0.9995,
+            in_time: 0.998,
             guard_us: 20_000,
             patience: Duration::from_millis(150),
             catch_up: 0.03,
         },
         Preference::Smooth => Leaning {
-            in_time: 0.9999,
+            in_time: 0.9995,
             guard_us: 80_000,
             patience: Duration::from_millis(600),
             catch_up: 0.01,

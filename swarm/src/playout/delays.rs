@@ -13,8 +13,9 @@ const BINS: usize = 600;
 /// Every so often...
 const DECAY_EVERY: Duration = Duration::from_millis(1_000);
 
-/// ...what was counted weighs less: a time constant of 14 s, long enough to see the one chunk in a thousand.
-const DECAY: f32 = 0.93;
+/// ...what was counted weighs less: a time constant of 7 s, long enough to see the one chunk in five
+/// hundred.
+const DECAY: f32 = 0.86;
 
 /// In the first seconds it weighs much less: a joiner's suppliers are themselves only settling.
 const DECAY_YOUNG: f32 = 0.5;

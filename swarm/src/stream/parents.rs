@@ -51,8 +51,9 @@ const FULL_US: f64 = 30_000.0;
 /// Adverts older than this say nothing any more.
 const ADVERT_VALID: Duration = Duration::from_millis(2_500);
 
-/// A supplier is silent after so many of its substream's periods...
-const SILENT_PERIODS: f64 = 2.2;
+/// A supplier is silent after so many of its substream's periods: two chunks lost in a row and some jitter. With 2.2, one
+/// lost copy in two hundred made a hundred peers change suppliers without need in a minute...
+const SILENT_PERIODS: f64 = 3.2;
 
 /// ...and after no less than this: a lost packet and its repair by the transport take two round trips.
 const SILENT_MIN: Duration = Duration::from_millis(280);
@@ -62,6 +63,60 @@ const DISTRUST: Duration = Duration::from_secs(3);
 
 /// A newcomer's supplier gets this long for its first chunk: handshake, queue, and its own supplier's first chunk.
 const FIRST_CHUNK: Duration = Duration::from_millis(700);
+
+/// What a peer says of its supply of one substream.
+struct Offer {
+    /// How late it has the chunks itself.
+    lag_us: f64,
+    slots: u16,
+    free: u16,
+    /// Whether it passes this substream on to many.
+    primary: bool,
+    /// Copies it sends of each chunk before one more.
+    copies: u16,
+    /// What one copy takes on its uplink.
+    copy_us: f64,
+    backlog_us: f64,
+}
+
+impl StreamPeer {
+    /// What this peer offers of a substream, by its own advert or, until it speaks for itself, by the tracker's word.
+    /// `None` if it has not got it.
+    fn offer(&self, now: Time, substream: Substream) -> Option<Offer> {
+        match (&self.advert, &self.record) {
+            (Some((advert, at)), _) if now.since(*at) <= ADVERT_VALID => {
+                let lag = advert.lags_ms.get(usize::from(substream.0)).copied();
+                let lag = lag.filter(|&lag| lag != NO_LAG)?;
+                let used = advert.slots.saturating_sub(advert.free_slots);
+                Some(Offer {
+                    lag_us: f64::from(lag) * 1000.0,
+                    slots: advert.slots,
+                    free: advert.free_slots,
+                    primary: advert.primaries.contains(substream),
+                    copies: used / advert.primaries.len().max(1) as u16,
+                    copy_us: f64::from(advert.copy_time_10us) * 10.0,
+                    backlog_us: f64::from(advert.backlog_ms) * 1000.0,
+                })
+            }
+            (_, Some(record)) => {
+                let primary = record.primaries.contains(substream);
+                if record.role == Role::Donor && !primary {
+                    return None;
+                }
+                Some(Offer {
+                    lag_us: f64::from(record.lag_ms?) * 1000.0,
+                    slots: record.slots,
+                    free: record.free_slots,
+                    primary,
+                    copies: 0,
+                    copy_us: 0.0,
+                    backlog_us: 0.0,
+                })
+            }
+            _ => None,
+        }
+    }
+}
 
 impl Stream {
     /// The substreams this node takes part in.
@@ -104,50 +159,20 @@ impl Stream {
         }
         let way_us = neighbour.rtt().as_micros() as f64 / 2.0;
         let taken = state.supplies.or(state.asked).len() as f64;
-        let (lag_us, slots, free, copies, copy_us, backlog_us) = match (&state.advert, &state.record) {
-            (Some((advert, at)), _) if ctx.now.since(*at) <= ADVERT_VALID => {
-                let lag = *advert.lags_ms.get(usize::from(substream.0))?;
-                if lag == NO_LAG {
-                    return None;
-                }
-                let primaries = advert.primaries.len().max(1) as u16;
-                let copies = advert.slots.saturating_sub(advert.free_slots) / primaries;
-                let copy_us = f64::from(advert.copy_time_10us) * 10.0;
-                let backlog_us = f64::from(advert.backlog_ms) * 1000.0;
-                (
-                    f64::from(lag) * 1000.0,
-                    advert.slots,
-                    advert.free_slots,
-                    copies,
-                    copy_us,
-                    backlog_us,
-                )
-            }
-            (_, Some(record)) => {
-                let lag = record.lag_ms?;
-                if record.role == Role::Donor && !record.primaries.contains(substream) {
-                    return None;
-                }
-                (
-                    f64::from(lag) * 1000.0,
-                    record.slots,
-                    record.free_slots,
-                    record.slots - record.free_slots.min(record.slots),
-                    0.0,
-                    0.0,
-                )
-            }
-            _ => return None,
-        };
-        let mut predicted = lag_us
+        let offer = state.offer(ctx.now, substream)?;
+        let orphan = self.sub(substream).is_some_and(|sub| sub.parent.is_none());
+        // Outside its primaries a peer takes only who has nobody, unless most of its slots lie idle.
+        if !orphan && !offer.primary && offer.free <= offer.slots / 2 {
+            return None;
+        }
+        let mut predicted = offer.lag_us
             + way_us
-            + copy_us * (1.0 + CHILD_WEIGHT * f64::from(copies))
-            + BACKLOG_WEIGHT * backlog_us
+            + offer.copy_us * (1.0 + CHILD_WEIGHT * f64::from(offer.copies))
+            + BACKLOG_WEIGHT * offer.backlog_us
             + SPREAD_US * taken
             + taste(ctx.config.peer, *peer) * TASTE_US;
-        let orphan = self.sub(substream).is_some_and(|sub| sub.parent.is_none());
-        let kept = if orphan { 0 } else { reserve(slots) };
-        if free <= asked_now + state.asked.len() as u16 + kept {
+        let kept = if orphan { 0 } else { reserve(offer.slots) };
+        if offer.free <= asked_now + state.asked.len() as u16 + kept {
             if self.fanout(substream) == 0 {
                 return None;
             }
@@ -337,9 +362,12 @@ impl Stream {
 
     /// A supplier did not agree.
     pub(crate) fn on_refused(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: &Refused) {
+        let lacking = !self.orphans().and(message.substreams).is_empty();
         let pause = match message.reason {
             RefuseReason::NoData => Duration::from_millis(300),
             RefuseReason::Loop => Duration::from_millis(1_000),
+            // Who has nobody cannot be choosy: places come free all the time.
+            _ if lacking => Duration::from_millis(500),
             _ => Duration::from_millis(3_000),
         };
         let until = ctx.now + pause.mul_f64(ctx.rng.random_range(0.8..1.2));
