@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use swarm::NewChunk;
 use tokio::time::Instant;
-use wire::{Bitrate, Media, SecretKey, Seq, StreamId, StreamInfo};
+use wire::{Bitrate, Media, SecretKey, Seq, StreamId, StreamInfo, Time};
 
 use super::rate::RateMeter;
 use super::{Ingest, Piece};
@@ -16,6 +16,12 @@ use crate::media::{Container, Notice, Segment, Segmenter, SegmenterConfig};
 
 /// What viewers are told of the rate before it is measured: between small and large standard-definition video.
 const RATE_ASSUMED: Bitrate = Bitrate::from_kbps(4000);
+
+/// A segment may have so much more than its share of the rate, so that an even flow is cut by time only.
+const UNEVEN: f64 = 1.5;
+
+/// Segments are not cut smaller than this, whatever the rate: two of the least that is worth a signature and a header.
+const SEGMENT_MIN: usize = 2400;
 
 /// What the user decides about a stream.
 #[derive(Clone, Debug)]
@@ -69,6 +75,8 @@ pub struct Caster {
     sealer: Option<Sealer>,
     content_key: Option<ContentKey>,
     info: StreamInfo,
+    rate_given: Option<Bitrate>,
+    payload_max: usize,
     meter: RateMeter,
     bytes: u64,
 }
@@ -98,6 +106,11 @@ impl Caster {
             private: options.private,
         };
         let events = node.publish(key.clone(), info.clone()).await?;
+        let payload_max = if options.private {
+            crypt::MAX_PLAIN
+        } else {
+            wire::MAX_PAYLOAD
+        };
         let defaults = SegmenterConfig::default();
         let caster = Caster {
             node,
@@ -105,11 +118,7 @@ impl Caster {
             segmenter: Segmenter::new(SegmenterConfig {
                 duration: options.chunk,
                 patience: options.chunk * 4,
-                max_bytes: if options.private {
-                    crypt::MAX_PLAIN
-                } else {
-                    defaults.max_bytes
-                },
+                max_bytes: payload_max,
                 ..defaults
             }),
             waiting: VecDeque::new(),
@@ -117,6 +126,8 @@ impl Caster {
             sealer: content_key.as_ref().map(|key| Sealer::new(stream, key)),
             content_key,
             info,
+            rate_given: options.rate,
+            payload_max,
             meter: RateMeter::new(),
             bytes: 0,
         };
@@ -170,9 +181,24 @@ impl Caster {
                 self.info.rate = rate;
                 describe(&self.node, self.stream, &self.info).await?;
             }
+            self.segmenter.set_max_bytes(self.segment_max(read_at));
             self.segmenter.push_bytes(read_at, bytes, &mut self.segments);
         }
         Ok(())
+    }
+
+    /// The most bytes for a segment. An encoder's bursts (a key frame, a full buffer) become as many chunks as their time
+    /// is worth: substreams then carry equal shares, and no hop waits for all of a burst before it passes it on.
+    fn segment_max(&self, now: Time) -> usize {
+        let assumed = self.rate_given.unwrap_or(RATE_ASSUMED);
+        let share = self
+            .meter
+            .expected(now, assumed)
+            .scaled(UNEVEN)
+            .bytes_in(self.info.chunk_duration());
+        usize::try_from(share)
+            .unwrap_or(usize::MAX)
+            .clamp(SEGMENT_MIN, self.payload_max)
     }
 
     /// Hands over the segments that are ready and tells what there is to tell.

@@ -17,8 +17,9 @@ const BEHIND_MAX: Duration = Duration::from_secs(2);
 /// How long after the last piece of a file its repetition begins: what a piece covers.
 const REPEAT_AFTER: Duration = Duration::from_millis(4);
 
-/// How far an input may run ahead of its own clock and still be a live one: more than any burst of an encoder.
-const AHEAD_MAX: Duration = Duration::from_secs(1);
+/// How far an input may run ahead of its own clock and still be sent as it comes: more than the bursts of an encoder that
+/// writes by frames. What comes in larger bursts is better sent evenly.
+const AHEAD_MAX: Duration = Duration::from_millis(500);
 
 /// An encoder's clock may be faster than ours by one in so many; crystals differ by one in ten thousand at most. Without
 /// this allowance a live encoder would count as a file after some hours.

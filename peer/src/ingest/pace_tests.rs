@@ -116,7 +116,7 @@ fn a_file_in_a_pipe_comes_whole_and_at_its_own_pace() {
     }
     reading.join().unwrap();
     assert_eq!(found, stream);
-    // All but the first second and what one read brought waits for its time; then it comes in small pieces.
+    // All but the first half second and what one read brought waits for its time; then it comes in small pieces.
     assert!(
         started.elapsed() > Duration::from_millis(200),
         "{:?}",

@@ -16,6 +16,9 @@ const CHANGE: f64 = 0.1;
 /// Told at most this often.
 const TELL_AFTER: Duration = Duration::from_secs(2);
 
+/// At the beginning, bytes count as if they had come over at least this time: an encoder's first burst is no rate.
+const BURST: Duration = Duration::from_millis(250);
+
 /// Measures a rate and says when to tell a new one.
 #[derive(Debug)]
 pub(super) struct RateMeter {
@@ -62,6 +65,18 @@ impl RateMeter {
             Bitrate::from_bps(smoothed as u64)
         })
     }
+
+    /// The rate to expect at `now`: measured, or at the beginning what came so far and at least `assumed`.
+    pub(super) fn expected(&self, now: Time, assumed: Bitrate) -> Bitrate {
+        match (self.smoothed, self.window) {
+            (Some(smoothed), _) => Bitrate::from_bps(smoothed as u64),
+            (None, Some((since, bytes))) => {
+                let so_far = bytes as f64 * 8.0 / now.since(since).max(BURST).as_secs_f64();
+                assumed.max(Bitrate::from_bps(so_far as u64))
+            }
+            (None, None) => assumed,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -104,6 +119,22 @@ mod tests {
         );
         let last = told.last().unwrap().1;
         assert!((6_500_000..=8_000_000).contains(&last), "{told:?}");
+    }
+
+    #[test]
+    fn a_rate_is_expected_from_the_beginning() {
+        let mut meter = RateMeter::new();
+        let assumed = Bitrate::from_kbps(4000);
+        assert_eq!(meter.expected(Time::ZERO, assumed), assumed);
+        let mut expected = Bitrate::ZERO;
+        for ms in 0..2000 {
+            meter.count(Time::from_millis(ms), 25_000);
+            let now = meter.expected(Time::from_millis(ms), assumed);
+            assert!(now >= expected, "at {ms} ms");
+            expected = now;
+        }
+        let mbps = expected.as_bps() / 1_000_000;
+        assert!((199..=201).contains(&mbps), "{mbps}");
     }
 
     #[test]

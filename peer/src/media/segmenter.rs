@@ -99,8 +99,7 @@ impl Segmenter {
     pub fn new(config: SegmenterConfig) -> Self {
         Segmenter {
             config: SegmenterConfig {
-                // One packet grid unit must fit, and a payload's length must be representable on the wire.
-                max_bytes: config.max_bytes.clamp(super::ts::PACKET, 64 * 1024),
+                max_bytes: allowed(config.max_bytes),
                 ..config
             },
             buf: BytesMut::new(),
@@ -113,6 +112,12 @@ impl Segmenter {
             last_read: None,
             paused: false,
         }
+    }
+
+    /// Changes the most bytes that a segment may have. An encoder that writes in bursts would fill segments that stand
+    /// for ten times the time they are meant to; who knows the rate says what is enough.
+    pub fn set_max_bytes(&mut self, max_bytes: usize) {
+        self.config.max_bytes = allowed(max_bytes);
     }
 
     /// Takes bytes read at `now`; appends the segments this closes to `out`.
@@ -345,6 +350,11 @@ impl Segmenter {
             discontinuity,
         });
     }
+}
+
+/// One packet grid unit must fit, and a payload's length must be representable on the wire.
+fn allowed(max_bytes: usize) -> usize {
+    max_bytes.clamp(super::ts::PACKET, 64 * 1024)
 }
 
 /// How long the first bytes of an input are held back while there are too few of them to tell what they are. Once

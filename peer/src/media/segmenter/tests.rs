@@ -412,3 +412,22 @@ proptest! {
         prop_assert_eq!(output, input);
     }
 }
+
+#[test]
+fn a_burst_is_cut_into_as_many_segments_as_its_rate_asks_for() {
+    let input: Vec<u8> = (0..32 * 1024u32).map(|n| (n * n >> 5) as u8 | 0x80).collect();
+    let mut segmenter = Segmenter::new(SegmenterConfig::default());
+    let mut segments = Vec::new();
+    segmenter.set_max_bytes(4000);
+    segmenter.push(Time::from_millis(1), &input, &mut segments);
+    segmenter.finish(Time::from_millis(2), &mut segments);
+    assert!(segments.iter().all(|segment| segment.payload.len() <= 4000));
+    assert_eq!(segments.len(), input.len().div_ceil(4000));
+    assert_eq!(
+        segments
+            .iter()
+            .flat_map(|segment| segment.payload.to_vec())
+            .collect::<Vec<u8>>(),
+        input
+    );
+}
