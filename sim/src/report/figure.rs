@@ -39,8 +39,13 @@ fn draw(outcome: &Outcome, path: &Path) -> Result<(), Box<dyn std::error::Error>
     let root = SVGBackend::new(path, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let title = format!(
-        "{}, seed {}: lag of {} peers' chunks",
-        outcome.scenario, outcome.seed, outcome.peers
+        "{}, seed {}: lag of {} consumers' chunks",
+        outcome.scenario,
+        outcome.seed,
+        outcome
+            .results
+            .get("headwater")
+            .map_or(0, |results| results.consumers.peers)
     );
     let mut chart = ChartBuilder::on(&root)
         .caption(title, ("sans-serif", 20))
@@ -63,16 +68,16 @@ fn draw(outcome: &Outcome, path: &Path) -> Result<(), Box<dyn std::error::Error>
             .label(name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(2)));
     }
-    for (name, lag) in bound.into_iter().flat_map(|b| {
+    for (name, lag, dash) in bound.into_iter().flat_map(|b| {
         [
-            ("lower bound of the mean", b.mean),
-            ("lower bound of the greatest", b.max),
+            ("lower bound of the mean (dashed)", b.mean, 6),
+            ("lower bound of the greatest (dotted)", b.max, 2),
         ]
     }) {
         chart
             .draw_series(DashedLineSeries::new(
                 [(lag, 0.0), (lag, 1.0)],
-                if name.ends_with("mean") { 6 } else { 2 },
+                dash,
                 4,
                 BOUND.stroke_width(1),
             ))?
