@@ -296,6 +296,7 @@ fn sane(peer: PeerId, record: &PeerRecord, substreams: u8) -> PeerRecord {
         slots,
         free_slots: record.free_slots.min(slots),
         primaries: record.primaries.and(SubstreamSet::all(substreams)),
+        leaves: record.leaves.and(SubstreamSet::all(substreams)),
         lag_ms: record.lag_ms,
     }
 }

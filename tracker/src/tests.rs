@@ -40,6 +40,7 @@ fn member(n: u32, x_ms: f64) -> PeerRecord {
         slots: 8,
         free_slots: 4,
         primaries: SubstreamSet::one(Substream((n % 16) as u8)),
+        leaves: SubstreamSet::EMPTY,
         lag_ms: Some(100),
     }
 }

@@ -182,6 +182,9 @@ pub struct PeerRecord {
     /// The substreams it passes on.
     #[serde(rename = "u")]
     pub primaries: SubstreamSet,
+    /// The substreams in which it has a child that passes nothing on, and would make room for one that does.
+    #[serde(rename = "v", default)]
+    pub leaves: SubstreamSet,
     /// Its mean arrival lag in milliseconds; `None` before its first chunk.
     #[serde(rename = "l")]
     pub lag_ms: Option<u16>,
@@ -395,6 +398,9 @@ pub struct Advert {
     /// The substreams it passes on.
     #[serde(rename = "u")]
     pub primaries: SubstreamSet,
+    /// The substreams in which it has a child that passes nothing on, and would make room for one that does.
+    #[serde(rename = "v", default)]
+    pub leaves: SubstreamSet,
     /// How long its uplink's queue is, in milliseconds.
     #[serde(rename = "b")]
     pub backlog_ms: u16,

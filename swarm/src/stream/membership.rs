@@ -199,6 +199,7 @@ impl Stream {
             slots: self.slots,
             free_slots: self.free_slots(),
             primaries: self.primaries,
+            leaves: self.leaves(),
             lag_ms: self.mean_lag_ms(ctx.now),
         }
     }

@@ -46,7 +46,10 @@ const SPREAD_US: f64 = 4_000.0;
 const TASTE_US: f64 = 15_000.0;
 
 /// A supplier without a free slot may make room for a strong peer, but it takes an attempt.
-const FULL_US: f64 = 30_000.0;
+const FULL_US: f64 = 60_000.0;
+
+/// Making a leaf move costs it a change of supplier.
+const LEAF_US: f64 = 5_000.0;
 
 /// Adverts older than this say nothing any more.
 const ADVERT_VALID: Duration = Duration::from_millis(2_500);
@@ -72,6 +75,8 @@ struct Offer {
     free: u16,
     /// Whether it passes this substream on to many.
     primary: bool,
+    /// Whether a child that passes nothing on holds a place in it.
+    leaf: bool,
     /// Copies it sends of each chunk before one more.
     copies: u16,
     /// What one copy takes on its uplink.
@@ -93,6 +98,7 @@ impl StreamPeer {
                     slots: advert.slots,
                     free: advert.free_slots,
                     primary: advert.primaries.contains(substream),
+                    leaf: advert.leaves.contains(substream),
                     copies: used / advert.primaries.len().max(1) as u16,
                     copy_us: f64::from(advert.copy_time_10us) * 10.0,
                     backlog_us: f64::from(advert.backlog_ms) * 1000.0,
@@ -108,6 +114,7 @@ impl StreamPeer {
                     slots: record.slots,
                     free: record.free_slots,
                     primary,
+                    leaf: record.leaves.contains(substream),
                     copies: 0,
                     copy_us: 0.0,
                     backlog_us: 0.0,
@@ -176,7 +183,8 @@ impl Stream {
             if self.fanout(substream) == 0 {
                 return None;
             }
-            predicted += FULL_US;
+            // A child that passes nothing on makes room at once; any other only for one that is worth more.
+            predicted += if offer.leaf { LEAF_US } else { FULL_US };
         }
         debug_assert!(*peer != ctx.config.peer);
         Some(predicted)

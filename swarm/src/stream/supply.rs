@@ -17,6 +17,9 @@ use crate::uplink::bytes_on_link;
 /// Part of the uplink that is promised to children; the rest is for repair and control.
 const PROMISED: f64 = 0.96;
 
+/// The peercaster promises less: a queue on its uplink is a queue for everybody.
+const PROMISED_BY_SOURCE: f64 = 0.93;
+
 /// Children per primary substream aimed at: measured in a model to give the shallowest trees without making each tree
 /// depend on one peer.
 const CHILDREN_PER_PRIMARY: u16 = 8;
@@ -33,7 +36,7 @@ pub(super) fn reserve(slots: u16) -> u16 {
 /// A displaced child is served this long, to find another supplier first.
 const GRACE: Duration = Duration::from_millis(700);
 
-/// A child younger than this is not displaced: it could not have passed anything on yet.
+/// A child that passes something on is not displaced before this: it could not have shown it yet.
 const SETTLED: Duration = Duration::from_millis(1_000);
 
 /// The rate assumed until the peercaster has measured it, in bits a second.
@@ -81,8 +84,13 @@ impl Stream {
         };
         let payload = (frame - wire::CHUNK_HEADER_LEN as f64).max(1.0);
         let on_link = rate * bytes_on_link(frame as usize) as f64 / payload;
+        let promised = if self.source.is_some() {
+            PROMISED_BY_SOURCE
+        } else {
+            PROMISED
+        };
         let slots =
-            PROMISED * ctx.uplink.rate_for_chunks().as_bps() as f64 * f64::from(info.substreams) / on_link;
+            promised * ctx.uplink.rate_for_chunks().as_bps() as f64 * f64::from(info.substreams) / on_link;
         self.slots = slots.min(f64::from(u16::MAX)) as u16;
         if self.source.is_none() {
             self.shrink_primaries(ctx);
@@ -130,6 +138,15 @@ impl Stream {
         } else {
             0
         }
+    }
+
+    /// The substreams in which a child that passes nothing on holds a place.
+    pub(super) fn leaves(&self) -> SubstreamSet {
+        let is_leaf = |child: &Child| child.fanout == 0 && child.leaves_at.is_none();
+        (0..self.k())
+            .map(Substream)
+            .filter(|&s| self.sub(s).is_some_and(|sub| sub.children.iter().any(is_leaf)))
+            .collect()
     }
 
     /// More children than slots: the uplink turned out slower. The weakest go.
@@ -244,7 +261,8 @@ impl Stream {
             .children
             .iter()
             .filter(|child| {
-                child.leaves_at.is_none() && child.peer != from && ctx.now.since(child.since) >= SETTLED
+                let settled = child.fanout == 0 || ctx.now.since(child.since) >= SETTLED;
+                child.leaves_at.is_none() && child.peer != from && settled
             })
             .map(|child| (worth(child.fanout, way(child.peer)), child.peer))
             .min_by(|a, b| a.0.total_cmp(&b.0));

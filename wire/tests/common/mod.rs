@@ -69,6 +69,7 @@ fn record() -> PeerRecord {
         slots: 24,
         free_slots: 5,
         primaries: SubstreamSet(0b1001),
+        leaves: SubstreamSet(0b1000),
         lag_ms: Some(140),
     }
 }
@@ -174,6 +175,7 @@ pub(crate) fn examples() -> Vec<Message> {
             slots: 24,
             free_slots: 5,
             primaries: SubstreamSet(0b1001),
+        leaves: SubstreamSet(0b1000),
             backlog_ms: 12,
             copy_time_10us: 140,
             role: Role::Consumer,
