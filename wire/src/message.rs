@@ -216,6 +216,8 @@ pub struct JoinAnswer {
     pub refresh_ms: u32,
     /// The newest chunk.
     pub head: Seq,
+    /// When the newest chunk was generated, on the peercaster's clock.
+    pub head_at: Time,
     /// The newest chunk a player can start with.
     pub random_access: Option<Seq>,
     /// The usual distance between such chunks in milliseconds; `None` while it is not known.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wire::message::{Advert, NO_LAG, Role};
-use wire::{PeerId, Substream, SubstreamSet, Time};
+use wire::{PeerId, Seq, Substream, SubstreamSet, Time};
 
 use super::{Ctx, Stream};
 
@@ -23,8 +23,7 @@ impl Stream {
             })
             .collect();
         let held = self
-            .window
-            .base()
+            .held_from()
             .behind(self.window.end())
             .min(u64::from(u32::MAX)) as u32;
         let random_access_behind = self
@@ -45,6 +44,15 @@ impl Stream {
             backlog_ms: ctx.uplink.backlog(ctx.now).as_millis().min(60_000) as u16,
             copy_time_10us: (copy_us / 10).min(u128::from(u16::MAX)) as u16,
             role: self.role,
+        }
+    }
+
+    /// From which chunk on this node can help with repairs: a consumer that has not begun to play has more holes than
+    /// chunks.
+    fn held_from(&self) -> Seq {
+        match &self.playout {
+            Some(playout) if playout.point().is_none() => self.window.end(),
+            _ => self.window.base(),
         }
     }
 

@@ -296,6 +296,7 @@ impl Stream {
         message.record.addrs = listen.into_iter().collect();
         let host_slots = (self.own_record(ctx), self.source_has_room_for(ctx, &message));
         let head = self.head();
+        let head_at = self.repair.anchor.map_or(ctx.now, |(_, at)| at);
         let random_access = self.window.newest_random_access();
         let every = self.window.random_access_every();
         let (Some(source), Some((_, info))) = (&mut self.source, &self.info) else {
@@ -328,6 +329,7 @@ impl Stream {
             peers: host.into_iter().chain(answer.peers).collect(),
             refresh_ms: answer.refresh.as_millis().min(60_000) as u32,
             head,
+            head_at,
             random_access,
             random_access_every_ms: every.map(|d| d.as_millis().min(u128::from(u32::MAX)) as u32),
             supply: answer.supply.into_iter().collect(),
@@ -386,6 +388,7 @@ impl Stream {
             let base = self.joining_point(&message);
             self.window.reset(base);
             self.window.extend_head(message.head);
+            self.repair.observe(message.head, message.head_at);
             self.repair.grant(base.behind(message.head));
             self.live_from = message.head.plus(1);
         }

@@ -302,6 +302,10 @@ impl Stream {
             let rtt_us = neighbour.rtt().as_micros() as f64;
             let (lag_ms, backlog_ms, copy_us, full, source) = match (&state.advert, &state.record) {
                 (Some((advert, _)), _) => {
+                    let oldest = Seq(advert.head.0.saturating_sub(u64::from(advert.held)));
+                    if seq <= oldest {
+                        continue;
+                    }
                     let Some(&lag) = advert.lags_ms.get(usize::from(substream.0)) else {
                         continue;
                     };

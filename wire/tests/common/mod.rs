@@ -126,6 +126,7 @@ pub(crate) fn examples() -> Vec<Message> {
             peers: list([record()]),
             refresh_ms: 5000,
             head,
+            head_at: Time::from_micros(1_700_000_000_123_456),
             random_access: Some(Seq(1_700_000_000_000_100)),
             random_access_every_ms: Some(1000),
             supply: list([7, 0, 300]),
