@@ -13,8 +13,8 @@ use crate::io::{Outbox, Output};
 use crate::uplink::Uplink;
 
 /// Between pings of a settled neighbour: coordinates and clocks change slowly, and 20 neighbours at this rate cost
-/// 2.5 kbit/s each way.
-const PING_EVERY: Duration = Duration::from_secs(4);
+/// 2 kbit/s each way.
+const PING_EVERY: Duration = Duration::from_secs(8);
 
 /// Between the first pings: three samples in the first second place a newcomer and set its clock.
 const PING_EVERY_EARLY: Duration = Duration::from_millis(330);

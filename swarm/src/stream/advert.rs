@@ -10,6 +10,9 @@ use super::{Ctx, Stream};
 /// Between two adverts to the same neighbour when nothing important changed.
 const ADVERT_EVERY: Duration = Duration::from_millis(1_000);
 
+/// The same to a neighbour that neither supplies nor is supplied: it only compares.
+const ADVERT_EVERY_IDLE: Duration = Duration::from_millis(2_000);
+
 /// Between two adverts when something did.
 const ADVERT_SOONEST: Duration = Duration::from_millis(250);
 
@@ -95,12 +98,19 @@ impl Stream {
     pub(super) fn advert_tick(&mut self, ctx: &mut Ctx<'_>) {
         let news = self.news();
         let changed = news != self.advertised;
-        let every = if changed { ADVERT_SOONEST } else { ADVERT_EVERY };
         let due: Vec<PeerId> = self
             .peers
             .iter()
             .filter(|(_, state)| state.interested)
-            .filter(|(_, state)| state.last_advert_to.is_none_or(|at| ctx.now.since(at) >= every))
+            .filter(|(_, state)| {
+                let idle = state.supplies.or(state.supplied).is_empty();
+                let every = match (changed, idle) {
+                    (true, _) => ADVERT_SOONEST,
+                    (false, true) => ADVERT_EVERY_IDLE,
+                    (false, false) => ADVERT_EVERY,
+                };
+                state.last_advert_to.is_none_or(|at| ctx.now.since(at) >= every)
+            })
             .map(|(peer, _)| *peer)
             .collect();
         if changed && !due.is_empty() {

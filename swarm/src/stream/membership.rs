@@ -17,10 +17,10 @@ use crate::io::{Event, Output, Participation};
 use crate::playout::Playout;
 
 /// Connections to suppliers and candidates that a consumer aims at.
-const TARGET_PEERS: usize = 14;
+const TARGET_PEERS: usize = 12;
 
 /// Beyond this many, useless connections are closed.
-const MANY_PEERS: usize = 24;
+const MANY_PEERS: usize = 18;
 
 /// Connections begun in one go.
 const DIALS_AT_ONCE: usize = 10;
@@ -621,7 +621,7 @@ impl Stream {
                     && ctx
                         .neighbours
                         .get(peer)
-                        .is_some_and(|n| n.dialled && ctx.now.since(n.since) > Duration::from_secs(5))
+                        .is_some_and(|n| ctx.now.since(n.since) > Duration::from_secs(5))
             })
             .max_by_key(|(peer, _)| ctx.neighbours.get(peer).map(|n| n.rtt()))
             .map(|(peer, _)| *peer);

@@ -52,7 +52,7 @@ const FULL_US: f64 = 60_000.0;
 const LEAF_US: f64 = 5_000.0;
 
 /// Adverts older than this say nothing any more.
-const ADVERT_VALID: Duration = Duration::from_millis(2_500);
+const ADVERT_VALID: Duration = Duration::from_millis(5_000);
 
 /// A supplier is silent after so many of its substream's periods: two chunks lost in a row and some jitter. With 2.2, one
 /// lost copy in two hundred made a hundred peers change suppliers without need in a minute...
