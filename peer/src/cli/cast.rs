@@ -21,6 +21,10 @@ const PLAY_OUT_MAX: Duration = Duration::from_secs(5);
 /// The same after an interrupt: the user wants the prompt back.
 const PLAY_OUT_INTERRUPTED: Duration = Duration::from_secs(1);
 
+/// How long the link waits for a first look at the input: a shell that found no encoder closes the pipe at once, and a
+/// link to nothing helps nobody.
+const FIRST_LOOK: Duration = Duration::from_millis(250);
+
 /// How often it looks whether viewers are still there.
 const LOOK_AFTER: Duration = Duration::from_millis(50);
 
@@ -149,10 +153,19 @@ async fn cast(
     context: &Context,
     node: &NodeHandle,
     key: &wire::SecretKey,
-    input: Ingest,
+    mut input: Ingest,
     statistics: &Statistics,
     reporter: &mut Option<Reporter>,
 ) -> Result<(), Failure> {
+    let empty = || {
+        Failure::input(format!(
+            "{} is empty; check that the encoder runs and writes there",
+            args.input
+        ))
+    };
+    if input.is_empty(FIRST_LOOK).await {
+        return Err(empty());
+    }
     let (caster, events) = Caster::publish(node.clone(), key, &args.options())
         .await
         .map_err(session::node_ended)?;
@@ -173,10 +186,7 @@ async fn cast(
     };
     match cast.feed(input, events, statistics, reporter).await {
         Ok(Stop::End(CastEnd::Finished { .. })) => cast.end(PLAY_OUT_MAX).await,
-        Ok(Stop::End(CastEnd::Empty)) => Err(Failure::input(format!(
-            "{} is empty; check that the encoder runs and writes there",
-            args.input
-        ))),
+        Ok(Stop::End(CastEnd::Empty)) => Err(empty()),
         Ok(Stop::ReaderGone) => cast.end(PLAY_OUT_INTERRUPTED).await,
         Ok(Stop::Interrupted) => {
             // After SIGTERM the stream stays open: whoever supervises this process may start it again.

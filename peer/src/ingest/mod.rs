@@ -16,6 +16,7 @@ mod socket;
 mod spec;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -56,6 +57,8 @@ pub struct ReadOptions {
 #[derive(Debug)]
 pub struct Ingest {
     pieces: mpsc::Receiver<Result<Piece, Failure>>,
+    /// Looked at already.
+    first: Option<Result<Piece, Failure>>,
 }
 
 impl Ingest {
@@ -72,7 +75,7 @@ impl Ingest {
             InputSpec::Udp(from) => socket::start_udp(from, out).await?,
             InputSpec::Rtp(from) => socket::start_rtp(from, out).await?,
         }
-        Ok(Ingest { pieces })
+        Ok(Ingest { pieces, first: None })
     }
 
     /// The built-in test stream, without end, at its own pace.
@@ -82,7 +85,22 @@ impl Ingest {
     pub fn test_card(card: TestCard, clock: Clock) -> Result<Self, Failure> {
         let (sender, pieces) = mpsc::channel(WAITING_MAX);
         file::start_test_card(card, PieceSender { sender, clock })?;
-        Ok(Ingest { pieces })
+        Ok(Ingest { pieces, first: None })
+    }
+
+    /// Whether the input shows within `patience` that there is nothing in it.
+    pub async fn is_empty(&mut self, patience: Duration) -> bool {
+        if self.first.is_some() {
+            return false;
+        }
+        match tokio::time::timeout(patience, self.pieces.recv()).await {
+            Ok(None) => true,
+            Ok(first) => {
+                self.first = first;
+                false
+            }
+            Err(_) => false,
+        }
     }
 
     /// The next pieces, at least one, appended to `out`; false at the end of the input.
@@ -90,8 +108,12 @@ impl Ingest {
     /// # Errors
     /// [`Failure::Running`] when reading failed in the middle.
     pub async fn recv(&mut self, out: &mut VecDeque<Piece>) -> Result<bool, Failure> {
-        let Some(first) = self.pieces.recv().await else {
-            return Ok(false);
+        let first = match self.first.take() {
+            Some(first) => first,
+            None => match self.pieces.recv().await {
+                Some(first) => first,
+                None => return Ok(false),
+            },
         };
         out.push_back(first?);
         while out.len() < WAITING_MAX

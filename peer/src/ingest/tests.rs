@@ -85,7 +85,19 @@ async fn an_empty_file_ends_at_once() {
         repeat: true,
     };
     let mut input = open(&path, options).await.unwrap();
+    assert!(input.is_empty(LONG).await);
     assert_eq!(read(&mut input, 1).await, b"");
+}
+
+#[tokio::test]
+async fn a_look_at_the_input_takes_nothing() {
+    let content = noise(3000);
+    let (_dir, path) = file(&content);
+    let mut input = open(&path, at("10mbit")).await.unwrap();
+    for _ in 0..2 {
+        assert!(!input.is_empty(LONG).await);
+    }
+    assert_eq!(read(&mut input, usize::MAX).await, content);
 }
 
 #[tokio::test]

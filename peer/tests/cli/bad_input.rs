@@ -58,7 +58,8 @@ fn inputs() {
 #[test]
 fn an_empty_input() {
     let home = tempfile::tempdir().unwrap();
-    let outcome = run_with(home.path(), &["cast", "--listen", "127.0.0.1:0", "--quiet"], b"");
+    let outcome = run_with(home.path(), &["cast", "--listen", "127.0.0.1:0"], b"");
+    assert_eq!(outcome.stdout, "", "a link to nothing");
     outcome.refused(&["standard input", "empty"]);
 }
 

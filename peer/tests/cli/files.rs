@@ -128,7 +128,7 @@ fn every_command_has_a_worked_example() {
         assert_eq!(help.code, Some(0));
         let example = help
             .stdout
-            .split("Example:")
+            .split("Example")
             .nth(1)
             .unwrap_or_else(|| panic!("{command}: {help:?}"));
         assert!(

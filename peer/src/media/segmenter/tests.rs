@@ -415,7 +415,7 @@ proptest! {
 
 #[test]
 fn a_burst_is_cut_into_as_many_segments_as_its_rate_asks_for() {
-    let input: Vec<u8> = (0..32 * 1024u32).map(|n| (n * n >> 5) as u8 | 0x80).collect();
+    let input: Vec<u8> = (0..32 * 1024u32).map(|n| ((n * n) >> 5) as u8 | 0x80).collect();
     let mut segmenter = Segmenter::new(SegmenterConfig::default());
     let mut segments = Vec::new();
     segmenter.set_max_bytes(4000);
