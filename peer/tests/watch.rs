@@ -1,5 +1,7 @@
 //! `headwater watch` and `headwater demo` as a user starts them.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 

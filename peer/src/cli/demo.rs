@@ -1,5 +1,7 @@
 //! `headwater demo`: a whole swarm in this process, on loopback.
 
+mod nodes;
+mod plan;
 mod swarm;
 mod table;
 
@@ -17,7 +19,8 @@ use crate::media::{Segmenter, SegmenterConfig, testcard::TestCard};
 use crate::output::{OutputSpec, Outputs};
 use crate::report::{Statistics, StatsTarget};
 use crate::tui::{Interface, State};
-use swarm::{Over, Plan, Swarm};
+use plan::Plan;
+use swarm::{Over, Swarm};
 
 /// The built-in stream's rate when none is asked for: standard definition as people cast it, and the rate at which
 /// other systems were measured.
@@ -272,7 +275,7 @@ fn screen(swarm: &Swarm, context: &Context) -> Option<Interface> {
         swarm.link().to_string(),
         context.log.clone(),
     );
-    state.title = swarm::TITLE.to_owned();
+    state.title = nodes::TITLE.to_owned();
     match Interface::start(state, &context.interrupt) {
         Ok(interface) => Some(interface),
         Err(error) => {

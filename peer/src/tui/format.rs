@@ -34,7 +34,9 @@ pub(super) fn bytes(count: u64) -> String {
 
 /// Milliseconds: `118 ms`, `2.50 s`.
 pub(super) fn ms(value: f64) -> String {
-    if value.abs() < 10.0 {
+    if value == 0.0 {
+        "0 ms".into()
+    } else if value.abs() < 10.0 {
         format!("{value:.1} ms")
     } else if value.abs() < 9_999.5 {
         format!("{value:.0} ms")
@@ -105,6 +107,7 @@ mod tests {
         assert_eq!(rate(3_500_000.0), "3.50 Mbit/s");
         assert_eq!(bytes(999), "999 B");
         assert_eq!(bytes(12_300_000), "12.3 MB");
+        assert_eq!(ms(0.0), "0 ms");
         assert_eq!(ms(1.25), "1.2 ms");
         assert_eq!(ms(118.4), "118 ms");
         assert_eq!(ms(12_500.0), "12.5 s");

@@ -48,17 +48,30 @@ const LABELS: u16 = 8;
 fn lag_chart(state: &State, frame: &mut Frame<'_>, area: Rect) {
     let seconds = seconds_shown(area);
     let points: Vec<&Point> = state.history.last(seconds).collect();
-    let series = |value: fn(&Point) -> Option<f64>| -> Vec<(f64, f64)> {
+    let series = |value: fn(&Point) -> Option<f64>| -> Vec<Vec<(f64, f64)>> {
         let start = seconds - points.len();
         let at = |index: usize| (start + index) as f64 - (seconds - 1) as f64;
-        points
-            .iter()
-            .enumerate()
-            .filter_map(|(index, point)| Some((at(index), value(point)?)))
-            .collect()
+        // A second without a value breaks the line.
+        let runs = points.split(|point| value(point).is_none());
+        let mut index = 0;
+        let mut lines = Vec::new();
+        for run in runs {
+            let line = run
+                .iter()
+                .enumerate()
+                .filter_map(|(n, point)| Some((at(index + n), value(point)?)));
+            lines.push(line.collect());
+            index += run.len() + 1;
+        }
+        lines
     };
     let (lag, arrival) = (series(|point| point.lag_ms), series(|point| point.arrival_ms));
-    let highest = lag.iter().chain(&arrival).map(|&(_, ms)| ms).fold(0.0, f64::max);
+    let highest = lag
+        .iter()
+        .chain(&arrival)
+        .flatten()
+        .map(|&(_, ms)| ms)
+        .fold(0.0, f64::max);
     let top = round_up(highest);
     let set = |data, color| {
         Dataset::default()
@@ -67,8 +80,12 @@ fn lag_chart(state: &State, frame: &mut Frame<'_>, area: Rect) {
             .graph_type(GraphType::Line)
             .style(Style::new().fg(color))
     };
+    let lines = arrival
+        .iter()
+        .map(|line| set(line, Color::Green))
+        .chain(lag.iter().map(|line| set(line, Color::Cyan)));
     let label = |ms: f64| Line::from(format!("{:>6} ", format::ms(ms))).dark_gray();
-    let chart = Chart::new(vec![set(&arrival, Color::Green), set(&lag, Color::Cyan)])
+    let chart = Chart::new(lines.collect())
         .legend_position(None::<LegendPosition>)
         .x_axis(Axis::default().bounds([-((seconds - 1) as f64), 0.0]))
         .y_axis(

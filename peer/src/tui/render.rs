@@ -135,7 +135,7 @@ fn key_line(state: &State, width: u16) -> Paragraph<'static> {
         ]
     };
     let mut spans = Vec::new();
-    if let Some(notice) = &state.notice {
+    if let Some(notice) = state.current_notice() {
         spans.push(Span::raw(format!(" {} ", format::clean(notice, 60))).yellow());
     }
     for (name, does) in [

@@ -65,8 +65,8 @@ pub struct State {
     pub outputs: Vec<OutputStatus>,
     /// The newest lines of the log.
     pub log: LogPane,
-    /// A line for the user that outlives this screen's next change: what a key did.
-    pub notice: Option<String>,
+    /// What a key did, and when; shown for some seconds.
+    pub(super) notice: Option<(Duration, String)>,
     pub(super) steps: [Step; 4],
     pub(super) stream: StreamId,
     pub(super) peer: PeerId,
@@ -88,6 +88,9 @@ struct Traffic {
     total: (u64, u64),
     peers: BTreeMap<PeerId, (u64, u64)>,
 }
+
+/// Long enough to be read.
+const NOTICE_FOR: Duration = Duration::from_secs(4);
 
 /// One point in the graphs.
 const POINT_EVERY: Duration = Duration::from_secs(1);
@@ -127,6 +130,17 @@ impl State {
                 step.done.get_or_insert(at);
             }
         }
+    }
+
+    /// Tells the user what a key did, `at` after the command's start.
+    pub fn notify(&mut self, at: Duration, words: String) {
+        self.notice = Some((at, words));
+    }
+
+    /// What is to be told at the moment.
+    pub(super) fn current_notice(&self) -> Option<&str> {
+        let (at, words) = self.notice.as_ref()?;
+        (self.elapsed.saturating_sub(*at) < NOTICE_FOR).then_some(words)
     }
 
     /// The node's state `elapsed` after the command's start.

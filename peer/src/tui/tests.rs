@@ -168,7 +168,7 @@ fn a_terminal_of_80x24_shows_what_matters() {
 #[test]
 fn a_large_terminal_shows_the_start_up_and_the_log_too() {
     let mut state = state("Test card");
-    state.notice = Some("target lag 150 ms".into());
+    state.notify(state.elapsed, "target lag 150 ms".into());
     let screen = draw(&state, &View::default(), 160, 50);
     check_shows(
         &screen,
@@ -253,7 +253,7 @@ fn any_size_and_any_text_can_be_drawn() {
     );
     let mut state = state(&hostile);
     state.phase = Phase::Waiting(hostile.clone());
-    state.notice = Some(hostile.clone());
+    state.notify(state.elapsed, hostile.clone());
     state.outputs[0].failure = Some(hostile.clone());
     state.outputs[0].name.clone_from(&hostile);
     state.outputs[0].url = None;

@@ -1,80 +1,29 @@
-//! The demo's nodes: each with its own identity, endpoint and capped uplink.
+//! The demo's swarm as a whole: who comes when, how it does, and its end.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use swarm::{NodeStats, Participation, PlayoutWish, StreamStats};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
-use wire::{Bitrate, Link, PeerId, StreamId};
+use wire::{Link, PeerId, StreamId};
 
+use super::nodes::{Donor, Source, TITLE, Viewer, close_node, drain, no_outputs, own, start_node};
+use super::plan::Plan;
 use super::table::{Kind, Report, Row};
 use crate::cli::session;
-use crate::cli::watch::{Screen, Viewing, play};
+use crate::cli::watch::Screen;
 use crate::cli::{Interrupt, Signal};
-use crate::driver::{self, DriverConfig, NodeHandle, StreamEvents, StreamItem};
+use crate::driver::NodeHandle;
 use crate::error::Failure;
-use crate::identity::HeldKey;
-use crate::ingest::{CastOptions, Caster, Ingest, InputSpec, ReadOptions};
-use crate::media::testcard::{TestCard, TestCardConfig};
 use crate::output::Outputs;
-use crate::report::{self, Reporter, Statistics};
+use crate::report::Statistics;
 use crate::tui::Interface;
-
-/// The stream's title.
-pub(super) const TITLE: &str = "Headwater demo";
-
-/// The source's uplink in stream rates: what an encoder at home has.
-const SOURCE_UPLINK: f64 = 3.0;
-/// A donor's.
-const DONOR_UPLINK: f64 = 2.0;
-
-/// Uplinks of viewers in stream rates, each with the share of viewers up to it: the access classes of the simulator's
-/// scenarios.
-const CLASSES: [(f64, f64); 4] = [(0.2, 0.3), (0.6, 0.8), (0.85, 1.5), (1.0, 3.0)];
-
-/// Resource index of source and viewers together, without the donors: (upload) / (viewers x rate).
-const RESOURCE_INDEX: f64 = 1.5;
-
-/// The smallest uplink of a viewer, in stream rates: few viewers with a strong source need nothing of each other, but a
-/// swarm in which nobody gives is no demo.
-const VIEWER_UPLINK_MIN: f64 = 0.2;
 
 /// Viewers come one after the other, this far apart.
 const ARRIVALS: Duration = Duration::from_millis(100);
 
-/// What swarm to make.
-#[derive(Clone, Debug)]
-pub(super) struct Plan {
-    pub(super) viewers: usize,
-    pub(super) donors: usize,
-    /// The stream's rate.
-    pub(super) rate: Bitrate,
-    /// The pace of an input without a clock.
-    pub(super) paced_by: Option<Bitrate>,
-    /// `None` for the test card.
-    pub(super) input: Option<InputSpec>,
-}
-
-impl Plan {
-    /// Each viewer's uplink.
-    pub(super) fn uplinks(&self) -> Vec<Bitrate> {
-        let class = |viewer: usize| {
-            let at = (viewer as f64 + 0.5) / self.viewers as f64;
-            CLASSES
-                .iter()
-                .find(|(up_to, _)| at <= *up_to)
-                .map_or(1.0, |(_, uplink)| *uplink)
-        };
-        let drawn: Vec<f64> = (0..self.viewers).map(class).collect();
-        let wanted = RESOURCE_INDEX * self.viewers as f64 - SOURCE_UPLINK;
-        let scale = wanted / drawn.iter().sum::<f64>();
-        let uplink = |drawn: &f64| self.rate.scaled((drawn * scale).max(VIEWER_UPLINK_MIN));
-        drawn.iter().map(uplink).collect()
-    }
-}
+/// After a failure, viewers have this long to leave.
+const ABANDON_MAX: Duration = Duration::from_secs(2);
 
 /// A whole swarm.
 #[derive(Debug)]
@@ -87,35 +36,10 @@ pub(super) struct Swarm {
     first: Option<NodeHandle>,
     first_peer: PeerId,
     link: Link,
-    /// Ends every viewer.
+    /// Ends every viewer but the one on the screen.
     stop: Interrupt,
-}
-
-#[derive(Debug)]
-struct Source {
-    node: NodeHandle,
-    uplink: Bitrate,
-    reporter: Reporter,
-    events: StreamEvents,
-    /// Feeds the stream; ends it when told to, or when the input ends.
-    task: JoinHandle<Result<(), Failure>>,
-    stop: Interrupt,
-}
-
-#[derive(Debug)]
-struct Donor {
-    node: NodeHandle,
-    uplink: Bitrate,
-    reporter: Reporter,
-    events: StreamEvents,
-}
-
-#[derive(Debug)]
-struct Viewer {
-    node: NodeHandle,
-    uplink: Bitrate,
-    task: Option<JoinHandle<(Reporter, Result<(), Failure>)>>,
-    done: Option<(Reporter, Result<(), Failure>)>,
+    /// Ends that one.
+    on_screen: Option<Interrupt>,
 }
 
 /// Why a demo is over that did not fail.
@@ -166,7 +90,7 @@ impl Swarm {
             title: Some(TITLE.to_owned()),
             ..Link::new(stream)
         };
-        let first = start_node(plan.uplinks().first().copied().unwrap_or(plan.rate)).await?;
+        let first = start_node(plan.viewer_uplinks().first().copied().unwrap_or(plan.rate)).await?;
         Ok(Swarm {
             statistics: Arc::new(statistics),
             source,
@@ -176,6 +100,7 @@ impl Swarm {
             first: Some(first),
             link,
             stop: Interrupt::manual(),
+            on_screen: None,
         })
     }
 
@@ -202,29 +127,11 @@ impl Swarm {
     ) -> Result<(), Failure> {
         let via = self.source.node.local_addrs().to_vec();
         for _ in 0..plan.donors {
-            let uplink = plan.rate.scaled(DONOR_UPLINK);
-            let node = start_node(uplink).await?;
-            let started = Instant::now();
-            let events = node
-                .join(self.stream(), via.clone(), Participation::Donate)
-                .await
-                .map_err(session::node_ended)?;
-            let reporter = Reporter::new(
-                report::Command::Donate,
-                node.peer(),
-                self.stream(),
-                events.arrivals(),
-                started,
-            );
-            self.donors.push(Donor {
-                node,
-                uplink,
-                reporter,
-                events,
-            });
+            self.donors
+                .push(Donor::start(plan.donor_uplink(), self.stream(), via.clone()).await?);
         }
         let mut outputs = outputs.into_iter();
-        for uplink in plan.uplinks() {
+        for uplink in plan.viewer_uplinks() {
             let started = Instant::now();
             let node = match self.first.take() {
                 Some(node) => node,
@@ -235,12 +142,12 @@ impl Swarm {
                 None => no_outputs().await?,
             };
             let screen = screen.take();
-            let interrupt = if screen.is_some() {
-                interrupt.clone()
-            } else {
-                self.stop.clone()
+            let interrupt = match &screen {
+                Some(_) => self.on_screen.insert(interrupt.clone()).clone(),
+                None => self.stop.clone(),
             };
             let viewer = Viewer::start(
+                self.viewers.len() + 1,
                 node,
                 uplink,
                 self.stream(),
@@ -301,25 +208,24 @@ impl Swarm {
 
     /// Ends the stream, lets everybody play it out for at most `patience`, and collects the figures.
     pub(super) async fn close(mut self, patience: Duration) -> (Report, Result<(), Failure>) {
+        // A stream that is over is played to its end; one that goes on is left, each recording with its frame complete,
+        // before the source stops somewhere in a frame.
+        if !self.source.stop.is_requested() {
+            self.leave(patience).await;
+        }
         self.source.stop.request(Signal::Interrupt);
         let cast = match timeout(patience, &mut self.source.task).await {
             Ok(Ok(result)) => result,
             Ok(Err(error)) => Err(Failure::running(format!("the source failed: {error}"))),
             Err(_) => Err(Failure::running("the source did not end")),
         };
-        let played_out = async {
-            for viewer in &mut self.viewers {
-                viewer.ended().await;
-            }
-        };
-        if timeout(patience, played_out).await.is_err() {
+        if timeout(patience, self.all_left()).await.is_err() {
             tracing::debug!("not every viewer has played to the end");
-            self.stop.request(Signal::Interrupt);
+            self.leave(patience).await;
         }
         let mut rows = Vec::new();
         let mut failed = cast;
         for (number, viewer) in self.viewers.iter_mut().enumerate() {
-            viewer.ended().await;
             let Some((mut reporter, result)) = viewer.done.take() else {
                 continue;
             };
@@ -365,10 +271,28 @@ impl Swarm {
         (Report { rows }, failed.and(written))
     }
 
-    /// Ends everything at once after a failure.
-    pub(super) async fn abandon(self) {
-        self.source.stop.request(Signal::Interrupt);
+    /// Every viewer leaves.
+    async fn leave(&mut self, patience: Duration) {
         self.stop.request(Signal::Interrupt);
+        if let Some(interrupt) = &self.on_screen {
+            interrupt.request(Signal::Interrupt);
+        }
+        if timeout(patience, self.all_left()).await.is_err() {
+            tracing::warn!("a viewer does not end; leaving it behind");
+        }
+    }
+
+    async fn all_left(&mut self) {
+        for viewer in &mut self.viewers {
+            viewer.ended().await;
+        }
+    }
+
+    /// Ends everything at once after a failure.
+    pub(super) async fn abandon(mut self) {
+        // The viewer on the screen gives the terminal back.
+        self.leave(ABANDON_MAX).await;
+        self.source.stop.request(Signal::Interrupt);
         for node in self.nodes() {
             node.shutdown().await;
         }
@@ -386,171 +310,5 @@ async fn left(viewer: Option<&mut Viewer>) {
     match viewer {
         Some(viewer) => viewer.ended().await,
         None => std::future::pending().await,
-    }
-}
-
-/// The last figures of a node.
-async fn close_node(
-    node: &NodeHandle,
-    reporter: &mut Reporter,
-    statistics: &Statistics,
-    stream: StreamId,
-) -> Option<StreamStats> {
-    let (stats, _) = node.stats().await.ok()?;
-    statistics.publish(&reporter.summary(&stats));
-    Some(own(&stats, stream))
-}
-
-fn own(stats: &NodeStats, stream: StreamId) -> StreamStats {
-    stats
-        .streams
-        .iter()
-        .find(|own| own.stream == Some(stream))
-        .cloned()
-        .unwrap_or_default()
-}
-
-fn drain(events: &mut StreamEvents, reporter: &mut Reporter) {
-    while let Some(item) = events.try_recv() {
-        if let StreamItem::Event(event) = item {
-            reporter.event(&event);
-        }
-    }
-}
-
-async fn no_outputs() -> Result<Outputs, Failure> {
-    Outputs::open(&[])
-        .await
-        .map_err(|error| Failure::running(error.to_string()))
-}
-
-async fn start_node(uplink: Bitrate) -> Result<NodeHandle, Failure> {
-    let config = DriverConfig {
-        listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
-        upload: Some(uplink),
-        ..DriverConfig::new(HeldKey::ephemeral().key().clone())
-    };
-    driver::start(config)
-        .await
-        .map_err(|error| Failure::running(format!("a node of the demo could not start ({error:#})")))
-}
-
-impl Source {
-    async fn start(plan: &Plan) -> Result<Source, Failure> {
-        let uplink = plan.rate.scaled(SOURCE_UPLINK);
-        let node = start_node(uplink).await?;
-        let started = Instant::now();
-        let read = ReadOptions {
-            rate: plan.paced_by,
-            ..ReadOptions::default()
-        };
-        let mut input = match &plan.input {
-            Some(spec) => Ingest::open(spec, read, node.clock()).await?,
-            None => {
-                let config = TestCardConfig {
-                    bitrate: plan.rate.as_bps(),
-                    ..TestCardConfig::default()
-                };
-                let card = TestCard::new(config).map_err(|error| Failure::input(error.to_string()))?;
-                Ingest::test_card(card, node.clock())?
-            }
-        };
-        let options = CastOptions {
-            title: TITLE.to_owned(),
-            rate: Some(plan.rate),
-            ..CastOptions::default()
-        };
-        let key = HeldKey::ephemeral();
-        let (mut caster, events) = Caster::publish(node.clone(), key.key(), &options)
-            .await
-            .map_err(session::node_ended)?;
-        let stream = caster.stream();
-        let reporter = Reporter::new(
-            report::Command::Cast,
-            node.peer(),
-            stream,
-            events.arrivals(),
-            started,
-        );
-        let stop = Interrupt::manual();
-        let (stopped, of_task) = (stop.clone(), node.clone());
-        let task = tokio::spawn(async move {
-            let fed = tokio::select! {
-                end = caster.feed(&mut input) => end.map(drop),
-                () = stopped.requested() => caster.finish().await.map(drop),
-            };
-            of_task.end_of_stream(stream).await.map_err(session::node_ended)?;
-            // Whoever waits for the input's end sees it.
-            stopped.request(Signal::Interrupt);
-            fed
-        });
-        Ok(Source {
-            node,
-            uplink,
-            reporter,
-            events,
-            task,
-            stop,
-        })
-    }
-}
-
-impl Viewer {
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "one caller, each argument another thing of its own"
-    )]
-    async fn start(
-        node: NodeHandle,
-        uplink: Bitrate,
-        stream: StreamId,
-        via: Vec<SocketAddr>,
-        outputs: Outputs,
-        mut screen: Screen,
-        statistics: Arc<Statistics>,
-        interrupt: Interrupt,
-        started: Instant,
-    ) -> Result<Viewer, Failure> {
-        let wish = Participation::Consume(PlayoutWish::default());
-        let events = node
-            .join(stream, via.clone(), wish)
-            .await
-            .map_err(session::node_ended)?;
-        let mut viewing = Viewing::new(stream, &node, outputs, None, events.arrivals(), started);
-        viewing.looks_for(via, None);
-        viewing.announce();
-        let of_task = node.clone();
-        let task = tokio::spawn(async move {
-            let result = play(
-                &mut viewing,
-                &of_task,
-                events,
-                &statistics,
-                &interrupt,
-                None,
-                &mut screen,
-            )
-            .await;
-            let (reporter, closed) = viewing.finish(&result).await;
-            screen.close().await;
-            (reporter, result.and(closed))
-        });
-        Ok(Viewer {
-            node,
-            uplink,
-            task: Some(task),
-            done: None,
-        })
-    }
-
-    /// Returns when it has stopped playing. Safe to drop and call again.
-    async fn ended(&mut self) {
-        if let Some(task) = &mut self.task {
-            let done = task.await;
-            self.task = None;
-            self.done = done
-                .inspect_err(|error| tracing::error!("a viewer failed: {error}"))
-                .ok();
-        }
     }
 }

@@ -3,7 +3,6 @@ use std::time::Duration;
 
 use wire::Bitrate;
 
-use super::swarm::{Plan, Swarm};
 use super::*;
 use crate::media::testcard::TestCardConfig;
 
@@ -103,7 +102,7 @@ fn uplinks_are_those_of_the_scenarios() {
         input: None,
     };
     let sum = |plan: &Plan| {
-        plan.uplinks()
+        plan.viewer_uplinks()
             .iter()
             .map(|rate| rate.as_bps() as f64)
             .sum::<f64>()
@@ -111,13 +110,18 @@ fn uplinks_are_those_of_the_scenarios() {
     };
     for viewers in [6, 20, 100] {
         let plan = plan(viewers);
-        assert_eq!(plan.uplinks().len(), viewers);
+        assert_eq!(plan.viewer_uplinks().len(), viewers);
         // Source and viewers together have 1.5 times what the viewers need.
         let index = (sum(&plan) + 3.0) / viewers as f64;
         assert!((1.49..1.6).contains(&index), "{viewers}: {index}");
     }
     // A source that could serve all alone: still everybody gives something.
-    assert!(plan(1).uplinks().iter().all(|rate| rate.as_bps() >= 200_000));
+    assert!(
+        plan(1)
+            .viewer_uplinks()
+            .iter()
+            .all(|rate| rate.as_bps() >= 200_000)
+    );
 }
 
 #[test]

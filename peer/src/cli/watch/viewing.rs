@@ -40,6 +40,8 @@ const LOOK: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(in crate::cli) struct Viewing {
     stream: StreamId,
+    /// What its lines in the log begin with, where there are several.
+    who: String,
     outputs: Outputs,
     opener: Option<Opener>,
     reporter: Reporter,
@@ -74,6 +76,7 @@ impl Viewing {
     ) -> Self {
         Viewing {
             stream,
+            who: String::new(),
             outputs,
             opener,
             reporter: Reporter::new(report::Command::Watch, node.peer(), stream, arrivals, started),
@@ -92,6 +95,11 @@ impl Viewing {
     pub(in crate::cli) fn looks_for(&mut self, via: Vec<SocketAddr>, download: Option<Bitrate>) {
         self.via = via;
         self.download = download;
+    }
+
+    /// Its lines in the log begin with this: there are several.
+    pub(in crate::cli) fn is_called(&mut self, who: String) {
+        self.who = who;
     }
 
     /// Says where players find the picture.
@@ -163,13 +171,14 @@ impl Viewing {
         let now = Instant::now();
         self.playing_since.get_or_insert(now);
         let first = self.last_chunk.replace(now).is_none();
-        if first || std::mem::take(&mut self.quiet) {
-            if first {
-                let after = self.reporter.startup().unwrap_or_default();
-                tracing::info!("playing after {:.2} s", after.as_secs_f64());
-            } else {
-                tracing::info!("the stream is back");
-            }
+        let was_quiet = std::mem::take(&mut self.quiet);
+        if first {
+            let after = self.reporter.startup().unwrap_or_default();
+            tracing::info!("{}playing after {:.2} s", self.who, after.as_secs_f64());
+        } else if was_quiet {
+            tracing::info!("{}the stream is back", self.who);
+        }
+        if first || was_quiet {
             screen.update(|state, elapsed| {
                 state.step_done("playing", elapsed);
                 state.phase = Phase::Playing;
@@ -188,7 +197,7 @@ impl Viewing {
             Event::Described { info, .. } => self.described(*info)?,
             Event::FirstChunk { .. } => screen.step_done("first chunk"),
             Event::Ended { .. } => return Ok(Next::Ended),
-            Event::SessionChanged { .. } => tracing::info!("the peercaster has started anew"),
+            Event::SessionChanged { .. } => tracing::info!("{}the peercaster has started anew", self.who),
             Event::NoTracker { attempts, .. } => {
                 tracing::debug!("nobody who knows the stream answers (attempt {attempts})");
             }
@@ -251,7 +260,7 @@ impl Viewing {
             "connected; waiting for the stream's first picture"
         };
         if !std::mem::replace(&mut self.quiet, true) {
-            tracing::warn!("{what}");
+            tracing::warn!("{}{what}", self.who);
         }
         let left = (RETURN_MAX - silent).as_secs();
         screen.update(|state, _| state.phase = Phase::Waiting(format!("{what} ({left} s left)")));
@@ -316,9 +325,9 @@ impl Screen {
             Action::Interrupt => Ok(true),
             Action::Wish(wish) => {
                 node.wish(stream, wish).await.map_err(session::node_ended)?;
-                self.update(|state, _| {
+                self.update(|state, elapsed| {
                     state.wish = wish;
-                    state.notice = Some(describe(wish));
+                    state.notify(elapsed, describe(wish));
                 });
                 Ok(true)
             }
