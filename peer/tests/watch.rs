@@ -67,7 +67,7 @@ fn what_is_wrong_with_the_words_is_said_before_anything_starts() {
     check(&["watch", &good, "--out", "-", "--out", "-"], 2, "twice");
     check(&["watch", &good, "--target-lag", "soon"], 2, "auto");
     check(&["watch", &good, "--prefer", "fast"], 2, "smooth");
-    check(&["watch", &good, "--duration", "-1"], 2, "--duration");
+    check(&["watch", &good, "--duration", "0"], 2, "--duration");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let at = format!("http://{}", taken.local_addr().unwrap());
     check(&["watch", &good, "--out", &at], 2, "choose another port");

@@ -95,7 +95,7 @@ impl Report {
 /// The table as it is printed: 80 columns at most.
 pub(super) fn table(report: &Report) -> String {
     let mut text = format!(
-        "\n{:<10} {:>7} {:>8}  {:<20} {:>8} {:>6} {:>7} {:>7}\n{:<10} {:>7} {:>8}  {:>6} {:>6} {:>6} {:>8} {:>6} {:>7} {:>7}\n",
+        "\n{:<10} {:>7} {:>8}  {:<20} {:>7} {:>6} {:>7} {:>7}\n{:<10} {:>7} {:>8}  {:>6} {:>6} {:>6} {:>7} {:>6} {:>7} {:>7}\n",
         "",
         "uplink",
         "start-up",
@@ -143,7 +143,7 @@ fn viewer_line(text: &mut String, row: &Row) {
     // Writing into a string cannot fail.
     let _ = writeln!(
         text,
-        "{:<10} {:>7.2} {:>8}  {:>6} {:>6} {:>6} {:>8.3} {:>6} {:>7.2} {:>7.2}",
+        "{:<10} {:>7.2} {:>8}  {:>6} {:>6} {:>6} {:>7.3} {:>6} {:>7.2} {:>7.2}",
         row.name(),
         megabits(row.uplink),
         row.startup
