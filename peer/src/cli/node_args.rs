@@ -17,7 +17,7 @@ use crate::report::{Statistics, StatsTarget};
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Node")]
 pub struct NodeArgs {
-    /// Accept connections here; IPv6 too, such as [::]:4000. Port 0 takes a free one
+    /// Accept connections here, IPv4 or IPv6; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:0")]
     pub listen: SocketAddr,
 
