@@ -46,6 +46,7 @@ fn answer(c: &mut Criterion) {
             record: member(0, &mut rng),
             want: 0,
             need: SubstreamSet::all(16),
+            known: None,
         };
         for n in 0..members {
             join.record = member(n, &mut rng);

@@ -51,6 +51,7 @@ fn ask(record: PeerRecord, want: u8, need: SubstreamSet) -> Join {
         record,
         want,
         need,
+        known: None,
     }
 }
 
@@ -440,6 +441,7 @@ fn run(steps: &[Step]) -> Vec<Result<Answer, RefuseReason>> {
                 record,
                 want,
                 need,
+                known: None,
             } => {
                 let answer = tracker.join(now, id(*peer), &ask(record.clone(), *want, SubstreamSet(*need)));
                 if let Ok(answer) = &answer {

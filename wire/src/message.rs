@@ -201,6 +201,8 @@ pub struct Join {
     pub want: u8,
     /// Substreams it lacks a supplier for: peers that can spare these come first.
     pub need: SubstreamSet,
+    /// Session and revision of the description it has, so that the answer need not repeat it.
+    pub known: Option<(Seq, u32)>,
 }
 
 /// The tracker's answer to [`Join`].
@@ -208,8 +210,8 @@ pub struct Join {
 pub struct JoinAnswer {
     /// The stream.
     pub stream: StreamId,
-    /// The stream's description, signed by its key.
-    pub info: Signed<StreamInfo>,
+    /// The stream's description, signed by its key; `None` if the asker has it.
+    pub info: Option<Signed<StreamInfo>>,
     /// Peers to connect to, most useful first.
     pub peers: List<PeerRecord, MAX_PEERS>,
     /// Renew after so many milliseconds; the registration expires after three times that.

@@ -36,7 +36,7 @@ const TRACKER_RETRY: Duration = Duration::from_millis(250);
 const TRACKER_RETRY_MAX: Duration = Duration::from_secs(4);
 
 /// A node that lacks suppliers asks the tracker again after this time, and twice as long after each such time.
-const URGENT_REFRESH: Duration = Duration::from_millis(500);
+const URGENT_REFRESH: Duration = Duration::from_millis(600);
 
 /// Between two messages to the tracker when only the room has changed.
 const REPORT_SOONEST: Duration = Duration::from_millis(1_000);
@@ -225,6 +225,7 @@ impl Stream {
             record: self.own_record(ctx),
             want,
             need,
+            known: self.info.as_ref().map(|(info, _)| (info.session, info.revision)),
         };
         ctx.send(tracker, join);
         self.membership.asked_at = Some(ctx.now);
@@ -235,6 +236,15 @@ impl Stream {
     fn room_changed(&self) -> bool {
         let (now, before) = (self.free_slots(), self.membership.reported_free);
         (now == 0) != (before == 0) || now.abs_diff(before) > (before / 2).max(4)
+    }
+
+    /// The first news of room is worth most: until then nobody is sent to a newcomer.
+    fn report_wait(&self) -> Duration {
+        if self.membership.reported_free == 0 {
+            REPORT_SOONEST / 4
+        } else {
+            REPORT_SOONEST
+        }
     }
 
     /// Tells the tracker how much room there is, without asking for anything.
@@ -249,6 +259,7 @@ impl Stream {
             record: self.own_record(ctx),
             want: 0,
             need: SubstreamSet::EMPTY,
+            known: None,
         };
         ctx.send(tracker, join);
     }
@@ -276,7 +287,7 @@ impl Stream {
             }
             if self.membership.next_refresh <= now || urgent {
                 self.send_join(ctx);
-            } else if since_asked.is_some_and(|since| since >= REPORT_SOONEST) && self.room_changed() {
+            } else if since_asked.is_some_and(|since| since >= self.report_wait()) && self.room_changed() {
                 self.report(ctx);
             }
         }
@@ -299,7 +310,7 @@ impl Stream {
         let head_at = self.repair.anchor.map_or(ctx.now, |(_, at)| at);
         let random_access = self.window.newest_random_access();
         let every = self.window.random_access_every();
-        let (Some(source), Some((_, info))) = (&mut self.source, &self.info) else {
+        let (Some(source), Some((held, info))) = (&mut self.source, &self.info) else {
             ctx.send(
                 from,
                 JoinRefused {
@@ -325,7 +336,7 @@ impl Stream {
         let host = room.then_some(host);
         let answer = JoinAnswer {
             stream,
-            info: info.clone(),
+            info: (message.known != Some((held.session, held.revision))).then(|| info.clone()),
             peers: host.into_iter().chain(answer.peers).collect(),
             refresh_ms: answer.refresh.as_millis().min(60_000) as u32,
             head,
@@ -364,12 +375,14 @@ impl Stream {
         if self.membership.tracker != Some(from) || self.source.is_some() {
             return;
         }
-        let Ok(info) = message.info.open(&self.verifier) else {
-            return;
+        let opened = match &message.info {
+            Some(signed) => match signed.open(&self.verifier) {
+                Ok(info) if info.is_sane() => Some((info, signed.clone())),
+                _ => return,
+            },
+            None if self.info.is_some() => None,
+            None => return,
         };
-        if !info.is_sane() {
-            return;
-        }
         let first = !self.membership.answered;
         self.membership.answered = true;
         self.membership.attempts = 0;
@@ -380,7 +393,9 @@ impl Stream {
         self.membership.next_refresh =
             ctx.now + self.membership.refresh.mul_f64(ctx.rng.random_range(0.8..1.0));
         self.membership.supply = message.supply.to_vec();
-        self.take_info(ctx, info, message.info.clone());
+        if let Some((info, signed)) = opened {
+            self.take_info(ctx, info, signed);
+        }
         if let Some(playout) = &mut self.playout {
             playout.expect_random_access_every(message.random_access_every_ms);
         }

@@ -68,6 +68,8 @@ pub(crate) struct StreamPeer {
     pub(crate) supplied: SubstreamSet,
     /// It could not help with a repair: not asked for another before.
     pub(crate) busy_until: Time,
+    /// Repairs it could not help with in a row.
+    pub(crate) refusals: u32,
     /// Requests for single chunks it has not answered, counted anew before each round of requests.
     pub(crate) requests_open: u16,
     /// A supplier that went silent is not asked again before.

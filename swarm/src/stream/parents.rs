@@ -371,9 +371,11 @@ impl Stream {
     /// A supplier did not agree.
     pub(crate) fn on_refused(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: &Refused) {
         let lacking = !self.orphans().and(message.substreams).is_empty();
+        let from_source = self.membership.tracker == Some(from);
         let pause = match message.reason {
             RefuseReason::NoData => Duration::from_millis(300),
             RefuseReason::Loop => Duration::from_millis(1_000),
+            _ if from_source => Duration::from_secs(10),
             // Who has nobody cannot be choosy: places come free all the time.
             _ if lacking => Duration::from_millis(500),
             _ => Duration::from_millis(3_000),

@@ -35,7 +35,7 @@ const BUSY: Duration = Duration::from_millis(60);
 const NEW_SUPPLIER: Duration = Duration::from_millis(300);
 
 /// A peer that could not help is left alone for this long: about what its queue takes to empty.
-const BUSY_PAUSE: Duration = Duration::from_millis(80);
+const BUSY_PAUSE: Duration = Duration::from_millis(60);
 
 /// Beyond the round trip, an answer may take this long.
 const ANSWER_SLACK: Duration = Duration::from_millis(60);
@@ -109,7 +109,10 @@ impl Stream {
 
     /// A chunk came, by whatever way: nobody else needs to be asked.
     pub(super) fn answered(&mut self, seq: Seq) {
-        self.repair.open.remove(&seq);
+        let open = self.repair.open.remove(&seq);
+        if let Some(state) = open.and_then(|open| self.peers.get_mut(&open.to)) {
+            state.refusals = 0;
+        }
     }
 
     pub(super) fn repair_forget(&mut self, peer: PeerId) {
@@ -405,7 +408,9 @@ impl Stream {
             }
         }
         if let Some(state) = self.peers.get_mut(&from) {
-            state.busy_until = ctx.now + BUSY_PAUSE;
+            // Each refusal in a row doubles the pause.
+            state.refusals = (state.refusals + 1).min(4);
+            state.busy_until = ctx.now + BUSY_PAUSE * (1 << state.refusals);
         }
         self.next_repair_scan = ctx.now;
     }

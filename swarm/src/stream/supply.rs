@@ -15,7 +15,7 @@ use super::{Child, Ctx, Stream};
 use crate::uplink::bytes_on_link;
 
 /// Part of the uplink that is promised to children; the rest is for repair and control.
-const PROMISED: f64 = 0.96;
+const PROMISED: f64 = 0.98;
 
 /// The peercaster promises less: a queue on its uplink is a queue for everybody.
 const PROMISED_BY_SOURCE: f64 = 0.93;
@@ -203,7 +203,12 @@ impl Stream {
             self.send_past(ctx, from, accepted, message.from);
         }
         if !refused.is_empty() {
-            let instead = self.referrals(ctx, from, refused);
+            // Everybody asks the peercaster, and its uplink is the one that counts: a plain no must do.
+            let instead = if self.source.is_some() {
+                List::default()
+            } else {
+                self.referrals(ctx, from, refused)
+            };
             ctx.send(
                 from,
                 Refused {

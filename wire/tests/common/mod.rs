@@ -119,10 +119,11 @@ pub(crate) fn examples() -> Vec<Message> {
             record: record(),
             want: 40,
             need: substreams,
+            known: Some((Seq(7), 3)),
         }),
         Message::JoinAnswer(JoinAnswer {
             stream,
-            info: signed_info(),
+            info: Some(signed_info()),
             peers: list([record()]),
             refresh_ms: 5000,
             head,
