@@ -139,3 +139,58 @@ fn a_dead_link_fails_while_running() {
         "{outcome:?}"
     );
 }
+
+#[test]
+fn a_private_stream_reaches_who_has_the_whole_link_and_ends_for_all() {
+    let home = tempfile::tempdir().unwrap();
+    let media: Vec<u8> = (0..300_000u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    std::fs::write(home.path().join("media"), &media).unwrap();
+    // 2.4 s.
+    let args = [
+        "cast",
+        "media",
+        "--rate",
+        "1mbit",
+        "--private",
+        "--listen",
+        "127.0.0.1:0",
+    ];
+    let mut cast = Program::start(&mut command(home.path(), &args));
+    let link = line(&mut cast.stdout());
+    // A lag far above what a busy machine adds: nothing may be missing.
+    let watch = |link: &str, file: &str| {
+        let args = [
+            "watch",
+            link,
+            "--listen",
+            "127.0.0.1:0",
+            "--headless",
+            "--target-lag",
+            "1000",
+            "--out",
+            file,
+        ];
+        Program::start(&mut command(home.path(), &args))
+    };
+    let viewer = watch(&link, "out");
+    let stranger = watch(link.split('#').next().unwrap(), "nothing");
+    let refused = stranger.end();
+    assert_ne!(
+        refused.code,
+        Some(0),
+        "a private stream without its key: {refused:?}"
+    );
+    let seen = viewer.end();
+    assert_eq!(seen.code, Some(0), "the stream's end is the viewer's: {seen:?}");
+    assert_eq!(cast.end().code, Some(0));
+    let out = std::fs::read(home.path().join("out")).unwrap();
+    assert!(out.len() > media.len() / 4, "only {} bytes", out.len());
+    assert!(
+        media.windows(out.len()).any(|part| part == out),
+        "what came out is no contiguous part of what went in"
+    );
+    let nothing = std::fs::read(home.path().join("nothing")).unwrap_or_default();
+    assert!(nothing.is_empty(), "{} bytes without the key", nothing.len());
+}
