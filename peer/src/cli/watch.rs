@@ -155,7 +155,7 @@ pub(super) async fn run(mut args: WatchArgs, context: &Context) -> Result<(), Fa
             let opener = args.link.content_key.as_ref().map(|key| Opener::new(stream, key));
             let mut viewing =
                 Viewing::new(stream, &node, outputs, opener, events.arrivals(), context.started);
-            viewing.looks_for(via, args.node.download);
+            viewing.looks_for(via, Some(args.node.clone()));
             viewing.announce();
             let mut screen = Screen::new(screen, context.started);
             let result = play(

@@ -72,7 +72,10 @@ async fn run(
 
 fn describe(program: &str, status: ExitStatus, last_words: Option<String>) -> String {
     let words = last_words.map(|words| format!(" ({words})")).unwrap_or_default();
-    format!("the player {program} ended with {status}{words}")
+    match status.code() {
+        Some(code) => format!("the player {program} ended with exit code {code}{words}"),
+        None => format!("the player {program} was ended by a signal{words}"),
+    }
 }
 
 /// Until the stream ends or the player closes its input.

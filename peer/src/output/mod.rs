@@ -26,6 +26,7 @@ use tokio::sync::mpsc;
 use wire::StreamInfo;
 use wire::link::HostPort;
 
+use crate::error::plain_io;
 use fanout::Fanout;
 use queue::{Limits, Shared, queue};
 
@@ -49,7 +50,10 @@ pub(crate) struct MediaItem {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The file cannot be created or written.
-    #[error("cannot write to {path}: {source}")]
+    #[error(
+        "cannot write to {path} ({}); choose another place with --out",
+        plain_io(source)
+    )]
     File {
         /// As the user wrote it.
         path: String,
@@ -67,7 +71,10 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// The host has no address, or the socket cannot be made.
-    #[error("cannot send to udp://{to}: {source}")]
+    #[error(
+        "cannot send to udp://{to} ({}); check host, group and interface",
+        plain_io(source)
+    )]
     Udp {
         /// As the user wrote it.
         to: HostPort,
@@ -75,7 +82,10 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// The player does not start.
-    #[error("cannot start the player {program}: {source}")]
+    #[error(
+        "cannot start the player {program} ({}); check that it is installed",
+        plain_io(source)
+    )]
     Exec {
         /// The command's first word.
         program: String,

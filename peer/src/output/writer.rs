@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Alive;
 use super::queue::Queue;
+use crate::error::plain_io;
 
 /// Somebody who tails the file sees what was played this long ago, at most.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
@@ -65,8 +66,10 @@ fn spawn(
                 tracing::info!("the reader of {name} has gone");
             }
             Err(error) => {
-                tracing::error!("writing to {name} failed: {error}");
-                queue.shared().fail(format!("writing to {name} failed: {error}"));
+                let why = plain_io(&error);
+                let failure = format!("writing to {name} failed ({why}); what was written before is whole");
+                tracing::error!("{failure}");
+                queue.shared().fail(failure);
             }
         }
         // In this order: who waits for the end finds the state final.

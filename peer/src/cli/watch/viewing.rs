@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use swarm::{Event, PlayoutWish, Preference};
 use tokio::time::{Instant, MissedTickBehavior};
-use wire::{Bitrate, Chunk, StreamId, StreamInfo};
+use wire::{Chunk, StreamId, StreamInfo};
 
 use crate::cli::session;
-use crate::cli::{Interrupt, Signal};
+use crate::cli::{Interrupt, NodeArgs, Signal};
 use crate::crypt::Opener;
 use crate::driver::{Lags, NodeHandle, StreamEvents, StreamItem};
 use crate::error::Failure;
@@ -47,7 +47,7 @@ pub(in crate::cli) struct Viewing {
     reporter: Reporter,
     info: Option<StreamInfo>,
     via: Vec<SocketAddr>,
-    download: Option<Bitrate>,
+    limits: Option<NodeArgs>,
     joined: Instant,
     answered: bool,
     /// When the first and the last chunk were handed over.
@@ -82,7 +82,7 @@ impl Viewing {
             reporter: Reporter::new(report::Command::Watch, node.peer(), stream, arrivals, started),
             info: None,
             via: Vec::new(),
-            download: None,
+            limits: None,
             joined: Instant::now(),
             answered: false,
             playing_since: None,
@@ -91,10 +91,10 @@ impl Viewing {
         }
     }
 
-    /// Where it looks for the stream, for the words when nobody is there; and the rate it may take.
-    pub(in crate::cli) fn looks_for(&mut self, via: Vec<SocketAddr>, download: Option<Bitrate>) {
+    /// Where it looks for the stream, for the words when nobody is there; and the limits that the user has set.
+    pub(in crate::cli) fn looks_for(&mut self, via: Vec<SocketAddr>, limits: Option<NodeArgs>) {
         self.via = via;
-        self.download = download;
+        self.limits = limits;
     }
 
     /// Its lines in the log begin with this: there are several.
@@ -213,11 +213,8 @@ impl Viewing {
                 "the stream is private and the link has no key; copy the whole link, with all that follows its #",
             ));
         }
-        if let Some(limit) = self.download.filter(|limit| *limit < info.rate) {
-            return Err(Failure::running(format!(
-                "the stream needs {}, more than --download {limit} allows; raise the limit",
-                info.rate
-            )));
+        if let Some(limits) = &self.limits {
+            limits.check_download(&info)?;
         }
         self.outputs.describe(&info);
         self.info = Some(info);
