@@ -1,5 +1,11 @@
 //! One stream through real nodes on loopback: what comes out is what went in.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test, on real clocks"
+)]
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

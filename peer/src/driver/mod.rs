@@ -20,6 +20,7 @@ mod items;
 mod lags;
 mod produce;
 mod run;
+mod uplink;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,7 +37,8 @@ pub use lags::{LagSummary, Lags};
 
 use crate::net::{NetConfig, NetStats, Streams, Transport, Tuning};
 use produce::ProduceQueue;
-use run::Driver;
+use run::{Driver, Queues};
+use uplink::UplinkEstimate;
 
 /// Most commands waiting. They are given by people and by start and end of streams.
 const MAX_COMMANDS: usize = 64;
@@ -46,9 +48,6 @@ const MAX_INPUTS: usize = 512;
 
 /// Connections that others may make beyond those the node keeps.
 const ROOM_FOR_NEWCOMERS: usize = 16;
-
-/// The uplink of a node that was not told its own.
-const ASSUMED_UPLOAD: Bitrate = Bitrate::from_kbps(20_000);
 
 /// What a node is started with.
 #[derive(Clone, Debug)]
@@ -127,7 +126,7 @@ pub async fn start(config: DriverConfig) -> anyhow::Result<NodeHandle> {
         NodeConfig {
             peer,
             listen: local_addrs.to_vec(),
-            upload: config.upload.unwrap_or(ASSUMED_UPLOAD),
+            upload: config.upload.unwrap_or(uplink::ASSUMED),
             seed,
             max_neighbours: config.max_neighbours,
         },
@@ -140,9 +139,12 @@ pub async fn start(config: DriverConfig) -> anyhow::Result<NodeHandle> {
         clock,
         transport,
         streams,
-        command_queue,
-        input_queue,
-        Arc::clone(&produce),
+        config.upload.is_none().then(UplinkEstimate::new),
+        Queues {
+            commands: command_queue,
+            inputs: input_queue,
+            produce: Arc::clone(&produce),
+        },
     );
     let (ended_sender, ended) = watch::channel(false);
     // Owned by the handles: it ends when the last one is dropped, and `ended` tells those who wait for it.

@@ -12,6 +12,7 @@ use wire::{StreamId, Time};
 use super::handle::Command;
 use super::items::ItemSender;
 use super::produce::ProduceQueue;
+use super::uplink::UplinkEstimate;
 use super::{Clock, DriverStats, Lags, StreamItem};
 use crate::net::{Streams, Transport};
 
@@ -21,15 +22,22 @@ const MAX_BATCH: usize = 128;
 /// With no deadline of the node's own it is still asked this often.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
+/// What comes to the node.
+pub(super) struct Queues {
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) inputs: mpsc::Receiver<Input>,
+    pub(super) produce: Arc<ProduceQueue>,
+}
+
 /// The node with everything it is connected to.
 pub(super) struct Driver {
     node: Node,
     clock: Clock,
     transport: Transport,
     checked: Arc<Streams>,
-    commands: mpsc::Receiver<Command>,
-    inputs: mpsc::Receiver<Input>,
-    produce: Arc<ProduceQueue>,
+    /// `None` when the uplink's rate was given.
+    uplink: Option<UplinkEstimate>,
+    queues: Queues,
     streams: BTreeMap<StreamId, ItemSender>,
     /// Inputs that the driver itself causes while doing outputs.
     own_inputs: Vec<Input>,
@@ -42,18 +50,16 @@ impl Driver {
         clock: Clock,
         transport: Transport,
         checked: Arc<Streams>,
-        commands: mpsc::Receiver<Command>,
-        inputs: mpsc::Receiver<Input>,
-        produce: Arc<ProduceQueue>,
+        uplink: Option<UplinkEstimate>,
+        queues: Queues,
     ) -> Self {
         Driver {
             node,
             clock,
             transport,
             checked,
-            commands,
-            inputs,
-            produce,
+            uplink,
+            queues,
             streams: BTreeMap::new(),
             own_inputs: Vec::new(),
             timer_late: Lags::new(),
@@ -88,7 +94,7 @@ impl Driver {
             };
             tokio::select! {
                 biased;
-                command = self.commands.recv() => match command {
+                command = self.queues.commands.recv() => match command {
                     None | Some(Command::Shutdown) => break,
                     Some(command) => {
                         // The end of a stream comes after what was produced before it.
@@ -96,11 +102,12 @@ impl Driver {
                         self.command(command, &mut out);
                     }
                 },
-                _ = self.inputs.recv_many(&mut batch, MAX_BATCH) => {}
-                () = self.produce.filled.notified() => {}
+                _ = self.queues.inputs.recv_many(&mut batch, MAX_BATCH) => {}
+                () = self.queues.produce.filled.notified() => {}
                 () = tokio::time::sleep_until(wake) => {}
             }
             self.take_produced(&mut out);
+            self.measure_uplink(&mut out);
             let now = self.clock.now();
             for input in batch.drain(..) {
                 self.node.handle(now, input, &mut out);
@@ -110,9 +117,20 @@ impl Driver {
         self.shut_down(out).await;
     }
 
+    fn measure_uplink(&mut self, out: &mut Outbox) {
+        let now = self.clock.now();
+        if let Some(uplink) = &mut self.uplink
+            && uplink.is_due(now)
+            && let Some(rate) = uplink.update(now, &self.transport.paths())
+        {
+            tracing::debug!(%rate, "upload");
+            self.node.handle(now, Input::Upload { rate }, out);
+        }
+    }
+
     fn take_produced(&mut self, out: &mut Outbox) {
         let now = self.clock.now();
-        for (stream, chunk) in self.produce.take_all() {
+        for (stream, chunk) in self.queues.produce.take_all() {
             self.node.handle(now, Input::Produce { stream, chunk }, out);
         }
     }
@@ -132,15 +150,15 @@ impl Driver {
                 .handle(self.clock.now(), Input::LeaveStream { stream }, &mut out);
         }
         self.act(&mut out);
-        self.commands.close();
+        self.queues.commands.close();
         let Driver {
             transport,
-            mut inputs,
+            mut queues,
             ..
         } = self;
         // What still comes in is taken, so that no connection waits for us while it says goodbye.
         let discard = async {
-            while inputs.recv().await.is_some() {}
+            while queues.inputs.recv().await.is_some() {}
             std::future::pending::<()>().await;
         };
         tokio::select! {
@@ -157,7 +175,13 @@ impl Driver {
                 self.streams.insert(stream, items);
                 self.node.handle(now, *input, out);
             }
-            Command::Input(input) => self.node.handle(now, *input, out),
+            Command::Input(input) => {
+                if let Input::Upload { .. } = *input {
+                    // Somebody knows better than our measurement.
+                    self.uplink = None;
+                }
+                self.node.handle(now, *input, out);
+            }
             Command::Leave(stream) => {
                 self.node.handle(now, Input::LeaveStream { stream }, out);
                 self.act(out);
@@ -166,7 +190,7 @@ impl Driver {
             }
             Command::Stats(answer) => {
                 let driver = DriverStats {
-                    produce_dropped: self.produce.dropped(),
+                    produce_dropped: self.queues.produce.dropped(),
                     timer_late: self.timer_late.summary(),
                     net: self.transport.stats(),
                 };

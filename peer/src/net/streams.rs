@@ -50,7 +50,7 @@ impl Streams {
             known.push(Arc::new(Known {
                 stream,
                 verifier,
-                recent: Mutex::new(vec![Weak::new(); RECENT]),
+                recent: Mutex::new((0..RECENT).map(|_| Weak::new()).collect()),
             }));
         }
         true

@@ -60,10 +60,13 @@ impl Default for Tuning {
     fn default() -> Self {
         Tuning {
             congestion: Congestion::Live,
+            // Measured at 3.5 Mbit/s: 0.5 % of the payload instead of 1.8 %, and losses are noticed no later, because
+            // a packet out of order is acknowledged at once.
             acks: Some(Acks {
-                threshold: 8,
-                delay: Duration::from_millis(20),
+                threshold: 16,
+                delay: Duration::from_millis(25),
             }),
+            // QUIC's own. Measured: more patience costs what it says, less gains a millisecond.
             packet_threshold: 3,
             time_threshold: 9.0 / 8.0,
             // Most peers are within 100 ms; for the others a repeated first packet costs 1200 bytes. QUIC's own 333 ms

@@ -1,5 +1,5 @@
 //! A transport with its inputs, for tests on loopback.
-#![allow(dead_code, reason = "each test program uses a part")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each test program uses a part")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -93,6 +93,18 @@ impl Peer {
             Input::Connected { peer, .. } if peer == from => {}
             other => panic!("{other:?}"),
         }
+    }
+
+    /// The peer says goodbye and goes.
+    pub(crate) async fn expect_goodbye(&mut self, from: PeerId) {
+        match self.next().await {
+            Input::Message {
+                message: wire::Message::Bye(_),
+                ..
+            } => {}
+            other => panic!("{other:?}"),
+        }
+        self.expect_disconnected(from).await;
     }
 
     pub(crate) async fn expect_disconnected(&mut self, from: PeerId) {

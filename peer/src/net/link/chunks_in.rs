@@ -20,7 +20,7 @@ pub(super) async fn read(session: Session<'_>) -> Result<Infallible, End> {
     let mut reads = FuturesUnordered::new();
     loop {
         tokio::select! {
-            stream = session.connection.accept_uni() => reads.push(read_frame(stream?)),
+            stream = session.link.connection.accept_uni() => reads.push(read_frame(stream?)),
             Some(frame) = reads.next(), if !reads.is_empty() => match frame {
                 Frame::Whole(frame) => take(session, frame).await?,
                 Frame::TooLong => reject(session, MAX_CHUNK_FRAME, Rejection::Malformed).await?,

@@ -30,11 +30,8 @@ const REPORT_RTT: Duration = Duration::from_millis(2);
 
 /// Sends what is queued, the most urgent first.
 pub(super) async fn write(session: Session<'_>) -> Result<Infallible, End> {
-    let Session {
-        shared,
-        link,
-        connection,
-    } = session;
+    let Session { shared, link } = session;
+    let connection = &link.connection;
     let mut unacknowledged = FuturesUnordered::new();
     let mut outstanding: u64 = 0;
     let mut reporter = Reporter::default();

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use wire::codec::{self, FrameError, LENGTH_LEN, MAX_FRAME};
 use wire::{Message, PeerId};
 
-use super::{Code, End, FLUSH_TIMEOUT, Session, hello, left};
+use super::{Code, End, FLUSH_TIMEOUT, Session, YIELD_TIMEOUT, hello, left};
 use crate::net::bucket::TokenBucket;
 
 /// Messages a second that a peer may send in the long run. A busy supplier sends some 50: adverts, paths, requests.
@@ -69,7 +69,7 @@ pub(super) async fn read(
         match first {
             Ok(frame) => match frame? {
                 Some(frame) => hello::read(&frame)?,
-                None => return left(session).await,
+                None => return left(session, false).await,
             },
             Err(_) => return Err(End::Broken(Code::Late, "no first message")),
         };
@@ -77,10 +77,11 @@ pub(super) async fn read(
     let from = session.link.peer;
     let mut limit = TokenBucket::new(MESSAGE_RATE, MESSAGE_BURST, Instant::now());
     let mut flood = Flood::default();
+    let mut said_goodbye = false;
     loop {
         let frame = match reader.next().await {
             Ok(Some(frame)) => frame,
-            Ok(None) => return left(session).await,
+            Ok(None) => return left(session, said_goodbye).await,
             Err(end) => {
                 if matches!(end, End::Broken(..)) {
                     let bytes = LENGTH_LEN;
@@ -100,7 +101,10 @@ pub(super) async fn read(
         let input = match codec::decode(&frame) {
             // Once is enough.
             Ok(Message::Hello(_)) => rejected(from, bytes, Rejection::Malformed),
-            Ok(message) => Input::Message { from, message, bytes },
+            Ok(message) => {
+                said_goodbye = matches!(message, Message::Bye(_));
+                Input::Message { from, message, bytes }
+            }
             // A later version may have more kinds.
             Err(FrameError::UnknownKind(kind)) => {
                 tracing::trace!(peer = %from.short(), kind, "message of unknown kind");
@@ -140,7 +144,7 @@ impl Flood {
     }
 }
 
-/// Sends what is queued; when told to finish, ends the stream and waits until the peer has everything.
+/// Sends what is queued; when told to finish, ends the stream and waits until the peer has read everything.
 pub(super) async fn write(session: Session<'_>, mut send: SendStream) -> Result<Infallible, End> {
     let link = session.link;
     let mut batch = Vec::new();
@@ -161,10 +165,13 @@ pub(super) async fn write(session: Session<'_>, mut send: SendStream) -> Result<
     }
     // An error says that the stream is closed already, which is what is wanted.
     let _ = send.finish();
-    let _ = tokio::time::timeout(FLUSH_TIMEOUT, send.stopped()).await;
-    if link.superseded.is_cancelled() {
-        // The peer may still be sending; it ends the connection once it has seen our end of the stream.
-        std::future::pending::<Infallible>().await;
-    }
+    // The peer closes the connection once it has read the end of the stream. If this side closed it, what the peer has
+    // received and not yet read would be lost, acknowledged or not.
+    let patience = if link.superseded.is_cancelled() {
+        YIELD_TIMEOUT
+    } else {
+        FLUSH_TIMEOUT
+    };
+    let _ = tokio::time::timeout(patience, link.connection.closed()).await;
     Err(End::Finished)
 }

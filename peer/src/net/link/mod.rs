@@ -19,7 +19,8 @@ use swarm::Input;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use wire::{PeerId, Time};
+use wire::message::{Bye, ByeReason};
+use wire::{PeerId, Time, codec};
 
 use super::Shared;
 use super::queue::{ControlFull, QueuedChunk, SendQueue};
@@ -116,6 +117,7 @@ pub(super) struct Link {
     pub(super) dialled: bool,
     /// Only an address was dialled: the node waits to hear who is there, even if it is somebody it knows.
     asked_by_addr: bool,
+    pub(super) connection: Connection,
     pub(super) opened: Instant,
     queue: Mutex<SendQueue>,
     control_ready: Notify,
@@ -127,12 +129,19 @@ pub(super) struct Link {
 }
 
 impl Link {
-    fn new(peer: PeerId, addr: SocketAddr, dialled: bool, asked_by_addr: bool) -> Self {
+    fn new(
+        peer: PeerId,
+        addr: SocketAddr,
+        dialled: bool,
+        asked_by_addr: bool,
+        connection: Connection,
+    ) -> Self {
         Link {
             peer,
             addr,
             dialled,
             asked_by_addr,
+            connection,
             opened: Instant::now(),
             queue: Mutex::new(SendQueue::new()),
             control_ready: Notify::new(),
@@ -142,8 +151,8 @@ impl Link {
         }
     }
 
-    /// Queues a control message; a peer that has not read for too long is given up.
-    pub(super) fn send_control(&self, frame: Bytes) {
+    /// Queues an encoded control message; a peer that has not read for too long is given up.
+    pub(super) fn send(&self, frame: Bytes) {
         if let Err(ControlFull) = self.queue().push_control(frame) {
             self.abandoned.cancel();
         }
@@ -155,8 +164,14 @@ impl Link {
         self.chunks_ready.notify_one();
     }
 
-    /// Closes the connection after what is queued.
-    pub(super) fn finish(&self) {
+    /// Closes the connection after what is queued and a goodbye. Its absence would tell the other side that another
+    /// connection of this pair takes over.
+    pub(super) fn leave(&self, reason: ByeReason) {
+        self.send(codec::encode(&Bye { reason }.into()).into());
+        self.finish();
+    }
+
+    fn finish(&self) {
         self.queue().finish();
         self.control_ready.notify_one();
     }
@@ -176,7 +191,6 @@ impl Link {
 struct Session<'a> {
     shared: &'a Shared,
     link: &'a Link,
-    connection: &'a Connection,
 }
 
 impl Session<'_> {
@@ -219,7 +233,13 @@ pub(super) async fn run_dialled(
         }
         return Dialled::Answered;
     }
-    let link = Arc::new(Link::new(peer, addr, true, expected.is_none()));
+    let link = Arc::new(Link::new(
+        peer,
+        addr,
+        true,
+        expected.is_none(),
+        connection.clone(),
+    ));
     let (send, recv) = match hello::open(shared, &connection).await {
         Ok(streams) => streams,
         Err(error) => {
@@ -229,7 +249,7 @@ pub(super) async fn run_dialled(
     };
     let reader = FrameReader::new(recv);
     // The address that was dialled is one that leads there; there is no need to wait for the peer's list.
-    run(shared, &link, &connection, vec![addr], send, reader, true).await;
+    run(shared, &link, vec![addr], send, reader, true).await;
     Dialled::Answered
 }
 
@@ -256,28 +276,24 @@ pub(super) async fn run_accepted(shared: &Shared, connection: Connection) {
             return;
         }
     };
-    let link = Arc::new(Link::new(peer, addr, false, false));
+    let link = Arc::new(Link::new(peer, addr, false, false, connection.clone()));
     let listen = super::addrs::dialable(&hello.listen, addr);
-    run(shared, &link, &connection, listen, send, reader, false).await;
+    run(shared, &link, listen, send, reader, false).await;
 }
 
 async fn run(
     shared: &Shared,
     link: &Arc<Link>,
-    connection: &Connection,
     listen: Vec<SocketAddr>,
     send: quinn::SendStream,
     reader: FrameReader,
     expect_hello: bool,
 ) {
-    if begin(shared, link, connection, listen).await.is_err() {
+    if begin(shared, link, listen).await.is_err() {
         return;
     }
-    let session = Session {
-        shared,
-        link,
-        connection,
-    };
+    let session = Session { shared, link };
+    let connection = &link.connection;
     let work = async {
         tokio::try_join!(
             control::read(session, reader, expect_hello),
@@ -303,12 +319,7 @@ async fn run(
 
 /// Makes the connection known to the table and the node, in one step, so that the node sees beginnings and ends of a
 /// peer's connections in the order in which they happened.
-async fn begin(
-    shared: &Shared,
-    link: &Arc<Link>,
-    connection: &Connection,
-    listen: Vec<SocketAddr>,
-) -> Result<(), End> {
+async fn begin(shared: &Shared, link: &Arc<Link>, listen: Vec<SocketAddr>) -> Result<(), End> {
     let mut room = shared.inputs.reserve_many(2).await.map_err(|_| End::NodeGone)?;
     let mut tell = |input| {
         if let Some(room) = room.next() {
@@ -343,7 +354,7 @@ async fn begin(
         link.addr,
         listen,
         link.dialled,
-        connection.rtt(),
+        link.connection.rtt(),
     ));
     Ok(())
 }
@@ -381,9 +392,10 @@ async fn yielded(link: &Link) -> End {
 }
 
 /// The peer ended its side of the control stream.
-async fn left(session: Session<'_>) -> Result<Infallible, End> {
-    let Session { shared, link, .. } = session;
-    let may_be_superseded = link.dialled && shared.own > link.peer && link.opened.elapsed() < SIMULTANEOUS;
+async fn left(session: Session<'_>, said_goodbye: bool) -> Result<Infallible, End> {
+    let Session { shared, link } = session;
+    let may_be_superseded =
+        link.dialled && shared.own > link.peer && link.opened.elapsed() < SIMULTANEOUS && !said_goodbye;
     if may_be_superseded {
         // The peer prefers its own connection to this one, and its first message on that is still under way.
         let _ = tokio::time::timeout(SUPERSEDE_GRACE, link.superseded.cancelled()).await;
