@@ -46,6 +46,7 @@ fn answer(c: &mut Criterion) {
             record: member(0, &mut rng),
             want: 0,
             need: SubstreamSet::all(16),
+            upload: wire::Bitrate::ZERO,
             known: None,
         };
         for n in 0..members {

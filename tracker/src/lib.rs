@@ -154,6 +154,11 @@ impl Tracker {
         self.registry.len()
     }
 
+    /// For each substream the free slots of those who pass it on, saturating.
+    pub fn supply(&self) -> Vec<u16> {
+        self.registry.supply()
+    }
+
     /// The registered peers, in no meaningful order, which is the same in every run with the same calls.
     pub fn records(&self) -> impl Iterator<Item = &PeerRecord> {
         self.registry.records()

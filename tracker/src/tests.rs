@@ -51,6 +51,7 @@ fn ask(record: PeerRecord, want: u8, need: SubstreamSet) -> Join {
         record,
         want,
         need,
+        upload: wire::Bitrate::ZERO,
         known: None,
     }
 }
@@ -441,6 +442,7 @@ fn run(steps: &[Step]) -> Vec<Result<Answer, RefuseReason>> {
                 record,
                 want,
                 need,
+                upload: wire::Bitrate::ZERO,
                 known: None,
             } => {
                 let answer = tracker.join(now, id(*peer), &ask(record.clone(), *want, SubstreamSet(*need)));

@@ -6,7 +6,7 @@ use coords::Coord;
 use serde::{Deserialize, Serialize};
 
 use crate::sign::Signed;
-use crate::{List, PeerId, Seq, StreamId, StreamInfo, Substream, SubstreamSet, Time};
+use crate::{Bitrate, List, PeerId, Seq, StreamId, StreamInfo, Substream, SubstreamSet, Time};
 
 /// Most addresses named for one peer: two families, inside and outside a NAT.
 pub const MAX_ADDRS: usize = 4;
@@ -201,6 +201,8 @@ pub struct Join {
     pub want: u8,
     /// Substreams it lacks a supplier for: peers that can spare these come first.
     pub need: SubstreamSet,
+    /// Its uplink, from which the tracker reckons the slots of a peer that does not know the stream's rate yet.
+    pub upload: Bitrate,
     /// Session and revision of the description it has, so that the answer need not repeat it.
     pub known: Option<(Seq, u32)>,
 }
@@ -224,6 +226,8 @@ pub struct JoinAnswer {
     pub random_access: Option<Seq>,
     /// The usual distance between such chunks in milliseconds; `None` while it is not known.
     pub random_access_every_ms: Option<u32>,
+    /// Substreams that a newcomer should pass on: where help is shortest.
+    pub primaries: SubstreamSet,
     /// For each substream the free slots among those who pass it on: where help is short.
     pub supply: List<u16, MAX_LAGS>,
     /// How many peers are registered.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use wire::message::{Advert, NO_LAG, Role};
 use wire::{PeerId, Seq, Substream, SubstreamSet, Time};
 
-use super::{Ctx, Stream};
+use super::{Ctx, Stream, SubstreamState};
 
 /// Between two adverts to the same neighbour when nothing important changed.
 const ADVERT_EVERY: Duration = Duration::from_millis(1_000);
@@ -59,9 +59,13 @@ impl Stream {
         }
     }
 
-    /// Whether this node can supply a substream now.
+    /// Whether this node can supply a substream now, or as soon as it is supplied itself.
     fn has_data(&self, substream: Substream) -> bool {
-        self.source.is_some() || self.sub(substream).is_some_and(|sub| sub.parent.is_some())
+        let promised = |sub: &SubstreamState| self.primaries.contains(substream) && sub.pending.is_some();
+        self.source.is_some()
+            || self
+                .sub(substream)
+                .is_some_and(|sub| sub.parent.is_some() || promised(sub))
     }
 
     /// Whether the source has any business with this peer beyond tracking: it tells and hears adverts only from its

@@ -11,7 +11,7 @@ use wire::message::{
 };
 use wire::{List, PeerId, Seq, StreamId, Substream, SubstreamSet, Time, Verifier};
 
-use super::supply::worth;
+use super::supply::{PROMISED, primaries_for, scarcest, worth};
 use super::{Ctx, Stream, SubstreamState};
 use crate::io::{Event, Output, Participation};
 use crate::playout::Playout;
@@ -225,6 +225,7 @@ impl Stream {
             record: self.own_record(ctx),
             want,
             need,
+            upload: ctx.uplink.rate(),
             known: self.info.as_ref().map(|(info, _)| (info.session, info.revision)),
         };
         ctx.send(tracker, join);
@@ -259,6 +260,7 @@ impl Stream {
             record: self.own_record(ctx),
             want: 0,
             need: SubstreamSet::EMPTY,
+            upload: ctx.uplink.rate(),
             known: None,
         };
         ctx.send(tracker, join);
@@ -305,6 +307,7 @@ impl Stream {
         };
         message.record.peer = from;
         message.record.addrs = listen.into_iter().collect();
+        let primaries = self.place_newcomer(ctx, &mut message);
         let host_slots = (self.own_record(ctx), self.source_has_room_for(ctx, &message));
         let head = self.head();
         let head_at = self.repair.anchor.map_or(ctx.now, |(_, at)| at);
@@ -343,10 +346,30 @@ impl Stream {
             head_at,
             random_access,
             random_access_every_ms: every.map(|d| d.as_millis().min(u128::from(u32::MAX)) as u32),
+            primaries,
             supply: answer.supply.into_iter().collect(),
             members: answer.members,
         };
         ctx.send(from, answer);
+    }
+
+    /// Gives a newcomer, which does not know the stream's rate yet, its slots and the substreams that are scarcest, so
+    /// that those who join in the same moment do not all choose the same and hear of one another at once.
+    fn place_newcomer(&self, ctx: &mut Ctx<'_>, join: &mut Join) -> SubstreamSet {
+        let record = &mut join.record;
+        let gives = matches!(record.role, Role::Consumer | Role::Donor);
+        if !gives || record.slots > 0 || !record.primaries.is_empty() {
+            return SubstreamSet::EMPTY;
+        }
+        record.slots = self.slots_for(join.upload, PROMISED);
+        record.free_slots = record.slots;
+        let supply = self
+            .source
+            .as_ref()
+            .map(|source| source.tracker.supply())
+            .unwrap_or_default();
+        record.primaries = scarcest(&supply, self.k(), primaries_for(record.slots), ctx.rng);
+        record.primaries
     }
 
     /// Whether the source would take this peer as a child: it has a free slot, or a child that is worth less.
@@ -399,7 +422,7 @@ impl Stream {
         if let Some(playout) = &mut self.playout {
             playout.expect_random_access_every(message.random_access_every_ms);
         }
-        if self.window.is_empty() && message.head >= self.session {
+        if self.window.is_empty() && message.head.plus(1) >= self.session {
             let base = self.joining_point(&message);
             self.window.reset(base);
             self.window.extend_head(message.head);
@@ -421,6 +444,9 @@ impl Stream {
                 members,
                 info,
             }));
+        }
+        if self.primaries.is_empty() && self.contributes() {
+            self.primaries = message.primaries.and(SubstreamSet::all(self.k()));
         }
         self.count_slots(ctx);
         let mut tried = if first {

@@ -109,6 +109,8 @@ pub(crate) struct SubstreamState {
     pub(crate) delay_dev_us: f64,
     pub(crate) delay_samples: u32,
     pub(crate) hops: u8,
+    /// The lag foreseen when the supplier was asked, in microseconds: what counts until its chunks tell.
+    pub(crate) expected_us: f64,
     /// Without a supplier since then.
     pub(crate) orphan_since: Option<Time>,
 }
@@ -249,7 +251,10 @@ impl Stream {
             return Some(self.chunk_duration().as_micros() as f64);
         }
         let sub = self.sub(substream)?;
-        let last = sub.last_arrival?;
+        let Some(last) = sub.last_arrival.filter(|_| sub.delay_samples > 0) else {
+            let asked = sub.parent.is_some() || sub.pending.is_some();
+            return asked.then_some(sub.expected_us);
+        };
         let offset = self.clock.estimate(now)?.offset_us;
         let silence = now.since(last).as_micros() as f64 - 1.5 * self.period().as_micros() as f64;
         Some((sub.delay_us + offset as f64 + silence.max(0.0)).max(0.0))

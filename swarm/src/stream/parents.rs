@@ -12,7 +12,7 @@ use wire::message::{
 };
 use wire::{PeerId, Seq, Substream, SubstreamSet, Time};
 
-use super::supply::reserve;
+use super::supply::{reserve, scarcest};
 use super::{Ctx, Stream, StreamPeer};
 use crate::neighbour::Neighbour;
 
@@ -50,6 +50,9 @@ const FULL_US: f64 = 60_000.0;
 
 /// Making a leaf move costs it a change of supplier.
 const LEAF_US: f64 = 5_000.0;
+
+/// The lag assumed of a peer that has only just joined.
+const UNKNOWN_LAG_US: f64 = 150_000.0;
 
 /// Adverts older than this say nothing any more.
 const ADVERT_VALID: Duration = Duration::from_millis(5_000);
@@ -110,7 +113,7 @@ impl StreamPeer {
                     return None;
                 }
                 Some(Offer {
-                    lag_us: f64::from(record.lag_ms?) * 1000.0,
+                    lag_us: record.lag_ms.map_or(UNKNOWN_LAG_US, |ms| f64::from(ms) * 1000.0),
                     slots: record.slots,
                     free: record.free_slots,
                     primary,
@@ -259,6 +262,7 @@ impl Stream {
     }
 
     fn ask(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, set: SubstreamSet, now: Time) {
+        let expected_us = self.expected_from(ctx, peer, set);
         // One message for each distinct fanout: primaries and the rest.
         for part in [set.and(self.primaries), set.minus(self.primaries)] {
             let Some(first) = part.iter().next() else { continue };
@@ -285,12 +289,26 @@ impl Stream {
         for substream in set.iter() {
             if let Some(sub) = self.sub_mut(substream) {
                 sub.pending = Some(peer);
+                sub.expected_us = expected_us;
             }
         }
         if let Some(state) = self.peers.get_mut(&peer) {
             state.asked = state.asked.or(set);
             state.asked_at = now;
         }
+    }
+
+    /// About how late these substreams will be when this peer supplies them.
+    fn expected_from(&self, ctx: &Ctx<'_>, peer: PeerId, set: SubstreamSet) -> f64 {
+        let way_us = ctx
+            .neighbours
+            .get(&peer)
+            .map_or(0.0, |n| n.rtt().as_micros() as f64 / 2.0);
+        let offer = set
+            .iter()
+            .next()
+            .and_then(|s| self.peers.get(&peer)?.offer(ctx.now, s));
+        way_us + offer.map_or(UNKNOWN_LAG_US, |offer| offer.lag_us)
     }
 
     /// The first chunk to ask a new supplier for: the first that is missing. What a joiner wants of the past is
@@ -584,26 +602,17 @@ impl Stream {
     /// Takes substreams to pass on, the ones where slots are scarcest first.
     fn choose_primaries(&mut self, ctx: &mut Ctx<'_>) {
         let max = self.max_primaries();
-        while self.primaries.len() < max {
-            let open = SubstreamSet::all(self.k()).minus(self.primaries);
-            let supply = &self.membership.supply;
-            let scarcest = open
-                .iter()
-                .map(|s| {
-                    (
-                        supply.get(usize::from(s.0)).copied().unwrap_or(0),
-                        ctx.rng.random::<u32>(),
-                        s,
-                    )
-                })
-                .min_by_key(|&(slots, tie, _)| (slots, tie));
-            let Some((_, _, substream)) = scarcest else { return };
-            self.primaries.insert(substream);
-            // Several newcomers with the same list must not all choose the same.
-            if let Some(slots) = self.membership.supply.get_mut(usize::from(substream.0)) {
-                *slots = slots.saturating_add(8);
-            }
+        if self.primaries.len() >= max {
+            return;
         }
+        // What it has counts as well supplied, so that the rest is chosen.
+        let mut supply = self.membership.supply.clone();
+        supply.resize(usize::from(self.k()), 0);
+        for substream in self.primaries.iter() {
+            supply[usize::from(substream.0)] = u16::MAX;
+        }
+        let more = scarcest(&supply, self.k(), max - self.primaries.len(), ctx.rng);
+        self.primaries = self.primaries.or(more);
     }
 
     /// Everything that hung on a peer that is gone.

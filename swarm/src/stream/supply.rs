@@ -6,16 +6,18 @@
 
 use std::time::Duration;
 
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
 use wire::message::{
     Displaced, Path, Referral, RefuseReason, Refused, Role, Subscribe, Subscribed, Unsubscribe,
 };
-use wire::{List, PeerId, Substream, SubstreamSet};
+use wire::{Bitrate, List, PeerId, Substream, SubstreamSet};
 
 use super::{Child, Ctx, Stream};
 use crate::uplink::bytes_on_link;
 
 /// Part of the uplink that is promised to children; the rest is for repair and control.
-const PROMISED: f64 = 0.98;
+pub(super) const PROMISED: f64 = 0.98;
 
 /// The peercaster promises less: a queue on its uplink is a queue for everybody.
 const PROMISED_BY_SOURCE: f64 = 0.93;
@@ -55,6 +57,30 @@ pub(super) fn worth(fanout: u16, way: Duration) -> f64 {
     f64::from(fanout + 1) * ahead.as_secs_f64()
 }
 
+/// How many substreams so many slots are good for.
+pub(super) fn primaries_for(slots: u16) -> u32 {
+    u32::from(slots.div_ceil(CHILDREN_PER_PRIMARY))
+}
+
+/// The `count` substreams with the least supply, chance breaking ties.
+pub(super) fn scarcest(supply: &[u16], k: u8, count: u32, rng: &mut ChaCha8Rng) -> SubstreamSet {
+    let mut ranked: Vec<(u16, u32, Substream)> = (0..k)
+        .map(|s| {
+            (
+                supply.get(usize::from(s)).copied().unwrap_or(0),
+                rng.random(),
+                Substream(s),
+            )
+        })
+        .collect();
+    ranked.sort();
+    ranked
+        .into_iter()
+        .take(count as usize)
+        .map(|(_, _, substream)| substream)
+        .collect()
+}
+
 /// What becomes of a request for one substream.
 enum Verdict {
     Accept,
@@ -65,12 +91,29 @@ enum Verdict {
 impl Stream {
     /// Counts how many copies the uplink can send, and how many substreams to concentrate on.
     pub(super) fn count_slots(&mut self, ctx: &mut Ctx<'_>) {
-        let Some((info, _)) = &self.info else { return };
+        if self.info.is_none() {
+            return;
+        }
         if !self.contributes() {
             self.slots = 0;
             self.primaries = SubstreamSet::EMPTY;
             return;
         }
+        let promised = if self.source.is_some() {
+            PROMISED_BY_SOURCE
+        } else {
+            PROMISED
+        };
+        self.slots = self.slots_for(ctx.uplink.rate_for_chunks(), promised);
+        if self.source.is_none() {
+            self.shrink_primaries(ctx);
+        }
+        self.shed_excess(ctx);
+    }
+
+    /// Copies of one substream that an uplink can send when this part of it is promised.
+    pub(super) fn slots_for(&self, upload: Bitrate, promised: f64) -> u16 {
+        let Some((info, _)) = &self.info else { return 0 };
         let rate = if info.rate.as_bps() > 0 {
             info.rate.as_bps() as f64
         } else {
@@ -84,22 +127,12 @@ impl Stream {
         };
         let payload = (frame - wire::CHUNK_HEADER_LEN as f64).max(1.0);
         let on_link = rate * bytes_on_link(frame as usize) as f64 / payload;
-        let promised = if self.source.is_some() {
-            PROMISED_BY_SOURCE
-        } else {
-            PROMISED
-        };
-        let slots =
-            promised * ctx.uplink.rate_for_chunks().as_bps() as f64 * f64::from(info.substreams) / on_link;
-        self.slots = slots.min(f64::from(u16::MAX)) as u16;
-        if self.source.is_none() {
-            self.shrink_primaries(ctx);
-        }
-        self.shed_excess(ctx);
+        let slots = promised * upload.as_bps() as f64 * f64::from(info.substreams) / on_link;
+        slots.min(f64::from(u16::MAX)) as u16
     }
 
     pub(super) fn max_primaries(&self) -> u32 {
-        let good_for = u32::from(self.slots.div_ceil(CHILDREN_PER_PRIMARY));
+        let good_for = primaries_for(self.slots);
         (good_for + self.extra_primaries).min(u32::from(self.k()))
     }
 
@@ -236,7 +269,11 @@ impl Stream {
             if sub.parent == Some(from) || sub.path.contains(&from.tag()) {
                 return Verdict::Refuse(RefuseReason::Loop);
             }
-            if sub.parent.is_none() || sub.last_arrival.is_none() {
+            // A leaf may wait below a peer that is only just getting its own supplier: the trees of a crowd that comes at
+            // once grow from all ends. One that passes on needs a supplier that has one, or two could wait for each
+            // other.
+            let promised = fanout == 0 && self.primaries.contains(substream) && sub.pending.is_some();
+            if sub.parent.is_none() && !promised {
                 return Verdict::Refuse(RefuseReason::NoData);
             }
         }

@@ -119,6 +119,7 @@ pub(crate) fn examples() -> Vec<Message> {
             record: record(),
             want: 40,
             need: substreams,
+            upload: Bitrate::from_kbps(20_000),
             known: Some((Seq(7), 3)),
         }),
         Message::JoinAnswer(JoinAnswer {
@@ -130,6 +131,7 @@ pub(crate) fn examples() -> Vec<Message> {
             head_at: Time::from_micros(1_700_000_000_123_456),
             random_access: Some(Seq(1_700_000_000_000_100)),
             random_access_every_ms: Some(1000),
+            primaries: SubstreamSet(0b101),
             supply: list([7, 0, 300]),
             members: 1100,
         }),
