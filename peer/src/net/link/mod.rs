@@ -36,7 +36,8 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a connection that lost against a simultaneous one is still read.
 const YIELD_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long to wait for the other of two simultaneous connections when this one is ended by the peer.
+/// How long to wait for the other of two simultaneous connections when this one is ended by the peer, and then for
+/// what is still under way on this one: some round trips.
 const SUPERSEDE_GRACE: Duration = Duration::from_millis(500);
 
 /// Codes with which connections are closed, for the other side's log.
@@ -399,6 +400,10 @@ async fn left(session: Session<'_>, said_goodbye: bool) -> Result<Infallible, En
     if may_be_superseded {
         // The peer prefers its own connection to this one, and its first message on that is still under way.
         let _ = tokio::time::timeout(SUPERSEDE_GRACE, link.superseded.cancelled()).await;
+    }
+    if link.superseded.is_cancelled() {
+        // What this side sent before it knew of the other connection is on its way, and closing would lose it.
+        tokio::time::sleep(SUPERSEDE_GRACE).await;
     }
     Err(End::Left)
 }
