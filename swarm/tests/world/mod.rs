@@ -24,6 +24,7 @@ pub struct Peer {
     pub played: Vec<(Seq, Bytes, i64)>,
     pub in_time: u64,
     pub gaps: u64,
+    pub started: Option<Time>,
     pub events: Vec<Event>,
 }
 
@@ -87,6 +88,7 @@ impl World {
             played: Vec::new(),
             in_time: 0,
             gaps: 0,
+            started: None,
             events: Vec::new(),
         });
         index
@@ -250,7 +252,12 @@ impl World {
                     peer.in_time += u64::from(in_time);
                 }
                 Output::Gap { from: first, to, .. } => self.peers[from].gaps += first.behind(to),
-                Output::Event(event) => self.peers[from].events.push(event),
+                Output::Event(event) => {
+                    if matches!(event, Event::PlayoutStarted { .. }) {
+                        self.peers[from].started = Some(self.now);
+                    }
+                    self.peers[from].events.push(event);
+                }
                 Output::Arrived { seq, lag_us, .. } => {
                     if std::env::var("DBG").is_ok() && lag_us.is_some_and(|l| l > 150_000) {
                         eprintln!("LATE {} v{from} seq {} s{} lag {:?} ", self.now, seq, seq.0 % 16, lag_us);
