@@ -31,7 +31,6 @@ pub(crate) struct Neighbour {
     pub(crate) addr: SocketAddr,
     /// Where others can reach it.
     pub(crate) listen: Vec<SocketAddr>,
-    pub(crate) dialled: bool,
     pub(crate) since: Time,
     pub(crate) coord: Coord,
     pub(crate) coord_error: f64,
@@ -91,14 +90,12 @@ impl Neighbours {
         peer: PeerId,
         addr: SocketAddr,
         listen: Vec<SocketAddr>,
-        dialled: bool,
         rtt: Duration,
     ) {
         let rtt_us = rtt.as_micros() as f64;
         let neighbour = Neighbour {
             addr,
             listen,
-            dialled,
             since: now,
             coord: Coord::default(),
             coord_error: 1.0,

@@ -198,7 +198,7 @@ impl Node {
             out.push(Output::Disconnect { peer });
             return;
         }
-        self.neighbours.insert(now, peer, addr, listen, dialled, rtt);
+        self.neighbours.insert(now, peer, addr, listen, rtt);
         if !dialled && self.neighbours.len() > self.config.max_neighbours {
             let bye = Bye {
                 reason: ByeReason::Full,

@@ -36,13 +36,13 @@ const fn leaning(preference: Preference) -> Leaning {
             catch_up: 0.05,
         },
         Preference::Balanced => Leaning {
-            in_time: 0.998,
+            in_time: 0.9992,
             guard_us: 20_000,
-            patience: Duration::from_millis(150),
+            patience: Duration::from_millis(250),
             catch_up: 0.03,
         },
         Preference::Smooth => Leaning {
-            in_time: 0.9995,
+            in_time: 0.9998,
             guard_us: 80_000,
             patience: Duration::from_millis(600),
             catch_up: 0.01,

@@ -9,7 +9,7 @@ use wire::message::{
     Bye, ByeReason, Info, Join, JoinAnswer, JoinRefused, MAX_REFERRALS, PeerRecord, Referral, RefuseReason,
     Role,
 };
-use wire::{List, PeerId, Seq, StreamId, Substream, SubstreamSet, Time, Verifier};
+use wire::{Bitrate, List, PeerId, Seq, StreamId, Substream, SubstreamSet, Time, Verifier};
 
 use super::supply::{PROMISED, primaries_for, scarcest, worth};
 use super::{Ctx, Stream, SubstreamState};
@@ -38,8 +38,9 @@ const TRACKER_RETRY_MAX: Duration = Duration::from_secs(4);
 /// A node that lacks suppliers asks the tracker again after this time, and twice as long after each such time.
 const URGENT_REFRESH: Duration = Duration::from_millis(600);
 
-/// Between two messages to the tracker when only the room has changed.
-const REPORT_SOONEST: Duration = Duration::from_millis(1_000);
+/// Between two messages to the tracker when only the room has changed, in a small swarm; in one of a hundred twice as
+/// long, and so on, because the tracker acknowledges every one.
+const REPORT_SOONEST: Duration = Duration::from_millis(300);
 
 /// Peers asked of the tracker at first and later. An answer is about 100 bytes a peer, and a tracker may have a thousand
 /// members.
@@ -241,10 +242,12 @@ impl Stream {
 
     /// The first news of room is worth most: until then nobody is sent to a newcomer.
     fn report_wait(&self) -> Duration {
+        let crowd = 1.0 + f64::from(self.membership.members) / 100.0;
+        let wait = REPORT_SOONEST.mul_f64(crowd);
         if self.membership.reported_free == 0 {
-            REPORT_SOONEST / 4
+            wait / 2
         } else {
-            REPORT_SOONEST
+            wait
         }
     }
 
@@ -617,9 +620,10 @@ impl Stream {
         } else {
             MANY_PEERS
         };
+        let at_once = dials_at_once(ctx.uplink.rate());
         let room = target
             .saturating_sub(useful + dialling)
-            .min(DIALS_AT_ONCE.saturating_sub(dialling));
+            .min(at_once.saturating_sub(dialling));
         if room == 0 {
             return;
         }
@@ -760,6 +764,15 @@ impl Stream {
                 .unwrap_or_default(),
         }
     }
+}
+
+/// How many handshakes an uplink bears at once: each sends about 3 KB, and together they should take no longer than 80 ms,
+/// or the queue in the modem overflows and all of them wait for a retransmission.
+fn dials_at_once(upload: Bitrate) -> usize {
+    let bearable = upload.bytes_in(Duration::from_millis(80)) / 3_000;
+    usize::try_from(bearable)
+        .unwrap_or(DIALS_AT_ONCE)
+        .clamp(3, DIALS_AT_ONCE)
 }
 
 /// A dial that has not answered in this time has failed.

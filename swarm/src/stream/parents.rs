@@ -168,7 +168,7 @@ impl Stream {
             return None;
         }
         let way_us = neighbour.rtt().as_micros() as f64 / 2.0;
-        let taken = state.supplies.or(state.asked).len() as f64;
+        let taken = f64::from(state.supplies.or(state.asked).len());
         let offer = state.offer(ctx.now, substream)?;
         let orphan = self.sub(substream).is_some_and(|sub| sub.parent.is_none());
         // Outside its primaries a peer takes only who has nobody, unless most of its slots lie idle.
