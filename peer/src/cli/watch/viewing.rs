@@ -16,9 +16,9 @@ use crate::output::Outputs;
 use crate::report::{self, Reporter, Statistics};
 use crate::tui::{Action, Interface, Phase, State};
 
-/// Nobody who knows the stream has answered for so long: the link leads nowhere. The node has tried all addresses
-/// several times by then.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// Nobody who knows the stream has answered for so long: the link leads nowhere. A dial takes three seconds at most, so
+/// the node has tried all addresses more than once by then.
+const ANSWER_MAX: Duration = Duration::from_secs(8);
 
 /// Nothing to play for so long is told to the user: more than any playout buffer bridges.
 const QUIET: Duration = Duration::from_secs(2);
