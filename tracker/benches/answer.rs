@@ -28,6 +28,7 @@ fn member(n: u32, rng: &mut impl RngExt) -> PeerRecord {
         slots: 16,
         free_slots: rng.random_range(0..4),
         primaries: (0..2).map(|_| Substream(rng.random_range(0..16))).collect(),
+        leaves: SubstreamSet::EMPTY,
         lag_ms: Some(rng.random_range(50..500)),
     }
 }

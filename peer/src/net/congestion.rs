@@ -4,9 +4,9 @@
 //! but whether it still takes *this*. Loss-based controllers (CUBIC, New Reno) halve the window at each lost packet and
 //! starve a stream on a path with 1 % random loss; what it then queues is late. This one:
 //! - grows while the window is what limits sending, and never falls below what the recent rate needs;
-//! - backs off when the round trip shows a queue building up (delay beyond [`QUEUE_MAX`]), because that is what makes
+//! - backs off when the round trip shows a queue building up (delay beyond `QUEUE_MAX`), because that is what makes
 //!   live data late, for us and for everyone behind the same bottleneck;
-//! - backs off on heavy loss ([`LOSS_MAX`]) and on persistent congestion, not on isolated losses.
+//! - backs off on heavy loss (`LOSS_MAX`) and on persistent congestion, not on isolated losses.
 //!
 //! Compared with CUBIC and BBR in `docs/results/transport.md`.
 
@@ -20,7 +20,7 @@ use quinn::congestion::{Controller, ControllerFactory};
 /// longer is somebody's standing queue.
 const QUEUE_MAX: Duration = Duration::from_millis(60);
 
-/// The queueing delay up to which it grows: half of [`QUEUE_MAX`], so that growth ends before backing off begins.
+/// The queueing delay up to which it grows: half of `QUEUE_MAX`, so that growth ends before backing off begins.
 const QUEUE_GROW: Duration = Duration::from_millis(30);
 
 /// Share of bytes lost that counts as congestion. Radio links lose 1 to 3 % without any; beyond 10 % the

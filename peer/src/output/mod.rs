@@ -1,6 +1,6 @@
 //! Playout: from the chunks that the node hands over to whatever the user watches with.
 //!
-//! [`Outputs`] is fed chunk by chunk and never waits. Behind it, each output has its own bounded [`queue`] and its own
+//! [`Outputs`] is fed chunk by chunk and never waits. Behind it, each output has its own bounded queue and its own
 //! task or thread, so a slow or dead player disturbs neither the swarm nor the other outputs.
 //!
 //! | output | first bytes | when it cannot follow |

@@ -225,7 +225,13 @@ impl World {
                     let from_id = self.peers[from].id;
                     let to = self.index(to);
                     if std::env::var("DBG").is_ok() && to == 2 {
-                        eprintln!("SEND {} {from}->v{to} seq {} s{} {class:?} gen {}", self.now, chunk.seq(), chunk.seq().0 % 16, chunk.header().generated_at);
+                        eprintln!(
+                            "SEND {} {from}->v{to} seq {} s{} {class:?} gen {}",
+                            self.now,
+                            chunk.seq(),
+                            chunk.seq().0 % 16,
+                            chunk.header().generated_at
+                        );
                     }
                     if self.links.contains(&(from, to)) && !self.rng.random_bool(self.loss) {
                         let repair = class != headwater_swarm::Class::Live;
@@ -260,7 +266,13 @@ impl World {
                 }
                 Output::Arrived { seq, lag_us, .. } => {
                     if std::env::var("DBG").is_ok() && lag_us.is_some_and(|l| l > 150_000) {
-                        eprintln!("LATE {} v{from} seq {} s{} lag {:?} ", self.now, seq, seq.0 % 16, lag_us);
+                        eprintln!(
+                            "LATE {} v{from} seq {} s{} lag {:?} ",
+                            self.now,
+                            seq,
+                            seq.0 % 16,
+                            lag_us
+                        );
                     }
                 }
             }

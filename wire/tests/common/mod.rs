@@ -179,7 +179,7 @@ pub(crate) fn examples() -> Vec<Message> {
             slots: 24,
             free_slots: 5,
             primaries: SubstreamSet(0b1001),
-        leaves: SubstreamSet(0b1000),
+            leaves: SubstreamSet(0b1000),
             backlog_ms: 12,
             copy_time_10us: 140,
             role: Role::Consumer,
