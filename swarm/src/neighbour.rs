@@ -46,6 +46,10 @@ pub(crate) struct Neighbour {
     pub(crate) queued: usize,
     /// What it does in the stream shared with it, for display.
     pub(crate) role: Role,
+    /// When its subscriptions so far are paid for.
+    pub(crate) subscribe_ready: Time,
+    /// Until then a flood of its counts as told.
+    pub(crate) flood_until: Time,
 }
 
 impl Neighbour {
@@ -108,6 +112,8 @@ impl Neighbours {
             bytes_out: 0,
             queued: 0,
             role: Role::Unknown,
+            subscribe_ready: now,
+            flood_until: now,
         };
         self.map.insert(peer, neighbour);
     }

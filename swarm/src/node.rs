@@ -1,12 +1,14 @@
 //! The node: connections, pings, coordinate, and the streams it is in.
 
 mod inspect;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use coords::Vivaldi;
+use incentives::{Accounts, Standings};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use wire::message::{Bye, ByeReason, ClockReading, Leave, Ping, Pong};
@@ -40,6 +42,10 @@ pub struct Node {
     neighbours: Neighbours,
     uplink: Uplink,
     streams: BTreeMap<StreamId, Stream>,
+    standings: Standings,
+    accounts: Accounts,
+    /// Peers to be shut out as soon as the input in hand has been acted on.
+    banned: Vec<PeerId>,
     next_ping_tick: Time,
     bytes_control: u64,
     bytes_rejected: u64,
@@ -56,6 +62,9 @@ macro_rules! with_stream {
                 uplink: &mut node.uplink,
                 rng: &mut node.rng,
                 coord: node.vivaldi.coord(),
+                standings: &mut node.standings,
+                accounts: &mut node.accounts,
+                banned: &mut node.banned,
                 out: $out,
             };
             $body;
@@ -72,6 +81,9 @@ impl Node {
             neighbours: Neighbours::default(),
             uplink: Uplink::new(config.upload),
             streams: BTreeMap::new(),
+            standings: Standings::new(standing::MAX_STANDINGS),
+            accounts: Accounts::new(standing::MAX_ACCOUNTS),
+            banned: Vec::new(),
             next_ping_tick: now,
             bytes_control: 0,
             bytes_rejected: 0,
@@ -89,8 +101,10 @@ impl Node {
                 repair,
             } => {
                 let id = chunk.header().stream;
-                with_stream!(self, now, out, &id, |stream, ctx| stream
-                    .on_chunk(ctx, from, &chunk, hops, repair));
+                if self.neighbours.contains(&from) {
+                    with_stream!(self, now, out, &id, |stream, ctx| stream
+                        .on_chunk(ctx, from, &chunk, hops, repair));
+                }
             }
             Input::Message { from, message, bytes } => {
                 self.bytes_control += bytes as u64;
@@ -115,9 +129,9 @@ impl Node {
                     neighbour.observe_rtt(rtt);
                 }
             }
-            Input::Rejected { from, bytes, .. } => {
+            Input::Rejected { from, bytes, why } => {
                 self.bytes_rejected += bytes as u64;
-                let _ = from;
+                self.penalise(now, from, why.into());
             }
             Input::Upload { rate } => self.uplink.set_rate(rate),
             Input::Wish { stream: id, wish } => {
@@ -144,6 +158,7 @@ impl Node {
             }
             Input::LeaveStream { stream: id } => self.leave(now, id, out),
         }
+        self.shut_out(now, out);
     }
 
     fn add_stream(
@@ -164,6 +179,9 @@ impl Node {
             uplink: &mut self.uplink,
             rng: &mut self.rng,
             coord: self.vivaldi.coord(),
+            standings: &mut self.standings,
+            accounts: &mut self.accounts,
+            banned: &mut self.banned,
             out,
         };
         if let Some(stream) = make(&mut ctx) {
@@ -199,13 +217,12 @@ impl Node {
             return;
         }
         self.neighbours.insert(now, peer, addr, listen, rtt);
+        if self.standings.is_banned(now, peer) {
+            self.send_away(now, peer, ByeReason::Misbehaved, out);
+            return;
+        }
         if !dialled && self.neighbours.len() > self.config.max_neighbours {
-            let bye = Bye {
-                reason: ByeReason::Full,
-            };
-            self.neighbours.send(now, &mut self.uplink, out, peer, bye);
-            self.neighbours.remove(&peer);
-            out.push(Output::Disconnect { peer });
+            self.send_away(now, peer, ByeReason::Full, out);
             return;
         }
         self.ping_due(now, out);
@@ -224,18 +241,32 @@ impl Node {
         out: &mut Outbox,
     ) {
         let was_connected = peer.is_some_and(|peer| self.neighbours.remove(&peer).is_some());
-        let ids: Vec<StreamId> = self.streams.keys().copied().collect();
         if let Some(peer) = peer.filter(|_| was_connected) {
-            self.uplink.forget(|copy| copy.to == peer);
-            self.vivaldi.forget(key(peer));
-            for id in ids {
-                with_stream!(self, now, out, &id, |stream, ctx| stream.forget_peer(ctx, peer));
-            }
+            self.forget(now, peer, out);
         } else {
+            let ids: Vec<StreamId> = self.streams.keys().copied().collect();
             for id in ids {
                 with_stream!(self, now, out, &id, |stream, ctx| stream
                     .on_dial_failed(ctx, addr));
             }
+        }
+    }
+
+    /// Sends a connected peer away and takes it for gone at once.
+    fn send_away(&mut self, now: Time, peer: PeerId, reason: ByeReason, out: &mut Outbox) {
+        self.neighbours
+            .send(now, &mut self.uplink, out, peer, Bye { reason });
+        self.neighbours.remove(&peer);
+        out.push(Output::Disconnect { peer });
+    }
+
+    /// A peer is connected no more.
+    fn forget(&mut self, now: Time, peer: PeerId, out: &mut Outbox) {
+        self.uplink.forget(|copy| copy.to == peer);
+        self.vivaldi.forget(key(peer));
+        let ids: Vec<StreamId> = self.streams.keys().copied().collect();
+        for id in ids {
+            with_stream!(self, now, out, &id, |stream, ctx| stream.forget_peer(ctx, peer));
         }
     }
 
@@ -279,6 +310,9 @@ impl Node {
                 with_stream!(self, now, out, &id, |stream, ctx| stream.on_info(ctx, from, m));
             }
             Message::Subscribe(m) => {
+                if !self.admits_subscribe(now, from) {
+                    return;
+                }
                 with_stream!(self, now, out, &m.stream, |stream, ctx| stream
                     .on_subscribe(ctx, from, &m));
             }
@@ -411,6 +445,7 @@ impl Node {
             with_stream!(self, now, out, &id, |stream, ctx| stream.handle_deadline(ctx));
             due = self.next_due(now, Some(id));
         }
+        self.shut_out(now, out);
     }
 
     fn next_due(&self, now: Time, after: Option<StreamId>) -> Option<StreamId> {

@@ -26,7 +26,7 @@ impl Node {
                     bytes_in: neighbour.bytes_in,
                     bytes_out: neighbour.bytes_out,
                     role: neighbour.role,
-                    standing: 1.0,
+                    standing: 1.0 - self.standings.of(*peer).misbehaviour(now),
                     supplies,
                     supplied,
                 }

@@ -22,6 +22,9 @@ const TARGET_PEERS: usize = 12;
 /// Beyond this many, useless connections are closed.
 const MANY_PEERS: usize = 18;
 
+/// Candidates are looked through this often.
+const FILL_EVERY: Duration = Duration::from_millis(100);
+
 /// Connections begun in one go.
 const DIALS_AT_ONCE: usize = 10;
 
@@ -73,6 +76,7 @@ pub(crate) struct Membership {
     next_refresh: Time,
     refresh: Duration,
     next_dial: Time,
+    next_fill: Time,
     dial_wait: Duration,
     attempts: u32,
     answered: bool,
@@ -94,6 +98,7 @@ impl Membership {
             next_refresh: now,
             refresh: Duration::from_secs(2),
             next_dial: now,
+            next_fill: now,
             dial_wait: TRACKER_RETRY,
             attempts: 0,
             answered: false,
@@ -605,6 +610,16 @@ impl Stream {
     /// Connects to more candidates while there are too few.
     fn fill_up(&mut self, ctx: &mut Ctx<'_>) {
         let now = ctx.now;
+        let useful = self.peers.values().filter(|state| state.interested).count();
+        let target = if self.orphans().is_empty() {
+            TARGET_PEERS
+        } else {
+            MANY_PEERS
+        };
+        if useful >= target || self.membership.next_fill > now {
+            return;
+        }
+        self.membership.next_fill = now + FILL_EVERY;
         let dialling = self
             .membership
             .known
@@ -614,12 +629,6 @@ impl Stream {
                     && !ctx.neighbours.contains(peer)
             })
             .count();
-        let useful = self.peers.values().filter(|state| state.interested).count();
-        let target = if self.orphans().is_empty() {
-            TARGET_PEERS
-        } else {
-            MANY_PEERS
-        };
         let at_once = dials_at_once(ctx.uplink.rate());
         let room = target
             .saturating_sub(useful + dialling)

@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use coords::Coord;
+use incentives::{Accounts, Offence, Standings, Verdict};
 use rand_chacha::ChaCha8Rng;
 use wire::message::{Advert, NO_LAG, PeerRecord, Role};
 use wire::{PeerId, Seq, Signed, StreamId, StreamInfo, Substream, SubstreamSet, Time, Verifier};
@@ -38,12 +39,23 @@ pub(crate) struct Ctx<'a> {
     pub(crate) rng: &'a mut ChaCha8Rng,
     /// This node's coordinate.
     pub(crate) coord: Coord,
+    pub(crate) standings: &'a mut Standings,
+    pub(crate) accounts: &'a mut Accounts,
+    /// Peers whose standing is used up: the node shuts them out when the stream has done its work.
+    pub(crate) banned: &'a mut Vec<PeerId>,
     pub(crate) out: &'a mut Outbox,
 }
 
 impl Ctx<'_> {
     pub(crate) fn send(&mut self, to: PeerId, message: impl Into<wire::Message>) {
         self.neighbours.send(self.now, self.uplink, self.out, to, message);
+    }
+
+    /// Counts what a peer did wrong.
+    pub(crate) fn penalise(&mut self, peer: PeerId, offence: Offence) {
+        if self.standings.penalise(self.now, peer, offence) == Verdict::Ban {
+            self.banned.push(peer);
+        }
     }
 }
 
@@ -74,6 +86,8 @@ pub(crate) struct StreamPeer {
     pub(crate) requests_open: u16,
     /// A supplier that went silent is not asked again before.
     pub(crate) distrusted_until: Time,
+    /// Requests in a row that it neither answered nor declined.
+    pub(crate) unanswered: u16,
 }
 
 /// A child of one substream.
@@ -97,6 +111,9 @@ pub(crate) struct SubstreamState {
     pub(crate) pending: Option<PeerId>,
     /// Ancestors by tag, the parent first.
     pub(crate) path: Vec<u32>,
+    /// When the children were told of the path last, and whether it has changed since.
+    pub(crate) path_told: Time,
+    pub(crate) path_news: bool,
     /// Children, those that can pass on most first.
     pub(crate) children: Vec<Child>,
     /// Newest chunk that came by subscription.
@@ -320,6 +337,7 @@ impl Stream {
         self.expand_primaries(ctx);
         self.watch_parents(ctx);
         self.seek_parents(ctx);
+        self.pass_paths_on(ctx);
         if self.next_improvement <= ctx.now {
             let early = ctx.now.since(self.began) < parents::EARLY;
             let every = if early {

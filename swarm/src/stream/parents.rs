@@ -512,13 +512,11 @@ impl Stream {
         let patience = self.period().mul_f64(SILENT_PERIODS).max(SILENT_MIN);
         // When nothing at all is known to be newer, the encoder pauses: nobody is to blame.
         let newest = self.subs.iter().filter_map(|sub| sub.last_arrival).max();
-        let heard_ahead = self.peers.values().any(|state| {
-            state
-                .advert
-                .as_ref()
-                .is_some_and(|(advert, _)| advert.head > self.head().plus(u64::from(self.k())))
-        });
-        let flowing = heard_ahead || newest.is_some_and(|at| now.since(at) < patience);
+        let ahead = |state: &StreamPeer| {
+            let head = state.advert.as_ref().map(|(advert, _)| advert.head);
+            head.is_some_and(|head| head > self.head().plus(u64::from(self.k())))
+        };
+        let flowing = newest.is_some_and(|at| now.since(at) < patience) || self.peers.values().any(ahead);
         for s in 0..self.k() {
             let substream = Substream(s);
             let Some(sub) = self.sub(substream) else { continue };
@@ -544,11 +542,14 @@ impl Stream {
         }
         let mut overdue: Vec<PeerId> = Vec::new();
         for (peer, state) in &self.peers {
+            if state.asked.is_empty() {
+                continue;
+            }
             let timeout = ctx
                 .neighbours
                 .get(peer)
                 .map_or(Duration::ZERO, |n| n.timeout() + ANSWER_SLACK);
-            if !state.asked.is_empty() && now.since(state.asked_at) > timeout {
+            if now.since(state.asked_at) > timeout {
                 overdue.push(*peer);
             }
         }

@@ -1,10 +1,11 @@
 //! Chunks that did not come by themselves: when to ask for one, and whom.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wire::message::{DontHave, MAX_REQUESTS, NO_LAG, Request, Role};
-use wire::{PeerId, Seq, Time};
+use wire::{Chunk, PeerId, Seq, Time};
 
 use super::{Ctx, Stream};
 use crate::io::Class;
@@ -136,10 +137,11 @@ impl Stream {
         let k = self.k();
         let wanted = self.wanted();
         let mut missing: Vec<(Seq, Option<Duration>)> = Vec::new();
-        let mut last_known: Option<(Seq, Time)> = None;
+        // Only a hole needs to know when its neighbour was made: looking into every chunk would cost more than all the rest.
+        let mut last_held: Option<&Arc<Chunk>> = None;
         for (seq, slot) in self.window.slots_from(self.repair_from()) {
             if let Some(chunk) = slot {
-                last_known = Some((seq, chunk.header().generated_at));
+                last_held = Some(chunk);
                 continue;
             }
             let substream = seq.substream(k);
@@ -149,8 +151,11 @@ impl Stream {
             let Some(sub) = self.subs.get(usize::from(substream.0)) else {
                 continue;
             };
-            let generated = match last_known {
-                Some((near, at)) => at.offset_by((near.behind(seq) as f64 * chunk_us) as i64),
+            let generated = match last_held.map(|chunk| chunk.header()) {
+                Some(near) => {
+                    let distance_us = near.seq.behind(seq) as f64 * chunk_us;
+                    near.generated_at.offset_by(distance_us as i64)
+                }
                 None => match self.generated_at(seq) {
                     Some(at) => at,
                     None => continue,
@@ -213,6 +218,10 @@ impl Stream {
 
     fn request(&mut self, ctx: &mut Ctx<'_>, missing: Vec<(Seq, Option<Duration>)>) {
         let now = ctx.now;
+        if missing.is_empty() {
+            self.repair.open.clear();
+            return;
+        }
         for state in self.peers.values_mut() {
             state.requests_open = 0;
         }
