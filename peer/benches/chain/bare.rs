@@ -1,0 +1,220 @@
+//! The same chain with nothing but quinn: each chunk on a stream of its own, received whole and sent on. No signature, no
+//! choice of suppliers, no repair, no playout: what the transport alone can do here.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use bytes::Bytes;
+use headwater::net::Tuning;
+use headwater::net::tls::Tls;
+use headwater::report::Usage;
+use quinn::{ClientConfig, Connection, Endpoint, EndpointConfig, ServerConfig};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::{mpsc, watch};
+use wire::SecretKey;
+
+use crate::Trial;
+use crate::feed::{Feeder, PIECE, Take};
+use crate::outcome::{Ledger, Outcome};
+use crate::pattern::Pattern;
+
+/// As long as a headwater chain has.
+const WARM_UP: Duration = Duration::from_secs(3);
+
+/// Chunks that may wait for the first peer: as many as a node takes.
+const WAITING: usize = 512;
+
+/// The socket buffers that headwater asks for.
+const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
+
+/// Before the payload: when it was generated, in nanoseconds from the start, and its place in the stream.
+const HEADER: usize = 16;
+
+/// For what is under way at the end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A message that ends the stream: a header whose time is this.
+const END: u64 = u64::MAX;
+
+pub(crate) async fn run(trial: Trial) -> anyhow::Result<Outcome> {
+    let base = Instant::now();
+    let endpoints: Vec<Endpoint> = (0..trial.peers)
+        .map(|n| endpoint(n as u8))
+        .collect::<anyhow::Result<_>>()?;
+    let mut links = Vec::new();
+    for (n, pair) in endpoints.windows(2).enumerate() {
+        let [from, to] = pair else { continue };
+        let accepting = async { anyhow::Ok(to.accept().await.context("the endpoint is closed")?.await?) };
+        let dialling = from.connect_with(client(n as u8)?, to.local_addr()?, "headwater")?;
+        let (incoming, outgoing) = tokio::try_join!(accepting, async { anyhow::Ok(dialling.await?) })?;
+        links.push((outgoing, incoming));
+    }
+    let mut tasks = Vec::new();
+    for pair in links.windows(2) {
+        let [(_, incoming), (outgoing, _)] = pair else {
+            continue;
+        };
+        tasks.push(tokio::spawn(relay(incoming.clone(), outgoing.clone())));
+    }
+    let (Some((first, _)), Some((_, last))) = (links.first(), links.last()) else {
+        anyhow::bail!("a chain has two peers at least");
+    };
+    let (pieces, waiting) = mpsc::channel(WAITING);
+    tasks.push(tokio::spawn(send(first.clone(), waiting)));
+    let pattern = Arc::new(Pattern::new());
+    let feeder = Feeder::start(trial.rate, Arc::clone(&pattern), Encoder { base, pieces });
+    let (measuring, measure) = watch::channel(false);
+    let sink = tokio::spawn(receive(last.clone(), base, pattern, measure));
+    tokio::time::sleep(WARM_UP).await;
+
+    let mut usage = Usage::new();
+    let (cpu_before, _) = usage.read();
+    measuring.send_replace(true);
+    let began = Instant::now();
+    tokio::time::sleep(trial.duration).await;
+    let measured = began.elapsed();
+    let (cpu_after, _) = usage.read();
+
+    feeder.stop().await?;
+    let (mut ledger, end) = sink.await?;
+    let mut faults = Vec::new();
+    match end {
+        Some(end) => ledger.finish(end),
+        None => faults.push("the end did not come through".to_owned()),
+    }
+    for endpoint in &endpoints {
+        endpoint.close(0u32.into(), b"measured");
+    }
+    for task in tasks {
+        // The connection that was just closed is what ends it.
+        let _ = task.await?;
+    }
+    Ok(Outcome {
+        received: ledger.received,
+        lost: ledger.lost,
+        duplicate: ledger.duplicate,
+        wrong: ledger.wrong,
+        lag: ledger.lag(),
+        cpu_seconds: cpu_after - cpu_before,
+        measured,
+        faults,
+        notes: Vec::new(),
+    })
+}
+
+fn endpoint(n: u8) -> anyhow::Result<Endpoint> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_recv_buffer_size(SOCKET_BUFFER)?;
+    socket.set_send_buffer_size(SOCKET_BUFFER)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    let tls = Tls::new(&SecretKey::from_bytes(&[n + 1; 32]))?;
+    let mut server = ServerConfig::with_crypto(Arc::new(tls.server()?));
+    server.transport_config(Arc::new(Tuning::default().transport()));
+    Ok(Endpoint::new(
+        EndpointConfig::default(),
+        Some(server),
+        socket.into(),
+        Arc::new(quinn::TokioRuntime),
+    )?)
+}
+
+fn client(n: u8) -> anyhow::Result<ClientConfig> {
+    let tls = Tls::new(&SecretKey::from_bytes(&[n + 1; 32]))?;
+    let mut config = ClientConfig::new(Arc::new(tls.client(None)?));
+    config.transport_config(Arc::new(Tuning::default().transport()));
+    Ok(config)
+}
+
+/// Hands pieces to the first peer; one that finds no room is lost, as in headwater.
+struct Encoder {
+    base: Instant,
+    pieces: mpsc::Sender<Bytes>,
+}
+
+impl Encoder {
+    fn header(time: u64, offset: u64) -> Vec<u8> {
+        let mut header = Vec::with_capacity(HEADER);
+        header.extend_from_slice(&time.to_be_bytes());
+        header.extend_from_slice(&offset.to_be_bytes());
+        header
+    }
+}
+
+impl Take for Encoder {
+    fn piece(&mut self, offset: u64, bytes: Vec<u8>) {
+        let now = self.base.elapsed().as_nanos() as u64;
+        let mut message = Self::header(now, offset);
+        message.extend_from_slice(&bytes);
+        // The far end notices what is missing.
+        let _ = self.pieces.try_send(message.into());
+    }
+
+    fn end(&mut self, offset: u64) {
+        let _ = self.pieces.blocking_send(Self::header(END, offset).into());
+    }
+}
+
+async fn send(connection: Connection, mut waiting: mpsc::Receiver<Bytes>) -> anyhow::Result<()> {
+    while let Some(message) = waiting.recv().await {
+        send_one(&connection, message).await?;
+    }
+    // The far end closes when it has everything.
+    connection.closed().await;
+    Ok(())
+}
+
+async fn send_one(connection: &Connection, message: Bytes) -> anyhow::Result<()> {
+    let mut stream = connection.open_uni().await?;
+    stream.write_chunk(message).await?;
+    stream.finish()?;
+    Ok(())
+}
+
+async fn relay(from: Connection, to: Connection) -> anyhow::Result<()> {
+    loop {
+        let message = receive_one(&from).await?;
+        send_one(&to, message).await?;
+    }
+}
+
+async fn receive_one(from: &Connection) -> anyhow::Result<Bytes> {
+    let mut stream = from.accept_uni().await?;
+    Ok(stream.read_to_end(HEADER + PIECE).await?.into())
+}
+
+/// Checks what arrives until the stream's end, and says where that is if it came.
+async fn receive(
+    from: Connection,
+    base: Instant,
+    pattern: Arc<Pattern>,
+    mut measure: watch::Receiver<bool>,
+) -> (Ledger, Option<u64>) {
+    let mut ledger = Ledger::new();
+    loop {
+        let message = match tokio::time::timeout(PATIENCE, receive_one(&from)).await {
+            Ok(Ok(message)) => message,
+            _ => return (ledger, None),
+        };
+        if measure.has_changed().unwrap_or(false) && *measure.borrow_and_update() {
+            ledger.begin();
+        }
+        let (Some(time), Some(offset)) = (field(&message, 0), field(&message, 8)) else {
+            return (ledger, None);
+        };
+        if time == END {
+            return (ledger, Some(offset));
+        }
+        let lag = base.elapsed().saturating_sub(Duration::from_nanos(time));
+        ledger.take(&pattern, offset, &message[HEADER..], lag);
+    }
+}
+
+fn field(message: &[u8], at: usize) -> Option<u64> {
+    message
+        .get(at..at + 8)
+        .and_then(|bytes| bytes.try_into().ok())
+        .map(u64::from_be_bytes)
+}
