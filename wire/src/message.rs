@@ -183,7 +183,7 @@ pub struct PeerRecord {
     #[serde(rename = "u")]
     pub primaries: SubstreamSet,
     /// The substreams in which it has a child that passes nothing on, and would make room for one that does.
-    #[serde(rename = "v", default)]
+    #[serde(rename = "v")]
     pub leaves: SubstreamSet,
     /// Its mean arrival lag in milliseconds; `None` before its first chunk.
     #[serde(rename = "l")]
@@ -407,7 +407,7 @@ pub struct Advert {
     #[serde(rename = "u")]
     pub primaries: SubstreamSet,
     /// The substreams in which it has a child that passes nothing on, and would make room for one that does.
-    #[serde(rename = "v", default)]
+    #[serde(rename = "v")]
     pub leaves: SubstreamSet,
     /// How long its uplink's queue is, in milliseconds.
     #[serde(rename = "b")]

@@ -132,7 +132,7 @@ fn every_structure_is_documented_as_it_is() {
         match message {
             Message::JoinAnswer(answer) => {
                 check_structure("PeerRecord", &answer.peers[0]);
-                check_structure("Signed", &answer.info);
+                check_structure("Signed", &answer.info.unwrap());
             }
             Message::Refused(refused) => check_structure("Referral", &refused.instead[0]),
             Message::Pong(pong) => check_structure("ClockReading", &pong.clocks[0]),

@@ -258,7 +258,7 @@ fn our_own_largest_messages_fit_into_a_frame() {
     answer.supply = common::list([u16::MAX; MAX_LAGS]);
     let mut info = common::stream_info();
     info.title = "x".repeat(MAX_TITLE);
-    answer.info = Signed::new(&info, &common::key());
+    answer.info = Some(Signed::new(&info, &common::key()));
     let frame = codec::encode(&answer.clone().into());
     assert!(frame.len() - LENGTH_LEN <= MAX_FRAME, "{} bytes", frame.len());
     assert_eq!(codec::decode(&frame[LENGTH_LEN..]).unwrap(), answer.into());

@@ -80,10 +80,10 @@ fn any_record() -> impl Strategy<Value = PeerRecord> {
         any_coord(),
         any_role(),
         numbers,
-        any_set(),
+        (any_set(), any_set()),
     )
         .prop_map(
-            |(peer, addrs, coord, role, (slots, free_slots, lag_ms), primaries)| PeerRecord {
+            |(peer, addrs, coord, role, (slots, free_slots, lag_ms), (primaries, leaves))| PeerRecord {
                 peer,
                 addrs,
                 coord,
@@ -91,6 +91,7 @@ fn any_record() -> impl Strategy<Value = PeerRecord> {
                 slots,
                 free_slots,
                 primaries,
+                leaves,
                 lag_ms,
             },
         )
@@ -178,21 +179,25 @@ fn any_greeting() -> impl Strategy<Value = Message> {
 }
 
 fn any_tracker_message() -> impl Strategy<Value = Message> {
-    let join =
-        (any_stream(), any_record(), any::<u8>(), any_set()).prop_map(|(stream, record, want, need)| Join {
+    let known = proptest::option::of((any_seq(), any::<u32>()));
+    let join = (any_stream(), any_record(), any::<(u8, u64)>(), any_set(), known).prop_map(
+        |(stream, record, (want, upload), need, known)| Join {
             stream,
             record,
             want,
             need,
-        });
+            upload: Bitrate::from_bps(upload),
+            known,
+        },
+    );
     let random_access = (proptest::option::of(any_seq()), any::<Option<u32>>());
     let answer = (
         any_stream(),
-        any_signed_info(),
+        proptest::option::of(any_signed_info()),
         any_list(any_record()),
-        any_seq(),
+        (any_seq(), any_time()),
         random_access,
-        any_list(any::<u16>()),
+        (any_set(), any_list(any::<u16>())),
         any::<(u32, u32)>(),
     )
         .prop_map(
@@ -200,9 +205,9 @@ fn any_tracker_message() -> impl Strategy<Value = Message> {
                 stream,
                 info,
                 peers,
-                head,
+                (head, head_at),
                 (random_access, random_access_every_ms),
-                supply,
+                (primaries, supply),
                 (refresh_ms, members),
             )| {
                 JoinAnswer {
@@ -211,8 +216,10 @@ fn any_tracker_message() -> impl Strategy<Value = Message> {
                     peers,
                     refresh_ms,
                     head,
+                    head_at,
                     random_access,
                     random_access_every_ms,
+                    primaries,
                     supply,
                     members,
                 }
@@ -268,11 +275,18 @@ fn any_swarm_message() -> impl Strategy<Value = Message> {
         any_seq(),
         any_list(any::<u16>()),
         any::<(u16, u16, u16, u16)>(),
-        any_set(),
+        (any_set(), any_set()),
         any_role(),
     )
         .prop_map(
-            |((stream_tag, random_access_behind, held), head, lags_ms, numbers, primaries, role)| Advert {
+            |(
+                (stream_tag, random_access_behind, held),
+                head,
+                lags_ms,
+                numbers,
+                (primaries, leaves),
+                role,
+            )| Advert {
                 stream_tag,
                 head,
                 random_access_behind,
@@ -281,6 +295,7 @@ fn any_swarm_message() -> impl Strategy<Value = Message> {
                 slots: numbers.0,
                 free_slots: numbers.1,
                 primaries,
+                leaves,
                 backlog_ms: numbers.2,
                 copy_time_10us: numbers.3,
                 role,
