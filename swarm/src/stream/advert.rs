@@ -135,12 +135,15 @@ impl Stream {
     }
 
     /// A neighbour speaks for itself.
-    pub(crate) fn on_advert(&mut self, ctx: &mut Ctx<'_>, from: PeerId, advert: Advert) {
+    pub(crate) fn on_advert(&mut self, ctx: &mut Ctx<'_>, from: PeerId, mut advert: Advert) {
         if advert.lags_ms.len() != usize::from(self.k()) && self.info.is_some() {
             return;
         }
         if self.session_plausible(&advert, ctx.now) {
             self.window.extend_head(advert.head);
+        } else {
+            // Not believed: it must not look as if everybody else held something back.
+            advert.head = advert.head.min(self.head());
         }
         let state = self.peers.entry(from).or_default();
         let first = state.advert.is_none();

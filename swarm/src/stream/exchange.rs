@@ -45,7 +45,9 @@ impl Stream {
         let seq = chunk.seq();
         self.answered(seq);
         if !repair {
-            self.observe_delivery(ctx.now, chunk, hops);
+            self.observe_delivery(ctx.now, from, chunk, hops);
+        } else if let Some(state) = self.peers.get_mut(&from) {
+            state.unanswered = 0;
         }
         let len = chunk.payload().len() as u64;
         match self.window.insert(chunk.clone()) {
@@ -60,6 +62,7 @@ impl Stream {
         if let Some(neighbour) = ctx.neighbours.get_mut(&from) {
             neighbour.bytes_in += len;
         }
+        ctx.accounts.received(ctx.now, from, self.id, len);
         self.observe_size(chunk);
         self.repair.observe(seq, chunk.header().generated_at);
         self.report_arrival(ctx, chunk, hops);
@@ -97,12 +100,16 @@ impl Stream {
     }
 
     /// What a pushed chunk says about its substream's supplier.
-    fn observe_delivery(&mut self, now: Time, chunk: &Chunk, hops: u8) {
+    fn observe_delivery(&mut self, now: Time, from: PeerId, chunk: &Chunk, hops: u8) {
         let k = self.k();
         let live = chunk.seq() >= self.live_from;
         let Some(sub) = self.sub_mut(chunk.seq().substream(k)) else {
             return;
         };
+        if sub.parent != Some(from) {
+            // What a former supplier still had under way, or what nobody asked for.
+            return;
+        }
         sub.last_arrival = Some(now);
         sub.last_seq = sub.last_seq.max(Some(chunk.seq()));
         sub.hops = hops;
@@ -152,6 +159,7 @@ impl Stream {
             };
             if ctx.uplink.offer(ctx.now, copy, ctx.out) {
                 self.counters.bytes_out += len;
+                ctx.accounts.sent(ctx.now, child.peer, self.id, len);
                 if let Some(neighbour) = ctx.neighbours.get_mut(&child.peer) {
                     neighbour.bytes_out += len;
                 }
@@ -200,6 +208,7 @@ impl Stream {
         let taken = ctx.uplink.offer(ctx.now, copy, ctx.out);
         if taken {
             self.counters.bytes_out += len;
+            ctx.accounts.sent(ctx.now, to, self.id, len);
             if let Some(neighbour) = ctx.neighbours.get_mut(&to) {
                 neighbour.bytes_out += len;
             }

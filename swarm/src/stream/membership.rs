@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use incentives::Offence;
 use rand::RngExt;
 use wire::message::{
     Bye, ByeReason, Info, Join, JoinAnswer, JoinRefused, MAX_REFERRALS, PeerRecord, Referral, RefuseReason,
@@ -409,7 +410,8 @@ impl Stream {
         let opened = match &message.info {
             Some(signed) => match signed.open(&self.verifier) {
                 Ok(info) if info.is_sane() => Some((info, signed.clone())),
-                _ => return,
+                Ok(_) => return,
+                Err(_) => return ctx.penalise(from, Offence::WrongSignature),
             },
             None if self.info.is_some() => None,
             None => return,
@@ -579,6 +581,9 @@ impl Stream {
             return;
         }
         known.tried_at = Some(ctx.now);
+        if ctx.standings.is_banned(ctx.now, peer) {
+            return;
+        }
         ctx.out.push(Output::Connect {
             peer: Some(peer),
             addrs: known.addrs.clone(),
@@ -741,8 +746,9 @@ impl Stream {
         if self.source.is_some() {
             return;
         }
+        // Honest peers have checked it before they passed it on.
         let Ok(info) = message.info.open(&self.verifier) else {
-            return;
+            return ctx.penalise(from, Offence::WrongSignature);
         };
         let newer = self.info.as_ref().is_none_or(|(held, _)| info.replaces(held));
         if !newer || !info.is_sane() {

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use incentives::Offence;
 use rand::RngExt;
 use wire::message::{
     Displaced, NO_LAG, Path, RefuseReason, Refused, Role, Subscribe, Subscribed, Unsubscribe,
@@ -51,6 +52,10 @@ const FULL_US: f64 = 60_000.0;
 /// Making a leaf move costs it a change of supplier.
 const LEAF_US: f64 = 5_000.0;
 
+/// A peer that agreed to supply and sent nothing is chosen after all others for a while: its unreliability, 0.05 for
+/// once, times this. Half a second is more than any honest difference.
+const UNRELIABLE_US: f64 = 10_000_000.0;
+
 /// The lag assumed of a peer that has only just joined.
 const UNKNOWN_LAG_US: f64 = 150_000.0;
 
@@ -88,6 +93,14 @@ struct Offer {
 }
 
 impl StreamPeer {
+    /// Notes not to ask for a substream before `until`.
+    pub(super) fn pause(&mut self, substream: Substream, until: Time) {
+        match self.refused.iter_mut().find(|(s, _)| *s == substream) {
+            Some((_, held)) => *held = until,
+            None => self.refused.push((substream, until)),
+        }
+    }
+
     /// What this peer offers of a substream, by its own advert or, until it speaks for itself, by the tracker's word.
     /// `None` if it has not got it.
     fn offer(&self, now: Time, substream: Substream) -> Option<Offer> {
@@ -180,6 +193,7 @@ impl Stream {
             + offer.copy_us * (1.0 + CHILD_WEIGHT * f64::from(offer.copies))
             + BACKLOG_WEIGHT * offer.backlog_us
             + SPREAD_US * taken
+            + UNRELIABLE_US * ctx.standings.of(*peer).unreliability(ctx.now)
             + taste(ctx.config.peer, *peer) * TASTE_US;
         let kept = if orphan { 0 } else { reserve(offer.slots) };
         if offer.free <= asked_now + state.asked.len() as u16 + kept {
@@ -406,39 +420,43 @@ impl Stream {
                 sub.pending = None;
             }
         }
-        let now = ctx.now;
-        if let Some(state) = self.peers.get_mut(&from) {
-            state.asked = state.asked.minus(message.substreams);
-            state.refused.retain(|&(_, until)| until > now);
-            state.refused.extend(
-                message
-                    .substreams
-                    .and(SubstreamSet::all(64))
-                    .iter()
-                    .map(|s| (s, until)),
-            );
+        let Some(state) = self.peers.get_mut(&from) else {
+            return;
+        };
+        let answers = !state.asked.and(message.substreams).is_empty();
+        state.asked = state.asked.minus(message.substreams);
+        for substream in message.substreams.iter() {
+            state.pause(substream, until);
         }
-        self.hear_of(ctx, &message.instead);
-        self.seek_parents(ctx);
+        // A late answer counts, but nobody makes this node dial by refusing what it never asked for.
+        if answers {
+            self.hear_of(ctx, &message.instead);
+            self.seek_parents(ctx);
+        }
     }
 
     /// A supplier gives our place to another.
     pub(crate) fn on_displaced(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: &Displaced) {
         let now = ctx.now;
         let until = now + Duration::from_secs(2);
+        let mut news = false;
         for substream in message.substreams.iter() {
             let Some(sub) = self.sub_mut(substream) else {
                 continue;
             };
-            if sub.parent == Some(from) {
+            // Saying it again changes nothing.
+            if sub.parent == Some(from) && sub.orphan_since.is_none() {
+                news = true;
                 sub.orphan_since = Some(now);
                 if let Some(state) = self.peers.get_mut(&from) {
-                    state.refused.push((substream, until));
+                    state.pause(substream, until);
                 }
             }
         }
-        self.hear_of(ctx, &message.instead);
-        self.seek_parents(ctx);
+        if news {
+            self.hear_of(ctx, &message.instead);
+            self.seek_parents(ctx);
+        }
     }
 
     /// A supplier's way to the source changed.
@@ -459,7 +477,8 @@ impl Stream {
         }
         if sub.path != path {
             sub.path = path;
-            self.pass_path_on(ctx, substream);
+            sub.path_news = true;
+            self.pass_paths_on(ctx);
         }
     }
 
@@ -474,7 +493,7 @@ impl Stream {
         sub.path.clear();
         if let Some(state) = self.peers.get_mut(&parent) {
             state.supplies.remove(substream);
-            state.refused.push((substream, now + pause));
+            state.pause(substream, now + pause);
         }
         ctx.send(
             parent,
@@ -534,7 +553,12 @@ impl Stream {
                 && flowing
                 && now.since(quiet_since) > allowed
             {
+                let displaced = sub.orphan_since.is_some();
                 if let Some(state) = self.peers.get_mut(&parent) {
+                    // Who agreed and sent nothing did not keep its word: once, however many substreams it was.
+                    if first && !displaced && state.distrusted_until <= now {
+                        ctx.penalise(parent, Offence::NeverSent);
+                    }
                     state.distrusted_until = now + DISTRUST;
                 }
                 self.leave_parent(ctx, substream, DISTRUST);
@@ -557,10 +581,9 @@ impl Stream {
             let Some(state) = self.peers.get_mut(&peer) else {
                 continue;
             };
-            let asked = std::mem::take(&mut state.asked);
-            state
-                .refused
-                .extend(asked.iter().map(|s| (s, now + Duration::from_secs(1))));
+            for substream in std::mem::take(&mut state.asked).iter() {
+                state.pause(substream, now + Duration::from_secs(1));
+            }
             for sub in &mut self.subs {
                 if sub.pending == Some(peer) {
                     sub.pending = None;

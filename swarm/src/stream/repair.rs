@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use incentives::Offence;
 use wire::message::{DontHave, MAX_REQUESTS, NO_LAG, Request, Role};
 use wire::{Chunk, PeerId, Seq, Time};
 
@@ -53,6 +54,12 @@ const TYPICAL_COPY_US: f64 = 5_000.0;
 /// Most different peers asked for one chunk.
 const MAX_TRIES: u8 = 6;
 
+/// So many requests in a row without a word, twice what may be open at a time, are no accident of one moment.
+const UNANSWERED: u16 = 2 * MAX_OPEN;
+
+/// A peer that has not kept its word lately is asked last: a delay added in proportion.
+const UNRELIABLE_US: f64 = 4_000_000.0;
+
 /// A chunk asked for.
 #[derive(Debug)]
 struct Open {
@@ -61,6 +68,8 @@ struct Open {
     tries: u8,
     /// Whether a second peer is being asked at the same time.
     hedged: bool,
+    /// It was declined, or its time ran out and that is noted.
+    closed: bool,
 }
 
 /// The state of repair.
@@ -113,6 +122,26 @@ impl Stream {
         let open = self.repair.open.remove(&seq);
         if let Some(state) = open.and_then(|open| self.peers.get_mut(&open.to)) {
             state.refusals = 0;
+        }
+    }
+
+    /// Notes the requests whose time is over: a peer that leaves many without a word does not keep its promises.
+    fn note_unanswered(&mut self, ctx: &mut Ctx<'_>) {
+        let overdue = |open: &&mut Open| !open.closed && open.until <= ctx.now;
+        let mut silent = Vec::new();
+        for open in self.repair.open.values_mut().filter(overdue) {
+            open.closed = true;
+            let Some(state) = self.peers.get_mut(&open.to) else {
+                continue;
+            };
+            state.unanswered += 1;
+            if state.unanswered >= UNANSWERED {
+                state.unanswered = 0;
+                silent.push(open.to);
+            }
+        }
+        for peer in silent {
+            ctx.penalise(peer, Offence::NeverSent);
         }
     }
 
@@ -218,6 +247,7 @@ impl Stream {
 
     fn request(&mut self, ctx: &mut Ctx<'_>, missing: Vec<(Seq, Option<Duration>)>) {
         let now = ctx.now;
+        self.note_unanswered(ctx);
         if missing.is_empty() {
             self.repair.open.clear();
             return;
@@ -266,6 +296,7 @@ impl Stream {
                 until: now + timeout,
                 tries: tries + 1,
                 hedged: hedge,
+                closed: false,
             };
             self.repair.open.insert(seq, open);
             self.repair.tokens -= if orphan { 0.0 } else { 1.0 };
@@ -352,7 +383,8 @@ impl Stream {
             // The one that should have sent it had its chance, and may be the reason.
             let blame_us = if parent == Some(*peer) { 20_000.0 } else { 0.0 };
             let full_us = if full { FULL_US } else { 0.0 };
-            let cost = rtt_us + wait_us + queue_us + blame_us + full_us;
+            let unreliable_us = UNRELIABLE_US * ctx.standings.of(*peer).unreliability(ctx.now);
+            let cost = rtt_us + wait_us + queue_us + blame_us + full_us + unreliable_us;
             if best.is_none_or(|(_, held)| cost < held) {
                 best = Some((*peer, cost));
             }
@@ -412,12 +444,14 @@ impl Stream {
                 && open.to == from
             {
                 open.until = ctx.now;
+                open.closed = true;
                 // It cost a round trip at most, and says nothing about the next peer.
                 open.tries = open.tries.saturating_sub(1);
             }
         }
         if let Some(state) = self.peers.get_mut(&from) {
             // Each refusal in a row doubles the pause.
+            state.unanswered = 0;
             state.refusals = (state.refusals + 1).min(4);
             state.busy_until = ctx.now + BUSY_PAUSE * (1 << state.refusals);
         }
