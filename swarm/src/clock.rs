@@ -53,13 +53,16 @@ impl SourceClock {
     /// Takes in what a neighbour said in its pong: its clock when it answered, and its estimate.
     pub(crate) fn observe(&mut self, now: Time, sent: Time, remote: Time, theirs: ClockEstimate) {
         let rtt = now.since(sent);
-        if rtt > MAX_USEFUL_RTT {
+        if rtt > MAX_USEFUL_RTT || theirs.offset_us.unsigned_abs() > MAX_OFFSET_US {
             return;
         }
         let middle = sent + rtt / 2;
         let offset_us = remote
             .signed_micros_since(middle)
             .saturating_add(theirs.offset_us);
+        if offset_us.unsigned_abs() > MAX_OFFSET_US {
+            return;
+        }
         let half_rtt = (rtt.as_micros() / 2) as u32;
         let fresh = ClockEstimate {
             offset_us,
@@ -73,6 +76,9 @@ impl SourceClock {
         }
     }
 }
+
+/// Clocks further apart than this are not clocks: 300 years. Sums of offsets and delays then never overflow.
+const MAX_OFFSET_US: u64 = 1 << 53;
 
 /// A pong later than this says nothing about clocks that is worth keeping.
 const MAX_USEFUL_RTT: Duration = Duration::from_secs(3);

@@ -133,7 +133,7 @@ impl Node {
                 self.bytes_rejected += bytes as u64;
                 self.penalise(now, from, why.into());
             }
-            Input::Upload { rate } => self.uplink.set_rate(rate),
+            Input::Upload { rate } => self.uplink.set_rate(now, rate),
             Input::Wish { stream: id, wish } => {
                 if let Some(playout) = self.streams.get_mut(&id).and_then(|s| s.playout.as_mut()) {
                     playout.set_wish(wish);

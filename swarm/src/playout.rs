@@ -247,7 +247,8 @@ impl Playout {
             if !in_time {
                 self.late += 1;
                 if self.wish.target_lag.is_none() {
-                    self.schedule_us += now.signed_micros_since(due);
+                    let late_us = now.signed_micros_since(due).clamp(0, FAR_OFF_US);
+                    self.schedule_us = (self.schedule_us + late_us).min(FAR_OFF_US);
                 }
             }
             self.stalled = false;
@@ -307,7 +308,7 @@ impl Playout {
             return None;
         }
         self.schedule_us = match (self.wish.target_lag, offset_us) {
-            (Some(lag), Some(offset)) => lag.as_micros() as i64 - offset,
+            (Some(lag), Some(offset)) => micros(lag) - offset,
             (Some(_), None) => return None,
             (None, _) => self.wanted_schedule_us()?,
         };
@@ -364,7 +365,7 @@ impl Playout {
     fn adapt(&mut self, offset_us: Option<i64>) {
         if let Some(lag) = self.wish.target_lag {
             if let Some(offset) = offset_us {
-                self.schedule_us = lag.as_micros() as i64 - offset;
+                self.schedule_us = micros(lag) - offset;
             }
             return;
         }
@@ -385,6 +386,13 @@ impl Playout {
             self.schedule_us -= step.min(excess);
         }
     }
+}
+
+/// A schedule further off than this comes from a clock that is none: 300 years.
+const FAR_OFF_US: i64 = 1 << 53;
+
+fn micros(lag: Duration) -> i64 {
+    i64::try_from(lag.as_micros()).map_or(FAR_OFF_US, |us| us.min(FAR_OFF_US))
 }
 
 #[cfg(test)]

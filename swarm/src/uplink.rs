@@ -58,9 +58,9 @@ pub(crate) struct Uplink {
     live: VecDeque<Copy>,
     repair: VecDeque<Copy>,
     bulk: VecDeque<Copy>,
-    /// Time on the link of what waits: live, and the rest.
-    live_waiting: Duration,
-    slow_waiting: Duration,
+    /// What waits, in bytes on the link: live, and the rest. Not in time, because the rate may change.
+    live_waiting: u64,
+    slow_waiting: u64,
     /// Copies dropped: too late, or no room.
     pub(crate) dropped: u64,
     /// Bytes of control since `control_since`, and the rate before that.
@@ -77,8 +77,8 @@ impl Uplink {
             live: VecDeque::new(),
             repair: VecDeque::new(),
             bulk: VecDeque::new(),
-            live_waiting: Duration::ZERO,
-            slow_waiting: Duration::ZERO,
+            live_waiting: 0,
+            slow_waiting: 0,
             dropped: 0,
             control_bytes: 0,
             control_since: Time::ZERO,
@@ -90,18 +90,32 @@ impl Uplink {
         self.rate
     }
 
-    pub(crate) fn set_rate(&mut self, rate: Bitrate) {
+    /// The link turned out faster or slower: what it is booked for takes less or more time.
+    pub(crate) fn set_rate(&mut self, now: Time, rate: Bitrate) {
+        let booked = self.rate.bytes_in(self.free_at.since(now));
         self.rate = rate;
+        self.free_at = now + self.time_for(booked);
+    }
+
+    /// Nothing takes no time, whatever the rate.
+    fn time_for(&self, bytes: u64) -> Duration {
+        if bytes == 0 {
+            Duration::ZERO
+        } else {
+            self.rate.time_for(bytes)
+        }
     }
 
     /// Time until a live copy handed in now would be on the link.
     pub(crate) fn backlog(&self, now: Time) -> Duration {
-        self.free_at.since(now) + self.live_waiting
+        self.free_at
+            .since(now)
+            .saturating_add(self.time_for(self.live_waiting))
     }
 
     /// Time until a repair handed in now would be on the link.
     pub(crate) fn repair_backlog(&self, now: Time) -> Duration {
-        self.backlog(now) + self.slow_waiting
+        self.backlog(now).saturating_add(self.time_for(self.slow_waiting))
     }
 
     /// How long one copy of `frame_len` bytes takes.
@@ -115,28 +129,28 @@ impl Uplink {
             self.dropped += 1;
             return false;
         }
-        let takes = self.copy_time(copy.chunk.frame_len());
+        let bytes = bytes_on_link(copy.chunk.frame_len());
         let nothing_before = match copy.class {
             Class::Control | Class::Live => self.live.is_empty(),
             Class::Repair => self.live.is_empty() && self.repair.is_empty(),
             Class::Bulk => self.live.is_empty() && self.repair.is_empty() && self.bulk.is_empty(),
         };
         if nothing_before && self.free_at <= now + AHEAD {
-            self.book(now, takes);
+            self.book(now, bytes);
             out.push(send(copy));
             return true;
         }
         match copy.class {
-            Class::Control | Class::Live if self.live_waiting <= LIVE_QUEUE => {
-                self.live_waiting += takes;
+            Class::Control | Class::Live if self.time_for(self.live_waiting) <= LIVE_QUEUE => {
+                self.live_waiting += bytes;
                 self.live.push_back(copy);
             }
-            Class::Repair if self.slow_waiting <= SLOW_QUEUE => {
-                self.slow_waiting += takes;
+            Class::Repair if self.time_for(self.slow_waiting) <= SLOW_QUEUE => {
+                self.slow_waiting += bytes;
                 self.repair.push_back(copy);
             }
-            Class::Bulk if self.slow_waiting <= SLOW_QUEUE => {
-                self.slow_waiting += takes;
+            Class::Bulk if self.time_for(self.slow_waiting) <= SLOW_QUEUE => {
+                self.slow_waiting += bytes;
                 self.bulk.push_back(copy);
             }
             _ => {
@@ -152,7 +166,7 @@ impl Uplink {
         let bytes = bytes_on_link(bytes);
         self.control_bytes += bytes;
         if self.rate != Bitrate::ZERO {
-            self.book(now, self.rate.time_for(bytes));
+            self.book(now, bytes);
         }
         let passed = now.since(self.control_since);
         if passed >= CONTROL_SPAN {
@@ -174,8 +188,8 @@ impl Uplink {
         Bitrate::from_bps((self.rate.as_bps() as f64 - self.control_rate).max(0.0) as u64)
     }
 
-    fn book(&mut self, now: Time, takes: Duration) {
-        self.free_at = self.free_at.max(now) + takes;
+    fn book(&mut self, now: Time, bytes: u64) {
+        self.free_at = self.free_at.max(now) + self.time_for(bytes);
     }
 
     /// Sends what may go at `now`.
@@ -188,18 +202,18 @@ impl Uplink {
             } else {
                 return;
             };
-            let takes = self.copy_time(copy.chunk.frame_len());
+            let bytes = bytes_on_link(copy.chunk.frame_len());
             let waiting = if slow {
                 &mut self.slow_waiting
             } else {
                 &mut self.live_waiting
             };
-            *waiting = waiting.saturating_sub(takes);
+            *waiting -= bytes;
             if copy.expires < now {
                 self.dropped += 1;
                 continue;
             }
-            self.book(now, takes);
+            self.book(now, bytes);
             out.push(send(copy));
         }
     }
@@ -212,21 +226,19 @@ impl Uplink {
 
     /// Forgets what waits for a peer that is gone or does not want it any more.
     pub(crate) fn forget(&mut self, unwanted: impl Fn(&Copy) -> bool) {
-        let rate = self.rate;
         let sweep = |queue: &mut VecDeque<Copy>| {
-            let mut freed = Duration::ZERO;
+            let mut freed = 0;
             queue.retain(|copy| {
                 let keep = !unwanted(copy);
                 if !keep {
-                    freed += rate.time_for(bytes_on_link(copy.chunk.frame_len()));
+                    freed += bytes_on_link(copy.chunk.frame_len());
                 }
                 keep
             });
             freed
         };
-        self.live_waiting = self.live_waiting.saturating_sub(sweep(&mut self.live));
-        let freed = sweep(&mut self.repair) + sweep(&mut self.bulk);
-        self.slow_waiting = self.slow_waiting.saturating_sub(freed);
+        self.live_waiting -= sweep(&mut self.live);
+        self.slow_waiting -= sweep(&mut self.repair) + sweep(&mut self.bulk);
     }
 }
 

@@ -140,3 +140,29 @@ fn a_peer_that_uploads_nothing_sends_nothing() {
     assert!(!uplink.offer(Time::ZERO, copy(0, Class::Live), &mut out));
     assert!(out.is_empty());
 }
+
+#[test]
+fn a_change_of_the_rate_leaves_no_queue_behind() {
+    let mut uplink = Uplink::new(Bitrate::from_kbps(1_000));
+    let mut out = Outbox::new();
+    for seq in 0..5 {
+        uplink.offer(Time::ZERO, copy(seq, Class::Live), &mut out);
+        uplink.offer(Time::ZERO, copy(10 + seq, Class::Repair), &mut out);
+    }
+    // What was booked at the slow rate does not hold up the fast one.
+    uplink.set_rate(Time::ZERO, Bitrate::from_kbps(100_000));
+    assert!(uplink.repair_backlog(Time::ZERO) < Duration::from_millis(10));
+    while let Some(deadline) = uplink.next_deadline() {
+        uplink.release(deadline, &mut out);
+    }
+    assert_eq!(uplink.repair_backlog(Time::from_millis(40)), Duration::ZERO);
+    // Without any rate nothing overflows.
+    for seq in 0..20 {
+        uplink.offer(Time::from_millis(40), copy(seq, Class::Live), &mut out);
+    }
+    uplink.set_rate(Time::from_millis(40), Bitrate::ZERO);
+    assert!(uplink.repair_backlog(Time::from_millis(40)) > Duration::from_secs(1));
+    uplink.forget(|_| true);
+    uplink.set_rate(Time::from_millis(40), Bitrate::from_kbps(1_000));
+    assert_eq!(uplink.repair_backlog(Time::from_millis(40)), Duration::ZERO);
+}

@@ -53,6 +53,7 @@ impl Delays {
 
     pub(super) fn record(&mut self, now: Time, delay_us: i64) {
         self.decay(now);
+        let delay_us = delay_us.clamp(-LONGEST_US, LONGEST_US);
         // The base leaves room below, for a supplier that is nearer than the first one was.
         let base = *self.base_us.get_or_insert(delay_us - HEADROOM_US);
         let bin = ((delay_us - base) / BIN_US).clamp(0, BINS as i64 - 1) as usize;
@@ -93,6 +94,9 @@ impl Delays {
         Some(base + HEADROOM_US)
     }
 }
+
+/// A peercaster that signs nonsense as its clock's time does not make sums overflow: 300 years.
+const LONGEST_US: i64 = 1 << 53;
 
 /// Room below the first delay seen.
 const HEADROOM_US: i64 = 400_000;

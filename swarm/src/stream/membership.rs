@@ -314,6 +314,10 @@ impl Stream {
         let Some(listen) = ctx.neighbours.get(&from).map(|n| n.listen.clone()) else {
             return;
         };
+        if message.record.role == Role::Peercaster {
+            // There is one, and it does not join.
+            return ctx.penalise(from, Offence::Malformed);
+        }
         message.record.peer = from;
         message.record.addrs = listen.into_iter().collect();
         let primaries = self.place_newcomer(ctx, &mut message);
@@ -555,7 +559,9 @@ impl Stream {
 
     /// Somebody named peers that may have room.
     pub(super) fn hear_of(&mut self, ctx: &mut Ctx<'_>, referrals: &List<Referral, MAX_REFERRALS>) {
-        let mut dials = 0;
+        // A supplier that names ever new peers does not make this node dial half the world.
+        let mut dials = self.dialling(ctx);
+        let most = dials_at_once(ctx.uplink.rate());
         for referral in referrals {
             if referral.peer == ctx.config.peer {
                 continue;
@@ -566,7 +572,7 @@ impl Stream {
             }
             let known = self.hear(ctx.now, referral.peer, referral.addrs.to_vec());
             known.referred = true;
-            if dials < 3 && self.peers.len() < MANY_PEERS {
+            if dials < most && self.peers.len() < MANY_PEERS {
                 dials += 1;
                 self.dial(ctx, referral.peer);
             }
@@ -612,6 +618,17 @@ impl Stream {
         predicted < worst || !self.orphans().is_empty()
     }
 
+    /// Dials under way.
+    fn dialling(&self, ctx: &Ctx<'_>) -> usize {
+        let under_way = |(peer, known): &(&PeerId, &Known)| {
+            known
+                .tried_at
+                .is_some_and(|at| ctx.now.since(at) < DIAL_TIMEOUT)
+                && !ctx.neighbours.contains(peer)
+        };
+        self.membership.known.iter().filter(under_way).count()
+    }
+
     /// Connects to more candidates while there are too few.
     fn fill_up(&mut self, ctx: &mut Ctx<'_>) {
         let now = ctx.now;
@@ -625,15 +642,7 @@ impl Stream {
             return;
         }
         self.membership.next_fill = now + FILL_EVERY;
-        let dialling = self
-            .membership
-            .known
-            .iter()
-            .filter(|(peer, known)| {
-                known.tried_at.is_some_and(|at| now.since(at) < DIAL_TIMEOUT)
-                    && !ctx.neighbours.contains(peer)
-            })
-            .count();
+        let dialling = self.dialling(ctx);
         let at_once = dials_at_once(ctx.uplink.rate());
         let room = target
             .saturating_sub(useful + dialling)
