@@ -61,11 +61,13 @@ impl Stream {
 
     /// Whether this node can supply a substream now, or as soon as it is supplied itself.
     fn has_data(&self, substream: Substream) -> bool {
-        let promised = |sub: &SubstreamState| self.primaries.contains(substream) && sub.pending.is_some();
+        let on_the_way = |sub: &SubstreamState| {
+            self.primaries.contains(substream) && (sub.pending.is_some() || sub.parent.is_some())
+        };
         self.source.is_some()
             || self
                 .sub(substream)
-                .is_some_and(|sub| sub.parent.is_some() || promised(sub))
+                .is_some_and(|sub| sub.flows() || on_the_way(sub))
     }
 
     /// Whether the source has any business with this peer beyond tracking: it tells and hears adverts only from its

@@ -127,6 +127,7 @@ impl Stream {
             sub.delay_us += gain * (delay - sub.delay_us);
         }
         sub.delay_samples = sub.delay_samples.saturating_add(1);
+        sub.measured = true;
     }
 
     pub(super) fn observe_size(&mut self, chunk: &Chunk) {

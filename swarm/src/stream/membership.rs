@@ -621,9 +621,7 @@ impl Stream {
     /// Dials under way.
     fn dialling(&self, ctx: &Ctx<'_>) -> usize {
         let under_way = |(peer, known): &(&PeerId, &Known)| {
-            known
-                .tried_at
-                .is_some_and(|at| ctx.now.since(at) < DIAL_TIMEOUT)
+            known.tried_at.is_some_and(|at| ctx.now.since(at) < DIAL_TIMEOUT)
                 && !ctx.neighbours.contains(peer)
         };
         self.membership.known.iter().filter(under_way).count()

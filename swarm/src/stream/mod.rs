@@ -125,11 +125,20 @@ pub(crate) struct SubstreamState {
     pub(crate) delay_us: f64,
     pub(crate) delay_dev_us: f64,
     pub(crate) delay_samples: u32,
+    /// Whether there ever was a sample.
+    pub(crate) measured: bool,
     pub(crate) hops: u8,
     /// The lag foreseen when the supplier was asked, in microseconds: what counts until its chunks tell.
     pub(crate) expected_us: f64,
     /// Without a supplier since then.
     pub(crate) orphan_since: Option<Time>,
+}
+
+impl SubstreamState {
+    /// Whether a supplier has been found, and chunks have come.
+    pub(crate) fn flows(&self) -> bool {
+        self.parent.is_some() && self.measured
+    }
 }
 
 /// Counters of one stream.
@@ -268,9 +277,9 @@ impl Stream {
             return Some(self.chunk_duration().as_micros() as f64);
         }
         let sub = self.sub(substream)?;
-        let Some(last) = sub.last_arrival.filter(|_| sub.delay_samples > 0) else {
+        let Some(last) = sub.last_arrival.filter(|_| sub.measured) else {
             let asked = sub.parent.is_some() || sub.pending.is_some();
-            return asked.then_some(sub.expected_us);
+            return asked.then_some(sub.expected_us + UNPROVEN_US);
         };
         let offset = self.clock.estimate(now)?.offset_us;
         let silence = now.since(last).as_micros() as f64 - 1.5 * self.period().as_micros() as f64;
@@ -367,6 +376,9 @@ impl Stream {
         self.window.trim(keep_from);
     }
 }
+
+/// Added to a lag that is only foreseen: whoever has the choice takes a supplier whose chunks flow.
+const UNPROVEN_US: f64 = 300_000.0;
 
 /// How long chunks are kept for repair and for joiners: longer than any playout buffer, and two groups of pictures of
 /// the usual second.

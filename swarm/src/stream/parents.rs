@@ -57,7 +57,7 @@ const LEAF_US: f64 = 5_000.0;
 const UNRELIABLE_US: f64 = 10_000_000.0;
 
 /// The lag assumed of a peer that has only just joined.
-const UNKNOWN_LAG_US: f64 = 150_000.0;
+const UNKNOWN_LAG_US: f64 = 500_000.0;
 
 /// Adverts older than this say nothing any more.
 const ADVERT_VALID: Duration = Duration::from_millis(5_000);
@@ -79,6 +79,8 @@ const FIRST_CHUNK: Duration = Duration::from_millis(700);
 struct Offer {
     /// How late it has the chunks itself.
     lag_us: f64,
+    /// Whether its own lag is known.
+    proven: bool,
     slots: u16,
     free: u16,
     /// Whether it passes this substream on to many.
@@ -111,6 +113,7 @@ impl StreamPeer {
                 let used = advert.slots.saturating_sub(advert.free_slots);
                 Some(Offer {
                     lag_us: f64::from(lag) * 1000.0,
+                    proven: true,
                     slots: advert.slots,
                     free: advert.free_slots,
                     primary: advert.primaries.contains(substream),
@@ -127,6 +130,7 @@ impl StreamPeer {
                 }
                 Some(Offer {
                     lag_us: record.lag_ms.map_or(UNKNOWN_LAG_US, |ms| f64::from(ms) * 1000.0),
+                    proven: record.lag_ms.is_some(),
                     slots: record.slots,
                     free: record.free_slots,
                     primary,
@@ -186,6 +190,10 @@ impl Stream {
         let orphan = self.sub(substream).is_some_and(|sub| sub.parent.is_none());
         // Outside its primaries a peer takes only who has nobody, unless most of its slots lie idle.
         if !orphan && !offer.primary && offer.free <= offer.slots / 2 {
+            return None;
+        }
+        // What it is only about to get it gives to leaves, in the substreams it passes on.
+        if !offer.proven && (!offer.primary || self.fanout(substream) > 0) {
             return None;
         }
         let mut predicted = offer.lag_us
@@ -511,6 +519,7 @@ impl Stream {
         };
         sub.path.clear();
         sub.last_arrival = None;
+        sub.measured = false;
         sub.orphan_since = None;
         if let Some(parent) = sub.parent.take() {
             if let Some(state) = self.peers.get_mut(&parent) {

@@ -212,7 +212,10 @@ impl Stream {
                 .flat_map(|(s, sub)| sub.children.iter().map(move |child| (s, child)))
                 .filter(|(_, child)| child.leaves_at.is_none())
                 .min_by_key(|(_, child)| {
-                    (child.fanout, merit(ctx.accounts.contribution(child.peer, self.id)))
+                    (
+                        child.fanout,
+                        merit(ctx.accounts.contribution(child.peer, self.id)),
+                    )
                 })
                 .map(|(s, child)| (Substream(s as u8), child.peer));
             let Some((substream, peer)) = weakest else { return };
@@ -240,7 +243,10 @@ impl Stream {
             accepted.insert(substream);
             // Who asks twice has got what there was.
             let serves = |child: &Child| child.peer == from && child.leaves_at.is_none();
-            if !self.sub(substream).is_some_and(|sub| sub.children.iter().any(serves)) {
+            if !self
+                .sub(substream)
+                .is_some_and(|sub| sub.children.iter().any(serves))
+            {
                 fresh.insert(substream);
             }
             self.adopt(ctx, from, substream, message.fanout);
@@ -293,10 +299,12 @@ impl Stream {
                 return Verdict::Refuse(RefuseReason::Loop);
             }
             // A leaf may wait below a peer that is only just getting its own supplier: the trees of a crowd that comes at
-            // once grow from all ends. One that passes on needs a supplier that has one, or two could wait for each
-            // other.
-            let promised = fanout == 0 && self.primaries.contains(substream) && sub.pending.is_some();
-            if sub.parent.is_none() && !promised {
+            // once grow from all ends. But only in a substream that this peer is to pass on, and one that passes on
+            // itself needs a supplier with chunks: or newcomers would hang on newcomers, or wait for each other.
+            let on_the_way = fanout == 0
+                && self.primaries.contains(substream)
+                && (sub.pending.is_some() || sub.parent.is_some());
+            if !sub.flows() && !on_the_way {
                 return Verdict::Refuse(RefuseReason::NoData);
             }
         }
@@ -460,7 +468,9 @@ impl Stream {
     /// whose word changes all the time does not make this node flood its children.
     pub(super) fn pass_paths_on(&mut self, ctx: &mut Ctx<'_>) {
         for substream in (0..self.k()).map(Substream) {
-            let Some(sub) = self.sub_mut(substream) else { return };
+            let Some(sub) = self.sub_mut(substream) else {
+                return;
+            };
             if !sub.path_news || ctx.now.since(sub.path_told) < PATH_EVERY {
                 continue;
             }

@@ -5,17 +5,25 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_swarm::{Event, Input, NewChunk, Node, NodeConfig, Outbox, Output, Participation};
+use headwater_swarm::{Event, Input, NewChunk, Node, NodeConfig, Outbox, Output, Participation, Rejection};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use wire::{Bitrate, Media, PeerId, SecretKey, Seq, StreamId, StreamInfo, Time};
+use wire::{Bitrate, Media, Message, PeerId, SecretKey, Seq, StreamId, StreamInfo, Time};
 
 /// The stream's chunks last 8 ms; this many go from one key frame to the next.
 pub const GOP: u64 = 125;
 
+/// What a stranger answers to what it is sent: messages to the sender, and to nobody else.
+pub type Script = Box<dyn FnMut(&Input) -> Vec<Message>>;
+
 /// One peer.
 pub struct Peer {
     pub node: Node,
+    /// A stranger speaks by this instead of by its node.
+    script: Option<Script>,
+    /// How often it dialled somebody, and how many messages of each kind it sent to each peer.
+    pub dials: u64,
+    pub said: BTreeMap<(u8, PeerId), u64>,
     pub id: PeerId,
     addr: SocketAddr,
     /// This node's clock minus the world's, in microseconds.
@@ -40,6 +48,8 @@ pub struct World {
     rng: ChaCha8Rng,
     pub stream: StreamId,
     produced: u64,
+    /// The encoder pauses.
+    pub paused: bool,
     pub sent: Vec<Bytes>,
 }
 
@@ -57,6 +67,7 @@ impl World {
             rng: ChaCha8Rng::seed_from_u64(seed),
             stream: SecretKey::from_bytes(&[9; 32]).stream_id(),
             produced: 0,
+            paused: false,
             sent: Vec::new(),
         }
     }
@@ -81,6 +92,9 @@ impl World {
         let node = Node::new(config, self.now.offset_by(clock_us));
         self.peers.push(Peer {
             node,
+            script: None,
+            dials: 0,
+            said: BTreeMap::new(),
             id,
             addr,
             clock_us,
@@ -92,6 +106,78 @@ impl World {
             events: Vec::new(),
         });
         index
+    }
+
+    /// Adds a peer that is no node: it does what it is told, and answers by its script.
+    pub fn add_stranger(&mut self, script: Script) -> usize {
+        let index = self.add(Bitrate::ZERO);
+        self.peers[index].script = Some(script);
+        index
+    }
+
+    /// A stranger dials somebody.
+    pub fn dial(&mut self, from: usize, to: usize) {
+        let addr = self.peers[to].addr;
+        self.connect(from, None, &[addr]);
+    }
+
+    /// Whether the two are connected.
+    pub fn are_connected(&self, a: usize, b: usize) -> bool {
+        self.links.contains(&(a, b))
+    }
+
+    /// A stranger says something. Nothing happens if the two are not connected.
+    pub fn say(&mut self, from: usize, to: usize, message: impl Into<Message>) {
+        let message = message.into();
+        let bytes = wire::codec::encode(&message).len();
+        let from_id = self.peers[from].id;
+        self.deliver(
+            from,
+            to,
+            Input::Message {
+                from: from_id,
+                message,
+                bytes,
+            },
+        );
+    }
+
+    /// What the transport makes of bytes from a stranger that are wrong.
+    pub fn reject(&mut self, from: usize, to: usize, why: Rejection) {
+        let from_id = self.peers[from].id;
+        self.deliver(
+            from,
+            to,
+            Input::Rejected {
+                from: from_id,
+                bytes: 1_000,
+                why,
+            },
+        );
+    }
+
+    fn deliver(&mut self, from: usize, to: usize, input: Input) {
+        if self.links.contains(&(from, to)) {
+            self.push(self.one_way, to, input);
+        }
+    }
+
+    fn answer(&mut self, index: usize, input: &Input) {
+        let sender = match input {
+            Input::Message { from, .. } | Input::Chunk { from, .. } => Some(*from),
+            Input::Connected { peer, .. } => Some(*peer),
+            _ => None,
+        };
+        let Some(script) = &mut self.peers[index].script else {
+            return;
+        };
+        let answers = script(input);
+        if let Some(sender) = sender {
+            let to = self.index(sender);
+            for message in answers {
+                self.say(index, to, message);
+            }
+        }
     }
 
     /// Peer 0 publishes the stream.
@@ -131,6 +217,10 @@ impl World {
 
     /// Gives one input to one node.
     pub fn feed(&mut self, index: usize, input: Input) {
+        if self.peers[index].script.is_some() {
+            self.answer(index, &input);
+            return;
+        }
         let peer = &mut self.peers[index];
         let mut out = Outbox::new();
         peer.node
@@ -176,7 +266,10 @@ impl World {
     fn perform(&mut self, from: usize, out: Outbox) {
         for output in out {
             match output {
-                Output::Connect { peer, addrs } => self.connect(from, peer, &addrs),
+                Output::Connect { peer, addrs } => {
+                    self.peers[from].dials += 1;
+                    self.connect(from, peer, &addrs);
+                }
                 Output::Disconnect { peer } => {
                     let to = self.index(peer);
                     self.links.remove(&(from, to));
@@ -201,6 +294,7 @@ impl World {
                 }
                 Output::Send { to, message, frame } => {
                     let bytes = frame.len();
+                    *self.peers[from].said.entry((message.code(), to)).or_default() += 1;
                     let from_id = self.peers[from].id;
                     let to = self.index(to);
                     if self.links.contains(&(from, to)) {
@@ -319,7 +413,7 @@ impl World {
                 .peers
                 .iter()
                 .enumerate()
-                .filter(|(_, peer)| peer.alive)
+                .filter(|(_, peer)| peer.alive && peer.script.is_none())
                 .filter_map(|(i, peer)| Some((peer.node.next_deadline()?.offset_by(-peer.clock_us), i)))
                 .min();
             let timer = timers.map_or(Time::NEVER, |(at, _)| at);
@@ -351,7 +445,7 @@ impl World {
         self.produced += 1;
         let payload = Bytes::from(n.to_be_bytes().repeat(125));
         self.sent.push(payload.clone());
-        if !self.peers[0].alive {
+        if !self.peers[0].alive || self.paused {
             return;
         }
         let chunk = NewChunk {
