@@ -20,7 +20,7 @@ use crate::report::Statistics;
 use crate::tui::Interface;
 
 /// Viewers come one after the other, this far apart.
-const ARRIVALS: Duration = Duration::from_millis(250);
+const ARRIVALS: Duration = Duration::from_millis(100);
 
 /// After a failure, viewers have this long to leave.
 const ABANDON_MAX: Duration = Duration::from_secs(2);

@@ -44,7 +44,8 @@ impl Default for TestCardConfig {
         TestCardConfig {
             bitrate: 1_000_000,
             fps: 25,
-            gop: Duration::from_secs(1),
+            // A viewer starts with a key frame: the sooner one comes, the sooner it plays.
+            gop: Duration::from_millis(400),
             burst: Duration::from_millis(4),
             title: "HEADWATER".to_owned(),
         }
