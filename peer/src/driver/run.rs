@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use wire::{StreamId, Time};
 
+use super::alarm::{Alarm, NEAR};
 use super::handle::Command;
 use super::items::ItemSender;
 use super::produce::ProduceQueue;
@@ -42,6 +43,7 @@ pub(super) struct Driver {
     /// Inputs that the driver itself causes while doing outputs.
     own_inputs: Vec<Input>,
     timer_late: Lags,
+    alarm: Alarm,
 }
 
 impl Driver {
@@ -63,6 +65,7 @@ impl Driver {
             streams: BTreeMap::new(),
             own_inputs: Vec::new(),
             timer_late: Lags::new(),
+            alarm: Alarm::new(),
         }
     }
 
@@ -73,7 +76,8 @@ impl Driver {
         loop {
             let now = self.clock.now();
             let deadline = self.node.next_deadline().unwrap_or(Time::NEVER);
-            if deadline <= now {
+            if deadline <= now + NEAR {
+                let now = now.max(deadline);
                 self.timer_late.record(now.signed_micros_since(deadline));
                 self.node.handle_deadline(now, &mut out);
                 self.act(&mut out);
@@ -92,6 +96,7 @@ impl Driver {
             } else {
                 Instant::now()
             };
+            self.alarm.set(wake);
             tokio::select! {
                 biased;
                 command = self.queues.commands.recv() => match command {
@@ -104,7 +109,7 @@ impl Driver {
                 },
                 _ = self.queues.inputs.recv_many(&mut batch, MAX_BATCH) => {}
                 () = self.queues.produce.filled.notified() => {}
-                () = tokio::time::sleep_until(wake) => {}
+                () = self.alarm.wait() => {}
             }
             self.take_produced(&mut out);
             self.measure_uplink(&mut out);

@@ -6,6 +6,8 @@
 //! - grows while the window is what limits sending, and never falls below what the recent rate needs;
 //! - backs off when the round trip shows a queue building up (delay beyond `QUEUE_MAX`), because that is what makes
 //!   live data late, for us and for everyone behind the same bottleneck;
+//! - takes delay for a fact of the path when it stays although the window was halved: then the queue is somebody else's,
+//!   or the route or the machine has become slower, and sending less would only starve the stream;
 //! - backs off on heavy loss (`LOSS_MAX`) and on persistent congestion, not on isolated losses.
 //!
 //! Compared with CUBIC and BBR in `docs/results/transport.md`.
@@ -22,6 +24,9 @@ const QUEUE_MAX: Duration = Duration::from_millis(60);
 
 /// The queueing delay up to which it grows: half of `QUEUE_MAX`, so that growth ends before backing off begins.
 const QUEUE_GROW: Duration = Duration::from_millis(30);
+
+/// When a queue is ours, half the window makes it at least a third shorter; when this share of it stays, it is not ours.
+const QUEUE_STAYS: f64 = 0.85;
 
 /// Share of bytes lost that counts as congestion. Radio links lose 1 to 3 % without any; beyond 10 % the
 /// retransmissions alone fill the path.
@@ -67,6 +72,7 @@ pub struct Live {
     /// Doubling each round, until the first sign of congestion.
     starting: bool,
     min_rtt: Extreme<Duration>,
+    backing_off: Option<BackingOff>,
     /// Bytes a second that arrived in the best recent round.
     rate: Extreme<u64>,
     in_flight: u64,
@@ -75,6 +81,18 @@ pub struct Live {
     acked: f64,
 }
 
+/// How things were when it began to back off from a queue.
+#[derive(Clone, Copy, Debug)]
+struct BackingOff {
+    window: u64,
+    /// The longest queueing delay before the halved window could show.
+    queue: Duration,
+    /// Rounds since the window was halved.
+    halved_for: u32,
+}
+
+/// One round trip: it ends when a packet that was sent in it is acknowledged, so that the effect of what was decided at
+/// its beginning is seen before the next decision.
 #[derive(Clone, Copy, Debug)]
 struct Round {
     began: Instant,
@@ -83,6 +101,7 @@ struct Round {
     /// The shortest round trip seen, free of most acknowledgement delay.
     rtt: Option<Duration>,
     peak_in_flight: u64,
+    complete: bool,
 }
 
 impl Round {
@@ -93,6 +112,7 @@ impl Round {
             lost: 0,
             rtt: None,
             peak_in_flight: 0,
+            complete: false,
         }
     }
 }
@@ -105,6 +125,7 @@ impl Live {
             mtu,
             starting: true,
             min_rtt: Extreme::new(now, RTT_MEMORY),
+            backing_off: None,
             rate: Extreme::new(now, RATE_MEMORY),
             in_flight: 0,
             round: Round::new(now),
@@ -117,6 +138,7 @@ impl Live {
         let rtt = now.saturating_duration_since(sent);
         self.round.rtt = Some(self.round.rtt.map_or(rtt, |shortest| shortest.min(rtt)));
         self.round.acked += bytes;
+        self.round.complete |= sent >= self.round.began;
     }
 
     fn end_round(&mut self, now: Instant) {
@@ -130,10 +152,22 @@ impl Live {
         let min_rtt = self.min_rtt.update(now, rtt, Duration::min);
         let rate_now = (round.acked as f64 / took.as_secs_f64().max(1e-6)) as u64;
         let rate = self.rate.update(now, rate_now, u64::max);
-        let queue = rtt.saturating_sub(min_rtt);
+        let mut queue = rtt.saturating_sub(min_rtt);
+        if self.stays(queue) {
+            self.window = self.backing_off.map_or(self.window, |began| began.window);
+            self.backing_off = None;
+            self.min_rtt = Extreme::new(now, RTT_MEMORY);
+            self.min_rtt.update(now, rtt, Duration::min);
+            queue = Duration::ZERO;
+        }
 
         if queue > QUEUE_MAX {
             self.starting = false;
+            self.backing_off.get_or_insert(BackingOff {
+                window: self.window,
+                queue,
+                halved_for: 0,
+            });
             // Down to what the path carries with half the allowed queue, in steps that do not overshoot when a single
             // round was slow.
             let carried = bytes_in(rate_now, min_rtt + QUEUE_GROW);
@@ -153,6 +187,24 @@ impl Live {
         }
         let needed = bytes_in(rate, min_rtt + QUEUE_GROW / 2);
         self.window = self.window.max(needed).clamp(MIN_PACKETS * self.mtu, MAX_WINDOW);
+    }
+
+    /// Whether the queue has stayed as it was although the window was halved.
+    fn stays(&mut self, queue: Duration) -> bool {
+        let Some(began) = &mut self.backing_off else {
+            return false;
+        };
+        if queue <= QUEUE_GROW {
+            self.backing_off = None;
+            return false;
+        }
+        // Packets of the round before were still sent into the old queue.
+        began.halved_for += u32::from(self.window <= began.window / 2);
+        if began.halved_for <= 2 {
+            began.queue = began.queue.max(queue);
+            return false;
+        }
+        queue >= began.queue.mul_f64(QUEUE_STAYS)
     }
 
     fn heavy_loss(&self) -> bool {
@@ -186,8 +238,8 @@ impl Controller for Live {
         _largest_packet_num_acked: Option<u64>,
     ) {
         self.in_flight = in_flight;
-        let rtt = self.min_rtt.get().unwrap_or(MIN_ROUND).max(MIN_ROUND);
-        if now.saturating_duration_since(self.round.began) >= rtt {
+        let long_enough = now.saturating_duration_since(self.round.began) >= MIN_ROUND;
+        if self.round.complete && long_enough {
             self.end_round(now);
         }
     }
@@ -251,10 +303,6 @@ impl<T: Copy> Extreme<T> {
             current: None,
             before: None,
         }
-    }
-
-    fn get(&self) -> Option<T> {
-        self.current.or(self.before)
     }
 
     fn update(&mut self, now: Instant, value: T, better: fn(T, T) -> T) -> T {

@@ -118,6 +118,18 @@ fn it_follows_a_path_that_becomes_narrow_and_wide_again() {
 }
 
 #[test]
+fn delay_that_is_not_its_own_does_not_starve_it() {
+    let stream = 8e6 / 8.0;
+    let mut path = Path::new(50e6 / 8.0, Duration::from_millis(40), 0);
+    assert!(path.run(5 * SECOND, stream) > 0.97 * stream);
+    // Another route, or somebody else's queue.
+    path.delay = Duration::from_millis(240);
+    path.run(3 * SECOND, stream);
+    let delivered = path.run(3 * SECOND, stream);
+    assert!(delivered > 0.97 * stream, "{delivered} of {stream}");
+}
+
+#[test]
 fn it_backs_off_when_a_path_loses_a_third() {
     let rate = 100e6 / 8.0;
     let mut path = Path::new(rate, Duration::from_millis(40), 0);
