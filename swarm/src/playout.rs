@@ -65,6 +65,9 @@ const FAR_US: i64 = 100_000;
 /// ...so many of the excess in a second.
 const HURRY: f64 = 3.0;
 
+/// So many chunks given up in a row, a tenth of a second of the default stream, are no single supplier's doing.
+const ALL_LATE: u32 = 12;
+
 /// Live chunks seen before playout may begin: one of each substream, mostly.
 const MIN_SAMPLES: u32 = 12;
 
@@ -91,6 +94,8 @@ pub(crate) struct Playout {
     /// A due chunk is being waited for.
     stalled: bool,
     gap_from: Option<Seq>,
+    /// Chunks given up in a row.
+    given_up: u32,
     random_access_every: Option<Duration>,
     first_sample: Option<Time>,
     next: Option<Time>,
@@ -113,6 +118,7 @@ impl Playout {
             burst_end: Seq(0),
             stalled: false,
             gap_from: None,
+            given_up: 0,
             random_access_every: None,
             first_sample: None,
             next: None,
@@ -169,8 +175,10 @@ impl Playout {
 
     /// A chunk came. `telling`: its delay is the network's, not that of this node's own start.
     pub(crate) fn on_arrival(&mut self, now: Time, chunk: &Chunk, telling: bool) {
-        // One that was given up counts as missed already.
-        if telling && self.point.is_none_or(|point| chunk.seq() >= point) {
+        // One that was given up counts as missed already. When nothing else comes, the way has become longer at once,
+        // and how much longer only these tell.
+        let all_late = self.given_up >= ALL_LATE;
+        if telling && self.point.is_none_or(|point| chunk.seq() >= point || all_late) {
             self.first_sample.get_or_insert(now);
             self.delays
                 .record(now, now.signed_micros_since(chunk.header().generated_at));
@@ -221,6 +229,7 @@ impl Playout {
                     break false;
                 }
                 self.missed += 1;
+                self.given_up = self.given_up.saturating_add(1);
                 // It would have needed more than the schedule allows; how much more nobody knows.
                 self.delays.record(now, self.schedule_us + MISSED_US);
                 self.gap_from.get_or_insert(point);
@@ -252,6 +261,7 @@ impl Playout {
                 }
             }
             self.stalled = false;
+            self.given_up = 0;
             self.played += 1;
             let generated = chunk.header().generated_at;
             let lag_us = now

@@ -15,12 +15,13 @@ pub(super) const MAX_STANDINGS: usize = 1024;
 /// Accounts kept, one for each peer and stream, at 120 bytes each.
 pub(super) const MAX_ACCOUNTS: usize = 4096;
 
-/// Subscriptions that a neighbour may send in the long run are this far apart. A joiner whose every request is refused
-/// asks one supplier some twenty times a second.
-const SUBSCRIBE_EVERY: Duration = Duration::from_millis(10);
+/// Subscriptions that a neighbour may send in the long run are this far apart: a joiner whose every request is refused
+/// asks one supplier for all its substreams some three times a second. Each answer takes from the uplink what children
+/// would get, so this is less than the transport lets through.
+const SUBSCRIBE_EVERY: Duration = Duration::from_millis(50);
 
-/// ...and so many may come at once, held up on the way.
-const SUBSCRIBE_BURST: u32 = 200;
+/// ...and so many may come at once: one for each of the most substreams there can be.
+const SUBSCRIBE_BURST: u32 = 64;
 
 /// What is beyond is told apart from an accident by lasting: one offence in this time, as the transport reports floods.
 const FLOOD_EVERY: Duration = Duration::from_millis(100);

@@ -521,6 +521,10 @@ impl Stream {
         let source = record
             .as_ref()
             .is_some_and(|record| record.role == Role::Peercaster);
+        if source {
+            // It is named to whom it has room for, at this moment: what it refused before does not count.
+            state.refused.clear();
+        }
         let fresh = !state.interested;
         if record.is_some() {
             state.record = record;

@@ -184,6 +184,8 @@ pub(crate) struct Stream {
     first_chunk_seen: bool,
     /// When this node came to the stream.
     began: Time,
+    /// Since when chunks have come without a pause of the encoder; `None` during one.
+    flowing_since: Option<Time>,
     /// When each periodic duty is due.
     next_tick: Time,
     next_improvement: Time,
@@ -222,6 +224,7 @@ impl Stream {
             mean_frame: 0.0,
             first_chunk_seen: false,
             began: now,
+            flowing_since: None,
             next_tick: now,
             next_improvement: now,
             next_repair_scan: now,

@@ -538,13 +538,21 @@ impl Stream {
         }
         let now = ctx.now;
         let patience = self.period().mul_f64(SILENT_PERIODS).max(SILENT_MIN);
-        // When nothing at all is known to be newer, the encoder pauses: nobody is to blame.
+        // When nothing at all is known to be newer, the encoder pauses: nobody is to blame, nor before the first chunks
+        // of all substreams can be here again. Half the patience, because the substreams' last chunks came up to a
+        // period before the last one of all.
         let newest = self.subs.iter().filter_map(|sub| sub.last_arrival).max();
+        let seen = self.repair.anchor.map_or(self.session, |(seq, _)| seq);
         let ahead = |state: &StreamPeer| {
             let head = state.advert.as_ref().map(|(advert, _)| advert.head);
-            head.is_some_and(|head| head > self.head().plus(u64::from(self.k())))
+            head.is_some_and(|head| head > seen.plus(u64::from(self.k())))
         };
-        let flowing = newest.is_some_and(|at| now.since(at) < patience) || self.peers.values().any(ahead);
+        let flowing = newest.is_some_and(|at| now.since(at) < patience / 2) || self.peers.values().any(ahead);
+        if flowing && self.flowing_since.is_none() {
+            self.flowing_since = Some(now);
+        } else if !flowing {
+            self.flowing_since = None;
+        }
         for s in 0..self.k() {
             let substream = Substream(s);
             let Some(sub) = self.sub(substream) else { continue };
@@ -559,8 +567,8 @@ impl Stream {
                 patience
             } + spread;
             if let Some(parent) = sub.parent
-                && flowing
-                && now.since(quiet_since) > allowed
+                && let Some(flowing_since) = self.flowing_since
+                && now.since(quiet_since.max(flowing_since)) > allowed
             {
                 let displaced = sub.orphan_since.is_some();
                 if let Some(state) = self.peers.get_mut(&parent) {
@@ -603,7 +611,8 @@ impl Stream {
 
     /// Moves the one substream that gains most by it to a better supplier.
     pub(super) fn improve_one(&mut self, ctx: &mut Ctx<'_>) {
-        if self.source.is_some() || self.k() == 0 {
+        // While the encoder pauses every lag grows, and means nothing.
+        if self.source.is_some() || self.k() == 0 || self.flowing_since.is_none() {
             return;
         }
         let mut best: Option<(f64, Substream, PeerId)> = None;

@@ -259,7 +259,7 @@ impl Stream {
                     substreams: accepted,
                 },
             );
-            for substream in accepted.iter() {
+            for substream in fresh.iter() {
                 self.send_path(ctx, from, substream);
             }
             self.send_past(ctx, from, fresh, message.from);
