@@ -1,12 +1,13 @@
 //! Strangers in a small swarm: whatever they say, the picture is unharmed.
 
+#[allow(unreachable_pub, dead_code, reason = "each test program uses a part")]
 mod world;
 
 use std::time::Duration;
 
 use headwater_swarm::{Event, Input, Participation, PlayoutWish, Rejection};
 use wire::message::{
-    Advert, Displaced, Join, NO_LAG, Path, PeerRecord, Ping, Pong, Referral, Refused, RefuseReason, Request,
+    Advert, Displaced, Join, NO_LAG, Path, PeerRecord, Ping, Pong, Referral, RefuseReason, Refused, Request,
     Role, Subscribe, Subscribed,
 };
 use wire::{Bitrate, List, Message, PeerId, Seq, SignatureError, StreamId, Substream, SubstreamSet, Time};
@@ -125,7 +126,10 @@ fn after(world: &World, ms: u64) -> Time {
 
 fn standing(world: &World, at: usize, of: usize) -> Option<f64> {
     let stats = world.peers[at].node.stats(world.now);
-    let link = stats.neighbours.iter().find(|link| link.peer == world.peers[of].id)?;
+    let link = stats
+        .neighbours
+        .iter()
+        .find(|link| link.peer == world.peers[of].id)?;
     Some(link.standing)
 }
 
@@ -137,23 +141,39 @@ fn bans(world: &World, at: usize) -> Vec<PeerId> {
     world.peers[at].events.iter().filter_map(banned).collect()
 }
 
-/// Every viewer has seen (nearly) all of it, as it was made; and nobody honest was blamed.
-fn assert_unharmed(world: &World, continuity: f64, strangers: &[usize]) {
-    let strangers: Vec<PeerId> = strangers.iter().map(|&s| world.peers[s].id).collect();
-    for index in 1..=VIEWERS {
+/// Chunks played, those of them late, and chunks missed, of each viewer: what came before the strangers is not theirs.
+fn played(world: &World) -> Vec<(u64, u64, u64)> {
+    let counts = |index: usize| {
         let stats = world.peers[index].node.stats(world.now);
-        let seen = stats.streams[0].continuity();
-        assert!(stats.streams[0].chunks_played > 500, "viewer {index} plays");
-        assert!(seen >= continuity, "viewer {index}: {seen}");
-        if continuity == 1.0 {
-            assert!(world.contiguous_from(index).is_some(), "viewer {index}");
-        }
+        let stream = &stats.streams[0];
+        (stream.chunks_played, stream.chunks_late, stream.chunks_missed)
+    };
+    (1..=VIEWERS).map(counts).collect()
+}
+
+/// Every viewer has seen (nearly) all that was to be played since `before`; and nobody honest was blamed.
+fn assert_unharmed(world: &World, before: &[(u64, u64, u64)], continuity: f64, strangers: &[usize]) {
+    let strangers: Vec<PeerId> = strangers.iter().map(|&s| world.peers[s].id).collect();
+    for (index, (now, before)) in played(world).iter().zip(before).enumerate() {
+        let (played, late, missed) = (now.0 - before.0, now.1 - before.1, now.2 - before.2);
+        assert!(played > 300, "viewer {} plays: {played}", index + 1);
+        let seen = (played - late) as f64 / (played + missed) as f64;
+        assert!(
+            seen >= continuity,
+            "viewer {}: {seen} ({late} late, {missed} missed)",
+            index + 1
+        );
     }
     for index in 0..=VIEWERS {
         assert!(bans(world, index).iter().all(|peer| strangers.contains(peer)));
         for link in &world.peers[index].node.stats(world.now).neighbours {
             let honest = !strangers.contains(&link.peer);
-            assert!(!honest || link.standing > 0.9, "{index} on {}: {}", link.peer, link.standing);
+            assert!(
+                !honest || link.standing > 0.9,
+                "{index} on {}: {}",
+                link.peer,
+                link.standing
+            );
         }
     }
 }
@@ -163,6 +183,7 @@ fn wrong_signatures_cost_standing_and_then_the_connection() {
     let mut world = swarm(11);
     let stranger = world.add_stranger(no_answer());
     world.run_until(Time::from_millis(5_000));
+    let before = played(&world);
     visit_all(&mut world, stranger);
     assert_eq!(standing(&world, 1, stranger), Some(1.0));
     for index in 0..=VIEWERS {
@@ -185,7 +206,7 @@ fn wrong_signatures_cost_standing_and_then_the_connection() {
     assert!(!world.are_connected(stranger, 1));
     assert_eq!(standing(&world, 1, stranger), None);
     world.run_until(Time::from_millis(15_000));
-    assert_unharmed(&world, 1.0, &[stranger]);
+    assert_unharmed(&world, &before, 1.0, &[stranger]);
 }
 
 #[test]
@@ -193,6 +214,7 @@ fn malformed_messages_and_floods_add_up() {
     let mut world = swarm(12);
     let (garbler, flooder) = (world.add_stranger(no_answer()), world.add_stranger(no_answer()));
     world.run_until(Time::from_millis(4_000));
+    let before = played(&world);
     visit_all(&mut world, garbler);
     visit_all(&mut world, flooder);
     for n in 1..=10 {
@@ -203,7 +225,7 @@ fn malformed_messages_and_floods_add_up() {
         assert_eq!(bans(&world, 3).is_empty(), n < 10, "after {n} floods");
     }
     world.run_until(Time::from_millis(10_000));
-    assert_unharmed(&world, 1.0, &[garbler, flooder]);
+    assert_unharmed(&world, &before, 1.0, &[garbler, flooder]);
 }
 
 #[test]
@@ -212,15 +234,19 @@ fn who_agrees_and_never_sends_is_left_and_chosen_last() {
     let stream = world.stream;
     let stranger = world.add_stranger(boaster(stream, accepting));
     world.run_until(Time::from_millis(5_000));
+    let before = played(&world);
     visit_all(&mut world, stranger);
     world.run_until(Time::from_millis(30_000));
-    assert_unharmed(&world, 0.99, &[stranger]);
+    assert_unharmed(&world, &before, 0.99, &[stranger]);
     let asked: u64 = (1..=VIEWERS)
         .filter_map(|i| world.peers[i].said.get(&(20, world.peers[stranger].id)))
         .sum();
-    assert!(asked > 0, "the stranger must look like the best supplier, or this proves nothing");
-    // Each viewer tries it, finds out, and then prefers others.
-    assert!(asked <= 3 * VIEWERS as u64, "asked {asked} times in 25 s");
+    assert!(
+        asked > 0,
+        "the stranger must look like the best supplier, or this proves nothing"
+    );
+    // Each viewer tries it, for a few substreams, finds out, and then prefers others.
+    assert!(asked <= 6 * VIEWERS as u64, "asked {asked} times in 25 s");
     let fallen = (1..=VIEWERS)
         .filter_map(|i| standing(&world, i, stranger))
         .filter(|&standing| standing < 1.0)
@@ -244,10 +270,11 @@ fn who_refuses_everything_and_boasts_of_room_costs_little() {
         ]
     }));
     world.run_until(Time::from_millis(5_000));
+    let before = played(&world);
     visit_all(&mut world, stranger);
     // A newcomer meets it, too.
     world.run_until(Time::from_millis(30_000));
-    assert_unharmed(&world, 1.0, &[stranger]);
+    assert_unharmed(&world, &before, 1.0, &[stranger]);
 }
 
 #[test]
@@ -256,13 +283,14 @@ fn absurd_adverts_have_no_effect() {
     let stream = world.stream;
     let stranger = world.add_stranger(no_answer());
     world.run_until(Time::from_millis(6_000));
+    let before = played(&world);
     visit_all(&mut world, stranger);
     let head = |world: &World| world.peers[1].node.stats(world.now).streams[0].head;
     let parents = |world: &World, index: usize| -> Vec<_> {
         let stats = world.peers[index].node.stats(world.now);
         stats.streams[0].substreams.iter().map(|s| s.parent).collect()
     };
-    let before = head(&world);
+    let known = head(&world);
     world.paused = true;
     world.run_until(after(&world, 400));
     let held: Vec<_> = (1..=VIEWERS).map(|index| parents(&world, index)).collect();
@@ -282,14 +310,18 @@ fn absurd_adverts_have_no_effect() {
         }
         world.run_until(after(&world, 40));
     }
-    assert!(head(&world).0 < before.0 + 100, "{before} -> {}", head(&world));
+    assert!(head(&world).0 < known.0 + 100, "{known} -> {}", head(&world));
     // The encoder pauses, and nobody is to blame for that.
     for index in 1..=VIEWERS {
-        assert_eq!(parents(&world, index), held[index - 1], "viewer {index} left its suppliers");
+        assert_eq!(
+            parents(&world, index),
+            held[index - 1],
+            "viewer {index} left its suppliers"
+        );
     }
     world.paused = false;
     world.run_until(Time::from_millis(16_000));
-    assert_unharmed(&world, 0.99, &[stranger]);
+    assert_unharmed(&world, &before, 0.99, &[stranger]);
 }
 
 /// Peers that do not exist.
@@ -312,8 +344,9 @@ fn storms_of_displacements_and_refusals_do_not_make_anybody_dial() {
     let stream = world.stream;
     let stranger = world.add_stranger(boaster(stream, accepting));
     world.run_until(Time::from_millis(5_000));
+    let before = played(&world);
     visit_all(&mut world, stranger);
-    let before: Vec<u64> = world.peers.iter().map(|peer| peer.dials).collect();
+    let dialled: Vec<u64> = world.peers.iter().map(|peer| peer.dials).collect();
     for n in 0..2_000 {
         for index in 0..=VIEWERS {
             let displaced = Displaced {
@@ -334,12 +367,12 @@ fn storms_of_displacements_and_refusals_do_not_make_anybody_dial() {
         world.run_until(after(&world, 5));
     }
     for index in 1..=VIEWERS {
-        let dials = world.peers[index].dials - before[index];
+        let dials = world.peers[index].dials - dialled[index];
         // Ten at a time, each given three seconds.
         assert!(dials <= 50, "viewer {index} dialled {dials} times in 10 s");
     }
     world.run_until(Time::from_millis(25_000));
-    assert_unharmed(&world, 0.99, &[stranger]);
+    assert_unharmed(&world, &before, 0.99, &[stranger]);
 }
 
 #[test]
@@ -348,6 +381,7 @@ fn paths_that_change_all_the_time_do_not_flood_the_children() {
     let stream = world.stream;
     let stranger = world.add_stranger(boaster(stream, accepting));
     world.run_until(Time::from_millis(5_000));
+    let before = played(&world);
     visit_all(&mut world, stranger);
     for n in 0..2_000u32 {
         for index in 0..=VIEWERS {
@@ -371,7 +405,7 @@ fn paths_that_change_all_the_time_do_not_flood_the_children() {
         }
     }
     world.run_until(Time::from_millis(25_000));
-    assert_unharmed(&world, 0.99, &[stranger]);
+    assert_unharmed(&world, &before, 0.99, &[stranger]);
 }
 
 #[test]
@@ -380,6 +414,7 @@ fn a_flood_of_subscriptions_ends_the_connection() {
     let stream = world.stream;
     let stranger = world.add_stranger(no_answer());
     world.run_until(Time::from_millis(5_000));
+    let before = played(&world);
     visit_all(&mut world, stranger);
     for _ in 0..3_000 {
         for index in 0..=VIEWERS {
@@ -399,7 +434,7 @@ fn a_flood_of_subscriptions_ends_the_connection() {
     }
     world.run_until(Time::from_millis(20_000));
     // It took the places of others for a moment, which they found again elsewhere.
-    assert_unharmed(&world, 0.99, &[stranger]);
+    assert_unharmed(&world, &before, 0.99, &[stranger]);
 }
 
 #[test]
@@ -408,6 +443,7 @@ fn requests_for_chunks_that_do_not_exist_and_impossible_coordinates() {
     let stream = world.stream;
     let stranger = world.add_stranger(no_answer());
     world.run_until(Time::from_millis(5_000));
+    let before = played(&world);
     visit_all(&mut world, stranger);
     for n in 0..300u64 {
         for index in 0..=VIEWERS {
@@ -432,7 +468,7 @@ fn requests_for_chunks_that_do_not_exist_and_impossible_coordinates() {
         let stats = peer.node.stats(world.now);
         assert!(stats.coord.x_ms.is_finite() && stats.coord_error.is_finite());
     }
-    assert_unharmed(&world, 1.0, &[stranger]);
+    assert_unharmed(&world, &before, 1.0, &[stranger]);
 }
 
 #[test]
@@ -441,6 +477,7 @@ fn nobody_but_the_peercaster_poses_as_one() {
     let stream = world.stream;
     let stranger = world.add_stranger(no_answer());
     world.run_until(Time::from_millis(4_000));
+    let before = played(&world);
     visit_all(&mut world, stranger);
     for _ in 0..4 {
         let mut join = joining(stream);
@@ -450,5 +487,5 @@ fn nobody_but_the_peercaster_poses_as_one() {
     world.run_until(after(&world, 200));
     assert_eq!(bans(&world, 0), [world.peers[stranger].id]);
     world.run_until(Time::from_millis(10_000));
-    assert_unharmed(&world, 1.0, &[stranger]);
+    assert_unharmed(&world, &before, 1.0, &[stranger]);
 }
