@@ -45,7 +45,7 @@ impl Default for TestCardConfig {
             bitrate: 1_000_000,
             fps: 25,
             // A viewer starts with a key frame: the sooner one comes, the sooner it plays.
-            gop: Duration::from_millis(400),
+            gop: Duration::from_millis(320),
             burst: Duration::from_millis(4),
             title: "HEADWATER".to_owned(),
         }
