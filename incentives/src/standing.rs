@@ -113,7 +113,8 @@ impl Standing {
         if self.is_banned(now) {
             return 1.0;
         }
-        f64::from(self.offences.at(now)) / f64::from(LIMIT)
+        // A clock that went back makes them more again.
+        (f64::from(self.offences.at(now)) / f64::from(LIMIT)).min(1.0)
     }
 
     /// How often it lately agreed to send and did not, 0 to 1: for choosing between suppliers. The first broken promise
