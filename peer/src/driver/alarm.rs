@@ -14,6 +14,13 @@ use tokio::time::Instant;
 /// Within this of its time a deadline counts as come: waking up twice for it would cost more than it is worth.
 pub(super) const NEAR: Duration = Duration::from_micros(50);
 
+/// Longer waits are left to tokio until this long before their end: its timers are late by up to a millisecond, and a
+/// busy runtime adds some.
+const ROUGH: Duration = Duration::from_micros(1500);
+
+/// From here on the thread waits for the rest.
+const FINE: Duration = Duration::from_micros(2500);
+
 /// One alarm, which is set again and again.
 #[derive(Debug)]
 pub(super) struct Alarm {
@@ -59,24 +66,20 @@ impl Alarm {
 
     /// Sets it to `at`; what it was set to before is forgotten.
     pub(super) fn set(&mut self, at: Instant) {
-        if at == self.at {
-            return;
-        }
         self.at = at;
-        let mut state = self.shared.lock();
-        state.at = Some(at);
-        // A thread that wakes up too early sees the new time and sleeps again, which costs less than waking it now.
-        if state.sleeps_until.is_none_or(|until| at < until) {
-            self.shared.earlier.notify_one();
-        }
     }
 
     /// Waits until the instant has come. Cancel safe.
     pub(super) async fn wait(&self) {
+        // Most deadlines are moved before they come, and the thread need not know of them.
+        if Instant::now() + FINE < self.at {
+            tokio::time::sleep_until(self.at - ROUGH).await;
+        }
         if self.thread.is_none() {
             return tokio::time::sleep_until(self.at).await;
         }
         while Instant::now() + NEAR < self.at {
+            self.shared.set(self.at);
             self.shared.gone_off.notified().await;
         }
     }
@@ -97,6 +100,18 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code between lock and unlock leaves the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, at: Instant) {
+        let mut state = self.lock();
+        if state.at == Some(at) {
+            return;
+        }
+        state.at = Some(at);
+        // A thread that wakes up too early sees the new time and sleeps again, which costs less than waking it now.
+        if state.sleeps_until.is_none_or(|until| at < until) {
+            self.earlier.notify_one();
+        }
     }
 
     fn run(&self) {
