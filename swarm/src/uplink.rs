@@ -27,6 +27,14 @@ const AHEAD: Duration = Duration::from_micros(2_000);
 /// arrive later than a repair from somebody who has room.
 const LIVE_QUEUE: Duration = Duration::from_millis(150);
 
+/// The same for the peercaster's own copies: nobody else has the chunk, so a copy that is not sent is a gap for everybody.
+const FIRST_HOP_QUEUE: Duration = Duration::from_millis(600);
+
+/// How long live copies may queue that will have gone so many hops.
+fn live_queue(hops: u8) -> Duration {
+    if hops <= 1 { FIRST_HOP_QUEUE } else { LIVE_QUEUE }
+}
+
 /// The longest the queue of repairs and of the past may get.
 const SLOW_QUEUE: Duration = Duration::from_millis(1_500);
 
@@ -141,7 +149,7 @@ impl Uplink {
             return true;
         }
         match copy.class {
-            Class::Control | Class::Live if self.time_for(self.live_waiting) <= LIVE_QUEUE => {
+            Class::Control | Class::Live if self.time_for(self.live_waiting) <= live_queue(copy.hops) => {
                 self.live_waiting += bytes;
                 self.live.push_back(copy);
             }

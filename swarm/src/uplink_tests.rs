@@ -26,7 +26,7 @@ fn copy(seq: u64, class: Class) -> Copy {
         to: PeerId::from_bytes([1; 32]),
         stream: chunk.header().stream,
         chunk,
-        hops: 1,
+        hops: 2,
         class,
         expires: Time::from_millis(10_000),
     }
@@ -165,4 +165,20 @@ fn a_change_of_the_rate_leaves_no_queue_behind() {
     uplink.forget(|_| true);
     uplink.set_rate(Time::from_millis(40), Bitrate::from_kbps(1_000));
     assert_eq!(uplink.repair_backlog(Time::from_millis(40)), Duration::ZERO);
+}
+
+#[test]
+fn the_peercasters_own_copies_wait_longer() {
+    let mut uplink = Uplink::new(Bitrate::from_kbps(4_000));
+    let mut out = Outbox::new();
+    let first_hop = |seq| Copy {
+        hops: 1,
+        ..copy(seq, Class::Live)
+    };
+    let accepted = (0..1000)
+        .filter(|&seq| uplink.offer(Time::ZERO, first_hop(seq), &mut out))
+        .count();
+    let takes = uplink.copy_time(3599);
+    assert!(accepted as u32 * takes > LIVE_QUEUE * 2, "{accepted} accepted");
+    assert!(uplink.dropped > 0, "bounded all the same");
 }

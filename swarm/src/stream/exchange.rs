@@ -14,6 +14,9 @@ use crate::window::Inserted;
 /// A live copy older than this on the uplink is of no use: its receiver has long asked somebody else for it.
 const LIVE_EXPIRY: Duration = Duration::from_millis(400);
 
+/// The peercaster's own copies are worth sending much longer: nobody else could.
+const FIRST_HOP_EXPIRY: Duration = Duration::from_millis(1_500);
+
 /// What a new subscriber wants of the past may wait this long.
 const PAST_EXPIRY: Duration = Duration::from_millis(1_500);
 
@@ -156,7 +159,7 @@ impl Stream {
                 chunk: chunk.clone(),
                 hops: hops.saturating_add(1),
                 class: Class::Live,
-                expires: ctx.now + LIVE_EXPIRY,
+                expires: ctx.now + if hops == 0 { FIRST_HOP_EXPIRY } else { LIVE_EXPIRY },
             };
             if ctx.uplink.offer(ctx.now, copy, ctx.out) {
                 self.counters.bytes_out += len;

@@ -401,11 +401,13 @@ impl Stream {
             .is_some_and(|state| !state.supplied.is_empty());
         let allowed = self.contributes() && (self.source.is_none() || child);
         let expires = ctx.now + Duration::from_millis(u64::from(message.deadline_ms)).min(REQUEST_USEFUL);
+        // What the peercaster's first tier lacks nobody has.
+        let busy = if self.source.is_some() { BUSY * 4 } else { BUSY };
         let k = self.k().max(1);
         let mut lacking = Vec::new();
         for &seq in &message.seqs {
             let chunk = self.window.get(seq).filter(|_| allowed).cloned();
-            let Some(chunk) = chunk.filter(|_| ctx.uplink.repair_backlog(ctx.now) <= BUSY) else {
+            let Some(chunk) = chunk.filter(|_| ctx.uplink.repair_backlog(ctx.now) <= busy) else {
                 lacking.push(seq);
                 continue;
             };
