@@ -41,7 +41,7 @@ impl Player {
             generated_at: Time::from_millis(seq * MS),
             duration: Duration::from_millis(MS),
             flags: ChunkFlags {
-                random_access: seq % GOP == 0,
+                random_access: seq.is_multiple_of(GOP),
                 ..ChunkFlags::default()
             },
         };

@@ -1,5 +1,6 @@
 //! A small swarm in memory, end to end.
 
+#[allow(unreachable_pub, dead_code, reason = "each test program uses a part")]
 mod world;
 
 use std::time::Duration;

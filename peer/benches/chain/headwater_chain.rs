@@ -222,8 +222,7 @@ impl Take for Encoder {
     }
 
     fn end(&mut self, _offset: u64) {
-        self.segmenter
-            .finish(self.node.clock().now(), &mut self.segments);
+        self.segmenter.finish(self.node.clock().now(), &mut self.segments);
         self.produce();
     }
 }
@@ -295,7 +294,10 @@ impl Counts {
                 self.duplicate - before.duplicate,
                 "bytes received twice on the way",
             ),
-            (self.not_sent - before.not_sent, "chunks not sent by the transport"),
+            (
+                self.not_sent - before.not_sent,
+                "chunks not sent by the transport",
+            ),
             (self.repairs - before.repairs, "repairs"),
         ]
         .into_iter()
@@ -321,9 +323,7 @@ async fn shape(nodes: &[NodeHandle], stream: StreamId) -> anyhow::Result<Shape> 
         let [before, node] = pair else { continue };
         let (stats, _) = node.stats().await?;
         let of: Option<&StreamStats> = stats.streams.iter().find(|of| of.stream == Some(stream));
-        let parent = of
-            .and_then(|of| of.substreams.first())
-            .and_then(|sub| sub.parent);
+        let parent = of.and_then(|of| of.substreams.first()).and_then(|sub| sub.parent);
         if parent != Some(before.peer()) {
             shape
                 .faults

@@ -452,7 +452,7 @@ impl World {
             payload,
             generated_at: Time::from_millis(8 * n),
             duration: Duration::from_millis(8),
-            random_access: n % GOP == 0,
+            random_access: n.is_multiple_of(GOP),
             discontinuity: false,
         };
         self.feed(
