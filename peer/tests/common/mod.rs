@@ -10,7 +10,8 @@ use headwater::clock::Clock;
 use headwater::net::{NetConfig, Streams, Transport, Tuning};
 use swarm::Input;
 use tokio::sync::mpsc;
-use wire::{Chunk, ChunkFlags, ChunkHeader, PeerId, SecretKey, Seq, Time};
+use wire::message::Ping;
+use wire::{Chunk, ChunkFlags, ChunkHeader, Message, PeerId, SecretKey, Seq, Time};
 
 /// Longer than anything on loopback takes on a busy machine, shorter than a test runner's patience.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -99,7 +100,7 @@ impl Peer {
     pub(crate) async fn expect_goodbye(&mut self, from: PeerId) {
         match self.next().await {
             Input::Message {
-                message: wire::Message::Bye(_),
+                message: Message::Bye(_),
                 ..
             } => {}
             other => panic!("{other:?}"),
@@ -132,4 +133,22 @@ pub(crate) fn chunk(stream: &SecretKey, seq: u64, len: usize) -> Arc<Chunk> {
         flags: ChunkFlags::default(),
     };
     Arc::new(Chunk::sign(header, Bytes::from(vec![seq as u8; len]), stream))
+}
+
+pub(crate) fn ping(nonce: u32) -> Message {
+    Ping {
+        nonce,
+        ..Ping::default()
+    }
+    .into()
+}
+
+pub(crate) fn nonce_of(input: Input) -> u32 {
+    match input {
+        Input::Message {
+            message: Message::Ping(ping),
+            ..
+        } => ping.nonce,
+        other => panic!("{other:?}"),
+    }
 }
