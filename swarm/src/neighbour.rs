@@ -96,6 +96,11 @@ impl Neighbours {
         listen: Vec<SocketAddr>,
         rtt: Duration,
     ) {
+        // Another address led to a peer that is connected already: what is known of it stays.
+        if let Some(known) = self.map.get_mut(&peer) {
+            known.addr = addr;
+            return;
+        }
         let rtt_us = rtt.as_micros() as f64;
         let neighbour = Neighbour {
             addr,
