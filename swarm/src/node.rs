@@ -158,6 +158,7 @@ impl Node {
             }
             Input::LeaveStream { stream: id } => self.leave(now, id, out),
         }
+        self.do_duties(now, out);
         self.shut_out(now, out);
     }
 
@@ -435,25 +436,38 @@ impl Node {
     /// Acts on time having passed. Call when [`Node::next_deadline`] has come; calling it early does no harm.
     pub fn handle_deadline(&mut self, now: Time, out: &mut Outbox) {
         self.uplink.release(now, out);
+        let is_due = |stream: &Stream| stream.next_deadline() <= now;
+        let mut due = self.next_stream(None, is_due);
+        while let Some(id) = due {
+            with_stream!(self, now, out, &id, |stream, ctx| stream.handle_deadline(ctx));
+            due = self.next_stream(Some(id), is_due);
+        }
+        self.do_duties(now, out);
+        self.shut_out(now, out);
+    }
+
+    /// Does what is to be done every so often, if its time has come.
+    fn do_duties(&mut self, now: Time, out: &mut Outbox) {
         if self.next_ping_tick <= now {
             self.next_ping_tick = now + PING_TICK;
             self.ping_due(now, out);
         }
-        // Ids first: a stream's duties may not change the map, but the borrow cannot know.
-        let mut due: Option<StreamId> = self.next_due(now, None);
+        let is_due = |stream: &Stream| stream.has_duty(now);
+        let mut due = self.next_stream(None, is_due);
         while let Some(id) = due {
-            with_stream!(self, now, out, &id, |stream, ctx| stream.handle_deadline(ctx));
-            due = self.next_due(now, Some(id));
+            with_stream!(self, now, out, &id, |stream, ctx| stream.do_duties(ctx));
+            due = self.next_stream(Some(id), is_due);
         }
-        self.shut_out(now, out);
     }
 
-    fn next_due(&self, now: Time, after: Option<StreamId>) -> Option<StreamId> {
+    /// The first stream after this one of which something is true: its id, because what it does next could change the map,
+    /// as far as the borrow knows.
+    fn next_stream(&self, after: Option<StreamId>, is: impl Fn(&Stream) -> bool) -> Option<StreamId> {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = after.map_or(Unbounded, Excluded);
         self.streams
             .range((from, Unbounded))
-            .find(|(_, stream)| stream.next_deadline() <= now)
+            .find(|(_, stream)| is(stream))
             .map(|(id, _)| *id)
     }
 

@@ -198,6 +198,10 @@ pub(crate) struct Stream {
 /// How often a stream looks at itself.
 const TICK: Duration = Duration::from_millis(50);
 
+/// Periodic duties wait so long for something else to wake the node up: a wake-up costs more than most of them, and chunks
+/// come every few milliseconds.
+const DUTY_PATIENCE: Duration = Duration::from_millis(10);
+
 impl Stream {
     fn new(id: StreamId, role: Role, verifier: Verifier, via: Vec<SocketAddr>, now: Time) -> Self {
         Stream {
@@ -312,24 +316,38 @@ impl Stream {
         Some(at.offset_by(distance.saturating_mul(us)))
     }
 
-    /// When this stream wants [`Stream::handle_deadline`].
+    /// When this stream wants [`Stream::handle_deadline`] even if nothing happens before.
     pub(crate) fn next_deadline(&self) -> Time {
         let playout = self
             .playout
             .as_ref()
             .and_then(Playout::next_deadline)
             .unwrap_or(Time::NEVER);
-        let repair = if self.wants_repair() {
-            self.next_repair_scan
+        playout.min(self.next_duty() + DUTY_PATIENCE)
+    }
+
+    /// When the next periodic duty is due, to be done with whatever happens then.
+    fn next_duty(&self) -> Time {
+        if self.wants_repair() {
+            self.next_tick.min(self.next_repair_scan)
         } else {
-            Time::NEVER
-        };
-        self.next_tick.min(playout).min(repair)
+            self.next_tick
+        }
+    }
+
+    /// Whether a periodic duty is due.
+    pub(crate) fn has_duty(&self, now: Time) -> bool {
+        self.next_duty() <= now
     }
 
     /// Does what is due.
     pub(crate) fn handle_deadline(&mut self, ctx: &mut Ctx<'_>) {
         self.play(ctx);
+        self.do_duties(ctx);
+    }
+
+    /// Does the periodic duties that are due.
+    pub(crate) fn do_duties(&mut self, ctx: &mut Ctx<'_>) {
         if self.wants_repair() && self.next_repair_scan <= ctx.now {
             self.repair_scan(ctx);
         }
