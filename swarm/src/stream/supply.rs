@@ -159,7 +159,15 @@ impl Stream {
         }
         self.next_expansion = ctx.now + EXPAND_EVERY;
         let settled = self.orphans().is_empty();
-        if settled && self.free_slots() > self.slots / 2 && self.max_primaries() < u32::from(self.k()) {
+        let free = self.free_slots();
+        // A substream that nobody has room in is worth more than a well-filled tree of another.
+        let supply = &self.membership.supply;
+        let short = (0..self.k())
+            .map(Substream)
+            .filter(|&s| !self.primaries.contains(s))
+            .any(|s| supply.get(usize::from(s.0)) == Some(&0));
+        let worth_it = free > self.slots / 3 || (free >= 2 && short);
+        if settled && worth_it && self.max_primaries() < u32::from(self.k()) {
             self.extra_primaries += 1;
         }
     }
