@@ -259,6 +259,7 @@ impl Node {
             .send(now, &mut self.uplink, out, peer, Bye { reason });
         self.neighbours.remove(&peer);
         out.push(Output::Disconnect { peer });
+        self.forget(now, peer, out);
     }
 
     /// A peer is connected no more.

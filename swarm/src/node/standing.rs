@@ -54,7 +54,6 @@ impl Node {
             }
             self.send_away(now, peer, ByeReason::Misbehaved, out);
             out.push(Output::Event(Event::Banned { peer }));
-            self.forget(now, peer, out);
         }
     }
 
