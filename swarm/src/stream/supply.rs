@@ -32,7 +32,7 @@ const CHILDREN_PER_PRIMARY: u16 = 8;
 pub(super) const EXPAND_EVERY: Duration = Duration::from_millis(1_000);
 
 /// Slots that only a peer without any supplier gets: a peer with some of its uplink to spare answers repairs soon, and
-/// newcomers find a place at once. Measured at a resource index of 1.4, see `docs/results/swarm.md`.
+/// newcomers find a place at once. One in eight is our judgement.
 pub(super) fn reserve(slots: u16) -> u16 {
     slots / 8
 }
