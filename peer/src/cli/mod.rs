@@ -107,7 +107,7 @@ fn run(words: impl IntoIterator<Item = OsString>, started: Instant) -> Result<()
     // The guard outlives the runtime, so the last lines are written.
     let (log, _guard) = log::start(filter)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(worker_threads())
+        .worker_threads(worker_threads(&command))
         .enable_all()
         .build()
         .map_err(|error| {
@@ -141,9 +141,14 @@ fn run(words: impl IntoIterator<Item = OsString>, started: Instant) -> Result<()
     result
 }
 
-/// A node's own task, its connections and its outputs: more threads only add wake-ups.
-fn worker_threads() -> usize {
-    std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4))
+/// A node's own task, its connections and its outputs: more threads only add wake-ups. One is enough for a viewer (it takes
+/// in and passes on a Gbit/s); who sends many copies may need more, and a whole swarm does.
+fn worker_threads(command: &Command) -> usize {
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    match command {
+        Command::Watch(_) => 1,
+        _ => cores.clamp(2, 4),
+    }
 }
 
 impl Command {

@@ -15,7 +15,6 @@
 //!
 //! **Invariant:** the node's task waits for nothing but its own inputs and its deadline.
 
-mod alarm;
 mod handle;
 mod items;
 mod lags;

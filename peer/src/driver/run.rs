@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use wire::{StreamId, Time};
 
-use super::alarm::{Alarm, NEAR};
 use super::handle::Command;
 use super::items::ItemSender;
 use super::produce::ProduceQueue;
@@ -22,6 +21,11 @@ const MAX_BATCH: usize = 128;
 
 /// With no deadline of the node's own it is still asked this often.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// Within this of its time a deadline counts as come. Tokio's timers are whole milliseconds and a little late: half of the
+/// deadlines are met early by so much less, half late, and nobody's time is worth a finer clock (see
+/// `docs/results/transport.md`).
+const NEAR: Duration = Duration::from_millis(1);
 
 /// What comes to the node.
 pub(super) struct Queues {
@@ -43,7 +47,6 @@ pub(super) struct Driver {
     /// Inputs that the driver itself causes while doing outputs.
     own_inputs: Vec<Input>,
     timer_late: Lags,
-    alarm: Alarm,
 }
 
 impl Driver {
@@ -65,7 +68,6 @@ impl Driver {
             streams: BTreeMap::new(),
             own_inputs: Vec::new(),
             timer_late: Lags::new(),
-            alarm: Alarm::new(),
         }
     }
 
@@ -77,9 +79,8 @@ impl Driver {
             let now = self.clock.now();
             let deadline = self.node.next_deadline().unwrap_or(Time::NEVER);
             if deadline <= now + NEAR {
-                let now = now.max(deadline);
                 self.timer_late.record(now.signed_micros_since(deadline));
-                self.node.handle_deadline(now, &mut out);
+                self.node.handle_deadline(now.max(deadline), &mut out);
                 self.act(&mut out);
             }
             // Failures are told before anything is waited for, but not in the same breath: the node may try again.
@@ -96,7 +97,6 @@ impl Driver {
             } else {
                 Instant::now()
             };
-            self.alarm.set(wake);
             tokio::select! {
                 biased;
                 command = self.queues.commands.recv() => match command {
@@ -109,7 +109,7 @@ impl Driver {
                 },
                 _ = self.queues.inputs.recv_many(&mut batch, MAX_BATCH) => {}
                 () = self.queues.produce.filled.notified() => {}
-                () = self.alarm.wait() => {}
+                () = tokio::time::sleep_until(wake) => {}
             }
             self.take_produced(&mut out);
             self.measure_uplink(&mut out);
@@ -144,7 +144,7 @@ impl Driver {
         let latest = Instant::now() + LONGEST_SLEEP;
         self.node
             .next_deadline()
-            .and_then(|at| self.clock.instant_of(at))
+            .and_then(|at| self.clock.instant_of(at - NEAR))
             .map_or(latest, |at| at.min(latest))
     }
 
