@@ -182,3 +182,7 @@ impl Stream {
 
 /// Chunks that a claimed head may lie beyond what the clock allows: chunks cut short at key frames.
 const HEAD_SLACK: u64 = 16;
+
+#[cfg(test)]
+#[path = "advert_tests.rs"]
+mod tests;

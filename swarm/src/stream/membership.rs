@@ -813,3 +813,7 @@ const WORTH_WAITING: Duration = Duration::from_millis(350);
 
 /// A joiner never asks for more chunks of the past than this: 8 s of the default stream.
 const MAX_PAST: u64 = 1_000;
+
+#[cfg(test)]
+#[path = "membership_tests.rs"]
+mod tests;

@@ -7,6 +7,8 @@ mod parents;
 mod repair;
 mod source;
 mod supply;
+#[cfg(test)]
+mod testing;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

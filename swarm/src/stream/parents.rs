@@ -688,3 +688,7 @@ fn taste(a: PeerId, b: PeerId) -> f64 {
 
 /// Beyond the round trip, an answer may take this long to be made.
 const ANSWER_SLACK: Duration = Duration::from_millis(150);
+
+#[cfg(test)]
+#[path = "parents_tests.rs"]
+mod tests;

@@ -463,3 +463,7 @@ impl Stream {
 
 /// An answer later than this would miss every playout deadline.
 const REQUEST_USEFUL: Duration = Duration::from_millis(1_000);
+
+#[cfg(test)]
+#[path = "repair_tests.rs"]
+mod tests;

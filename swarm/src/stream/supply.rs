@@ -530,3 +530,7 @@ impl Stream {
             .collect()
     }
 }
+
+#[cfg(test)]
+#[path = "supply_tests.rs"]
+mod tests;

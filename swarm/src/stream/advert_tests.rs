@@ -1,0 +1,86 @@
+use wire::message::{Advert, NO_LAG};
+use wire::{Bitrate, Message, Seq, SubstreamSet};
+
+use super::super::testing::{Bench, CHUNK_MS, FIRST, K, made_at, offer, one, peer};
+
+/// The last advert said.
+fn advert(bench: &mut Bench) -> Option<Advert> {
+    let said = bench.said();
+    said.into_iter().rev().find_map(|(_, message)| match message {
+        Message::Advert(advert) => Some(advert),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_lag_grows_with_the_silence_and_an_orphan_has_none() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = bench.viewer();
+    for n in 1..=2 {
+        bench.connect(n, 20);
+    }
+    bench.supplied_by(&mut viewer, 1, SubstreamSet::all(K).minus(one(7)));
+    for seq in FIRST..FIRST + 64 {
+        if Seq(seq).substream(K) != wire::Substream(7) {
+            bench.push(&mut viewer, 1, seq);
+        }
+        bench.pass(CHUNK_MS);
+    }
+    viewer.on_advert(&mut bench.ctx(), peer(2), offer(10));
+    let fresh = advert(&mut bench).expect("answered");
+    assert_eq!(fresh.lags_ms.len(), usize::from(K));
+    for (s, &lag) in fresh.lags_ms.iter().enumerate() {
+        assert_eq!(lag == NO_LAG, s == 7, "substream {s}: {lag}");
+    }
+    assert!(fresh.lags_ms[0] < 50);
+    bench.pass(3_000);
+    viewer.send_advert(&mut bench.ctx(), peer(2));
+    let old = advert(&mut bench).expect("sent");
+    for s in (0..usize::from(K)).filter(|&s| s != 7) {
+        let grown = old.lags_ms[s] - fresh.lags_ms[s];
+        assert!(
+            (2_700..=3_000).contains(&grown),
+            "substream {s} grew by {grown} ms"
+        );
+    }
+}
+
+#[test]
+fn a_head_beyond_what_the_clock_allows_is_not_believed() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = bench.viewer();
+    for n in 1..=2 {
+        bench.connect(n, 20);
+    }
+    bench.push(&mut viewer, 1, FIRST);
+    bench.now = made_at(FIRST + 50);
+    let claim = |head| Advert {
+        head: Seq(head),
+        ..offer(10)
+    };
+    viewer.on_advert(&mut bench.ctx(), peer(1), claim(FIRST + 50));
+    assert_eq!(viewer.head(), Seq(FIRST + 50));
+    for absurd in [FIRST + 500, u64::MAX] {
+        viewer.on_advert(&mut bench.ctx(), peer(2), claim(absurd));
+        assert_eq!(viewer.head(), Seq(FIRST + 50));
+        let held = viewer.peers[&peer(2)]
+            .advert
+            .as_ref()
+            .map(|(advert, _)| advert.head);
+        assert_eq!(held, Some(Seq(FIRST + 50)));
+    }
+}
+
+#[test]
+fn an_advert_with_another_number_of_substreams_is_dropped() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = bench.viewer();
+    bench.connect(1, 20);
+    for lags in [0, 1, K - 1, K + 1, 64] {
+        let lags_ms = (0..lags).map(|_| 1).collect();
+        viewer.on_advert(&mut bench.ctx(), peer(1), Advert { lags_ms, ..offer(1) });
+        assert!(viewer.peers.is_empty(), "{lags}");
+    }
+    viewer.on_advert(&mut bench.ctx(), peer(1), offer(1));
+    assert!(viewer.peers[&peer(1)].advert.is_some());
+}

@@ -1,0 +1,157 @@
+use std::time::Duration;
+
+use wire::message::{Referral, RefuseReason, Refused, Role};
+use wire::{Bitrate, List, PeerId, SubstreamSet, Time};
+
+use super::super::Stream;
+use super::super::testing::{Bench, K, addr, offer, peer, stream_id};
+use super::{REDIAL, TRACKER_RETRY, TRACKER_RETRY_MAX};
+
+/// When a joiner whose every dial fails at once dials again: the waits between.
+fn waits(seed: u64) -> Vec<Duration> {
+    let mut bench = Bench::with_seed(Bitrate::from_kbps(4_000), seed);
+    let mut joiner = bench.joiner();
+    let mut dials: Vec<Time> = vec![bench.now];
+    assert_eq!(bench.dialled(), [None]);
+    joiner.on_dial_failed(&mut bench.ctx(), Some(addr(250)));
+    while dials.len() < 9 {
+        bench.pass(5);
+        joiner.membership_tick(&mut bench.ctx());
+        if !bench.dialled().is_empty() {
+            dials.push(bench.now);
+            joiner.on_dial_failed(&mut bench.ctx(), Some(addr(250)));
+        }
+    }
+    dials.windows(2).map(|pair| pair[1].since(pair[0])).collect()
+}
+
+#[test]
+fn the_tracker_is_dialled_again_after_ever_longer_waits() {
+    let tolerance = Duration::from_millis(10);
+    let mut nominal = TRACKER_RETRY;
+    for wait in waits(1) {
+        assert!(
+            wait + tolerance >= nominal / 2 && wait <= nominal * 3 / 2 + tolerance,
+            "{wait:?} for {nominal:?}"
+        );
+        nominal = (nominal * 2).min(TRACKER_RETRY_MAX);
+    }
+    assert_eq!(nominal, TRACKER_RETRY_MAX);
+}
+
+#[test]
+fn and_not_by_everybody_at_the_same_moment() {
+    let firsts: std::collections::BTreeSet<_> = (0..20).map(|seed| waits(seed)[0]).collect();
+    assert!(firsts.len() > 10, "{firsts:?}");
+    let (first, last) = (firsts.first().expect("some"), firsts.last().expect("some"));
+    assert!(*last > *first + TRACKER_RETRY / 2);
+}
+
+fn referral(n: u8) -> Referral {
+    Referral {
+        peer: peer(n),
+        addrs: std::iter::once(addr(n)).collect(),
+    }
+}
+
+fn refuse(
+    bench: &mut Bench,
+    viewer: &mut Stream,
+    by: u8,
+    instead: impl Iterator<Item = u8>,
+) -> Vec<Option<PeerId>> {
+    let refused = Refused {
+        stream: stream_id(),
+        substreams: SubstreamSet::all(K),
+        reason: RefuseReason::Full,
+        instead: instead.map(referral).collect::<List<_, _>>(),
+    };
+    bench.out.clear();
+    viewer.on_refused(&mut bench.ctx(), peer(by), &refused);
+    bench.dialled()
+}
+
+/// A viewer that has asked peer 1 for everything.
+fn asking(bench: &mut Bench) -> Stream {
+    let mut viewer = bench.viewer();
+    bench.connect(1, 20);
+    viewer.on_advert(&mut bench.ctx(), peer(1), offer(10));
+    assert_eq!(viewer.peers[&peer(1)].asked, SubstreamSet::all(K));
+    viewer
+}
+
+#[test]
+fn whom_a_refusal_names_is_dialled_and_not_again_before_its_time() {
+    let mut bench = Bench::new(Bitrate::from_kbps(40_000));
+    let mut viewer = asking(&mut bench);
+    assert_eq!(
+        refuse(&mut bench, &mut viewer, 1, 10..12),
+        [Some(peer(10)), Some(peer(11))]
+    );
+    let mut again = Vec::new();
+    let begun = bench.now;
+    while bench.now.since(begun) < REDIAL + Duration::from_millis(200) {
+        bench.pass(50);
+        viewer.membership_tick(&mut bench.ctx());
+        let dialled = bench.dialled().into_iter().flatten();
+        again.extend(dialled.map(|peer| (peer, bench.now.since(begun))));
+    }
+    assert!(!again.is_empty());
+    assert!(again.iter().all(|(_, after)| *after >= REDIAL), "{again:?}");
+}
+
+#[test]
+fn a_refusal_of_what_was_not_asked_names_nobody() {
+    let mut bench = Bench::new(Bitrate::from_kbps(40_000));
+    let mut viewer = asking(&mut bench);
+    bench.connect(2, 20);
+    assert_eq!(refuse(&mut bench, &mut viewer, 2, 10..12), []);
+    viewer.peers.entry(peer(2)).or_default();
+    assert_eq!(refuse(&mut bench, &mut viewer, 2, 10..12), []);
+}
+
+#[test]
+fn dials_at_a_time_are_bounded_however_many_are_named() {
+    let mut bench = Bench::new(Bitrate::from_kbps(400_000));
+    let mut viewer = asking(&mut bench);
+    let mut dials = 0;
+    for round in 0..10 {
+        viewer.peers.get_mut(&peer(1)).expect("asked").asked = SubstreamSet::all(K);
+        let from = 10 + 8 * round;
+        dials += refuse(&mut bench, &mut viewer, 1, from..from + 8).len();
+        viewer.membership_tick(&mut bench.ctx());
+        dials += bench.dialled().len();
+    }
+    assert_eq!(dials, super::DIALS_AT_ONCE);
+}
+
+#[test]
+fn who_is_shut_out_is_not_dialled() {
+    let mut bench = Bench::new(Bitrate::from_kbps(40_000));
+    let mut viewer = asking(&mut bench);
+    for _ in 0..2 {
+        let _ = bench
+            .standings
+            .penalise(bench.now, peer(10), incentives::Offence::WrongSignature);
+    }
+    assert_eq!(refuse(&mut bench, &mut viewer, 1, 10..12), [Some(peer(11))]);
+}
+
+#[test]
+fn the_trackers_word_that_the_source_has_room_counts() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = asking(&mut bench);
+    viewer.membership.tracker = Some(peer(1));
+    refuse(&mut bench, &mut viewer, 1, 0..0);
+    assert!(!viewer.peers[&peer(1)].refused.is_empty());
+    let mut record = viewer.own_record(&bench.ctx());
+    record.peer = peer(1);
+    viewer.meet(&mut bench.ctx(), peer(1), Some(record.clone()));
+    assert!(
+        !viewer.peers[&peer(1)].refused.is_empty(),
+        "an old word of any other"
+    );
+    record.role = Role::Peercaster;
+    viewer.meet(&mut bench.ctx(), peer(1), Some(record));
+    assert!(viewer.peers[&peer(1)].refused.is_empty());
+}

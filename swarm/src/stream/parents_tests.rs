@@ -1,0 +1,244 @@
+use std::time::Duration;
+
+use incentives::Offence;
+use wire::message::{Displaced, Path, RefuseReason, Refused};
+use wire::{Bitrate, Seq, Substream, SubstreamSet};
+
+use super::super::Stream;
+use super::super::testing::{
+    Bench, CHUNK_MS, FIRST, K, asked, ended, no_referrals, nothing, offer, one, peer, stream_id,
+};
+use super::{DISTRUST, FIRST_CHUNK};
+
+/// A viewer that peer 1 supplies with everything but substream 5, and peer 2 with that.
+fn supplied(bench: &mut Bench) -> Stream {
+    let mut viewer = bench.viewer();
+    for n in 1..=3 {
+        bench.connect(n, 20);
+    }
+    let rest = SubstreamSet::all(K).minus(one(5));
+    bench.supplied_by(&mut viewer, 1, rest);
+    bench.supplied_by(&mut viewer, 2, one(5));
+    bench.out.clear();
+    viewer
+}
+
+/// Lets the chunks of `seqs` come as they are made, but for those of `silent`, and the viewer look at itself.
+fn flow(bench: &mut Bench, viewer: &mut Stream, seqs: std::ops::Range<u64>, silent: SubstreamSet) {
+    for seq in seqs {
+        let substream = Seq(seq).substream(K);
+        if !silent.contains(substream) {
+            let from = if substream == Substream(5) { 2 } else { 1 };
+            bench.push(viewer, from, seq);
+        }
+        viewer.watch_parents(&mut bench.ctx());
+        bench.pass(CHUNK_MS);
+    }
+}
+
+fn parent(viewer: &Stream, s: u8) -> Option<wire::PeerId> {
+    viewer.sub(Substream(s)).and_then(|sub| sub.parent)
+}
+
+fn unreliability(bench: &Bench, n: u8) -> f64 {
+    bench.standings.of(peer(n)).unreliability(bench.now)
+}
+
+#[test]
+fn a_path_through_oneself_ends_the_supply() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = supplied(&mut bench);
+    let path = |substream: u8, ancestors: &[u32]| Path {
+        stream: stream_id(),
+        substream: Substream(substream),
+        ancestors: ancestors.iter().copied().collect(),
+    };
+    let me = peer(200).tag();
+    viewer.on_path(&mut bench.ctx(), peer(1), &path(0, &[peer(1).tag(), 7]));
+    assert_eq!(parent(&viewer, 0), Some(peer(1)));
+    // Whoever does not supply it has no say.
+    viewer.on_path(&mut bench.ctx(), peer(3), &path(0, &[peer(3).tag(), me]));
+    assert_eq!(parent(&viewer, 0), Some(peer(1)));
+    viewer.on_path(&mut bench.ctx(), peer(1), &path(0, &[peer(1).tag(), me, 7]));
+    assert_eq!(parent(&viewer, 0), None);
+    assert_eq!(ended(&bench.said(), peer(1)), one(0));
+}
+
+#[test]
+fn a_supplier_that_goes_silent_is_left_for_a_while() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = supplied(&mut bench);
+    flow(&mut bench, &mut viewer, FIRST..FIRST + 100, SubstreamSet::EMPTY);
+    assert_eq!(ended(&bench.said(), peer(2)), SubstreamSet::EMPTY);
+    flow(&mut bench, &mut viewer, FIRST + 100..FIRST + 180, one(5));
+    assert_eq!(parent(&viewer, 5), None);
+    assert_eq!(ended(&bench.said(), peer(2)), one(5));
+    assert_eq!(parent(&viewer, 4), Some(peer(1)), "the others go on");
+    assert_eq!(
+        unreliability(&bench, 2),
+        0.0,
+        "it did send, until something happened"
+    );
+    // Its offer, however good, is not taken before its time.
+    bench.now += Duration::from_millis(100);
+    viewer.on_advert(&mut bench.ctx(), peer(2), offer(1));
+    viewer.seek_parents(&mut bench.ctx());
+    assert_eq!(asked(&bench.said(), peer(2)), SubstreamSet::EMPTY);
+    bench.now += DISTRUST;
+    viewer.seek_parents(&mut bench.ctx());
+    assert_eq!(asked(&bench.said(), peer(2)), one(5));
+}
+
+#[test]
+fn who_agrees_and_never_sends_breaks_a_promise_once() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = supplied(&mut bench);
+    let two = one(5).or(one(6));
+    bench.supplied_by(&mut viewer, 3, two);
+    flow(&mut bench, &mut viewer, FIRST..FIRST + 60, two);
+    assert_eq!(
+        parent(&viewer, 5),
+        Some(peer(3)),
+        "a newcomer's first chunk may take longer"
+    );
+    assert!(Duration::from_millis(60 * CHUNK_MS) < FIRST_CHUNK);
+    flow(&mut bench, &mut viewer, FIRST + 60..FIRST + 140, two);
+    assert_eq!((parent(&viewer, 5), parent(&viewer, 6)), (None, None));
+    let mut once = incentives::Standing::default();
+    let _ = once.penalise(bench.now, Offence::NeverSent);
+    assert!(unreliability(&bench, 3) > 0.0);
+    assert!(
+        unreliability(&bench, 3) <= once.unreliability(bench.now),
+        "two substreams, one promise"
+    );
+    assert_eq!(unreliability(&bench, 1), 0.0);
+}
+
+#[test]
+fn a_pause_of_the_encoder_is_nobodys_fault() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = supplied(&mut bench);
+    flow(&mut bench, &mut viewer, FIRST..FIRST + 100, SubstreamSet::EMPTY);
+    for _ in 0..60 {
+        bench.pass(50);
+        viewer.watch_parents(&mut bench.ctx());
+    }
+    assert_eq!(parent(&viewer, 0), Some(peer(1)));
+    // When it goes on, a whole round of substreams has to pass first.
+    flow(
+        &mut bench,
+        &mut viewer,
+        FIRST + 100..FIRST + 200,
+        SubstreamSet::EMPTY,
+    );
+    assert!(viewer.orphans().is_empty());
+    assert_eq!(ended(&bench.said(), peer(1)), SubstreamSet::EMPTY);
+}
+
+#[test]
+fn when_the_only_supplier_is_silent_others_adverts_tell() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = supplied(&mut bench);
+    flow(&mut bench, &mut viewer, FIRST..FIRST + 100, SubstreamSet::EMPTY);
+    for _ in 0..20 {
+        bench.pass(50);
+        let mut advert = offer(20);
+        advert.head = Seq(FIRST
+            + 100
+            + bench
+                .now
+                .since(super::super::testing::made_at(FIRST + 100))
+                .as_millis() as u64
+                / CHUNK_MS);
+        viewer.on_advert(&mut bench.ctx(), peer(3), advert);
+        viewer.watch_parents(&mut bench.ctx());
+    }
+    assert_eq!(parent(&viewer, 0), None);
+}
+
+#[test]
+fn a_better_supplier_is_there_before_the_old_one_is_left() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = supplied(&mut bench);
+    flow(&mut bench, &mut viewer, FIRST..FIRST + 100, SubstreamSet::EMPTY);
+    // All chunks come with 8 ms of lag: nobody is much better, and nobody is asked.
+    viewer.on_advert(&mut bench.ctx(), peer(3), offer(1));
+    viewer.improve_one(&mut bench.ctx());
+    assert_eq!(asked(&bench.said(), peer(3)), SubstreamSet::EMPTY);
+    // Now they come 200 ms late, and somebody has them at once.
+    bench.pass(200);
+    flow(
+        &mut bench,
+        &mut viewer,
+        FIRST + 100..FIRST + 260,
+        SubstreamSet::EMPTY,
+    );
+    viewer.on_advert(&mut bench.ctx(), peer(3), offer(1));
+    viewer.improve_one(&mut bench.ctx());
+    let said = bench.said();
+    let moved = asked(&said, peer(3));
+    assert_eq!(moved.len(), 1, "one at a time");
+    assert_eq!(
+        ended(&said, peer(1)).or(ended(&said, peer(2))),
+        SubstreamSet::EMPTY
+    );
+    let s = moved.iter().next().expect("one").0;
+    let old = parent(&viewer, s).expect("still supplied");
+    bench.agree(&mut viewer, 3, moved);
+    assert_eq!(parent(&viewer, s), Some(peer(3)));
+    assert_eq!(ended(&bench.said(), old), moved);
+}
+
+#[test]
+fn who_does_not_keep_its_word_is_chosen_last() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = bench.viewer();
+    for n in 1..=2 {
+        bench.connect(n, 20);
+    }
+    viewer.on_advert(&mut bench.ctx(), peer(2), nothing());
+    let _ = bench.standings.penalise(bench.now, peer(1), Offence::NeverSent);
+    viewer.orphans();
+    // 1 looks better by 300 ms, and has once agreed and not sent.
+    viewer.subs.iter_mut().for_each(|sub| sub.pending = Some(peer(9)));
+    viewer.on_advert(&mut bench.ctx(), peer(1), offer(20));
+    viewer.on_advert(&mut bench.ctx(), peer(2), offer(320));
+    viewer.subs.iter_mut().for_each(|sub| sub.pending = None);
+    bench.out.clear();
+    viewer.seek_parents(&mut bench.ctx());
+    let said = bench.said();
+    assert_eq!(asked(&said, peer(2)).len(), u32::from(K));
+    // Alone it is better than nobody.
+    let refused = Refused {
+        stream: stream_id(),
+        substreams: SubstreamSet::all(K),
+        reason: RefuseReason::Full,
+        instead: no_referrals(),
+    };
+    viewer.on_refused(&mut bench.ctx(), peer(2), &refused);
+    assert_eq!(asked(&bench.said(), peer(1)).len(), u32::from(K));
+}
+
+#[test]
+fn storms_leave_no_heap_of_notes() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = supplied(&mut bench);
+    for _ in 0..1_000 {
+        let substreams = SubstreamSet(u64::MAX);
+        let refused = Refused {
+            stream: stream_id(),
+            substreams,
+            reason: RefuseReason::Full,
+            instead: no_referrals(),
+        };
+        viewer.on_refused(&mut bench.ctx(), peer(1), &refused);
+        let displaced = Displaced {
+            stream: stream_id(),
+            substreams,
+            instead: no_referrals(),
+            grace_ms: 0,
+        };
+        viewer.on_displaced(&mut bench.ctx(), peer(1), &displaced);
+    }
+    assert!(viewer.peers[&peer(1)].refused.len() <= 64);
+}

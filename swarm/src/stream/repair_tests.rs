@@ -1,0 +1,200 @@
+use std::time::Duration;
+
+use wire::message::{DontHave, Request};
+use wire::{Bitrate, Message, PeerId, Seq, SubstreamSet};
+
+use super::super::Stream;
+use super::super::testing::{Bench, CHUNK_MS, FIRST, K, chunk, made_at, offer, peer, stream_id};
+use super::{BURST_SECONDS, REPAIR_SHARE, UNANSWERED};
+
+/// The chunks asked for one by one since the last look, and of whom.
+fn requests(bench: &mut Bench) -> Vec<(PeerId, u64)> {
+    let mut all = Vec::new();
+    for (to, message) in bench.said() {
+        if let Message::Request(request) = message {
+            all.extend(request.seqs.iter().map(|seq| (to, seq.0)));
+        }
+    }
+    all
+}
+
+/// A viewer that peer 1 supplies, with peers up to `helpers` that hold everything as well.
+fn helped(bench: &mut Bench, helpers: u8) -> Stream {
+    let mut viewer = bench.viewer();
+    for n in 1..=helpers {
+        bench.connect(n, 20);
+    }
+    bench.supplied_by(&mut viewer, 1, SubstreamSet::all(K));
+    for n in 1..=helpers {
+        advertise(bench, &mut viewer, n);
+    }
+    bench.out.clear();
+    viewer
+}
+
+fn advertise(bench: &mut Bench, viewer: &mut Stream, n: u8) {
+    let mut advert = offer(10);
+    advert.head = Seq(FIRST + bench.now.since(made_at(FIRST)).as_millis() as u64 / CHUNK_MS);
+    viewer.on_advert(&mut bench.ctx(), peer(n), advert);
+}
+
+/// Lets the chunks of `seqs` come as they are made, without those `lost`, and looks for holes.
+fn flow(bench: &mut Bench, viewer: &mut Stream, seqs: std::ops::Range<u64>, lost: impl Fn(u64) -> bool) {
+    for seq in seqs {
+        if !lost(seq) {
+            bench.push(viewer, 1, seq);
+        }
+        if viewer.next_repair_scan <= bench.now {
+            viewer.repair_scan(&mut bench.ctx());
+        }
+        bench.pass(CHUNK_MS);
+    }
+}
+
+#[test]
+fn a_missing_chunk_is_asked_for_once_it_is_overdue() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = helped(&mut bench, 2);
+    let hole = FIRST + 100;
+    flow(&mut bench, &mut viewer, FIRST..hole + 7, |seq| seq == hole);
+    assert_eq!(requests(&mut bench), [], "the transport may still bring it");
+    flow(&mut bench, &mut viewer, hole + 7..hole + 20, |_| false);
+    assert_eq!(
+        requests(&mut bench),
+        [(peer(2), hole)],
+        "of the other one than who should have sent it"
+    );
+}
+
+#[test]
+fn no_more_is_asked_for_than_the_bucket_holds() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = helped(&mut bench, 6);
+    flow(&mut bench, &mut viewer, FIRST..FIRST + 100, |_| false);
+    assert_eq!(requests(&mut bench), []);
+    // Then nothing comes for four seconds but one chunk in sixteen.
+    let mut asked = 0;
+    for round in 0..5 {
+        for n in 1..=6 {
+            advertise(&mut bench, &mut viewer, n);
+        }
+        let from = FIRST + 100 + round * 100;
+        flow(&mut bench, &mut viewer, from..from + 100, |seq| seq % 16 != 0);
+        asked += requests(&mut bench).len();
+    }
+    let per_second = 1000.0 / CHUNK_MS as f64;
+    let seconds = 600.0 / per_second;
+    let allowed = per_second * (BURST_SECONDS + seconds * REPAIR_SHARE);
+    assert!(asked as f64 <= allowed, "{asked}, allowed are {allowed}");
+    assert!(
+        asked as f64 > allowed / 3.0,
+        "{asked}: it must be the bucket that limits, not something else"
+    );
+}
+
+#[test]
+fn who_cannot_help_is_left_alone_for_longer_each_time() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = helped(&mut bench, 2);
+    let mut paused = Vec::new();
+    let mut seq = FIRST;
+    for _ in 0..3 {
+        let hole = seq + 50;
+        flow(&mut bench, &mut viewer, seq..hole + 20, |seq| seq == hole);
+        assert_eq!(requests(&mut bench), [(peer(2), hole)]);
+        let refusal = DontHave {
+            stream_tag: stream_id().tag(),
+            seqs: std::iter::once(Seq(hole)).collect(),
+        };
+        viewer.on_dont_have(&mut bench.ctx(), peer(2), &refusal);
+        paused.push(viewer.peers[&peer(2)].busy_until.since(bench.now));
+        // The next one is asked at once.
+        viewer.repair_scan(&mut bench.ctx());
+        assert_eq!(requests(&mut bench), [(peer(1), hole)]);
+        viewer.on_chunk(&mut bench.ctx(), peer(1), &chunk(hole), 1, true);
+        seq = hole + 200;
+        advertise(&mut bench, &mut viewer, 2);
+        flow(&mut bench, &mut viewer, hole + 20..seq, |_| false);
+    }
+    assert!(
+        paused[0] > Duration::ZERO && paused[1] == paused[0] * 2 && paused[2] == paused[1] * 2,
+        "{paused:?}"
+    );
+}
+
+#[test]
+fn when_time_is_short_two_are_asked_at_once_and_no_third() {
+    let missing = |slack: Duration| {
+        let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+        let mut viewer = helped(&mut bench, 4);
+        flow(&mut bench, &mut viewer, FIRST..FIRST + 40, |_| false);
+        let hole = Seq(FIRST + 41);
+        let mut asked = Vec::new();
+        for _ in 0..4 {
+            viewer.request(&mut bench.ctx(), vec![(hole, Some(slack))]);
+            asked.extend(requests(&mut bench).into_iter().map(|(to, _)| to));
+            bench.pass(1);
+        }
+        asked
+    };
+    let short = missing(Duration::from_millis(25));
+    assert_eq!(short.len(), 2, "{short:?}");
+    assert!(short[0] != short[1]);
+    assert_eq!(missing(Duration::from_millis(500)).len(), 1);
+}
+
+#[test]
+fn helpers_that_never_say_a_word_break_their_promise() {
+    let silent = |answers: bool| {
+        let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+        let mut viewer = helped(&mut bench, 2);
+        flow(&mut bench, &mut viewer, FIRST..FIRST + 100, |_| false);
+        let mut seq = FIRST + 100;
+        for _ in 0..40 {
+            advertise(&mut bench, &mut viewer, 2);
+            flow(&mut bench, &mut viewer, seq..seq + 50, |n| n % 25 == 0);
+            seq += 50;
+            for (to, hole) in requests(&mut bench) {
+                if to == peer(1) {
+                    viewer.on_chunk(&mut bench.ctx(), peer(1), &chunk(hole), 1, true);
+                } else if answers && hole % 2 == 0 {
+                    // Half of its answers are lost on the way.
+                    viewer.on_chunk(&mut bench.ctx(), to, &chunk(hole), 1, true);
+                }
+            }
+        }
+        bench.standings.of(peer(2)).unreliability(bench.now)
+    };
+    assert!(u32::from(UNANSWERED) < 80);
+    assert!(silent(false) > 0.0);
+    assert_eq!(silent(true), 0.0);
+}
+
+#[test]
+fn a_request_costs_no_more_than_is_left_of_the_uplink() {
+    let mut bench = Bench::new(Bitrate::from_kbps(1_000));
+    let mut source = bench.source();
+    for seq in 0..128 {
+        source.window.insert(chunk(seq));
+    }
+    bench.connect(1, 20);
+    bench.connect(2, 20);
+    let request = Request {
+        stream_tag: stream_id().tag(),
+        seqs: (0..64).map(Seq).collect(),
+        deadline_ms: u16::MAX,
+    };
+    // Of the source only its own children get anything.
+    source.on_request(&mut bench.ctx(), peer(1), &request);
+    assert_eq!(bench.sent(), []);
+    source.peers.entry(peer(2)).or_default().supplied = SubstreamSet::all(K);
+    let before = bench.uplink.repair_backlog(bench.now);
+    source.on_request(&mut bench.ctx(), peer(2), &request);
+    let added = bench.uplink.repair_backlog(bench.now) - before;
+    assert!(added < Duration::from_millis(300), "{added:?}");
+    let declined = bench
+        .said()
+        .into_iter()
+        .any(|(_, m)| matches!(m, Message::DontHave(_)));
+    assert!(declined);
+}

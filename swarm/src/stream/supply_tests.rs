@@ -1,0 +1,290 @@
+use std::time::Duration;
+
+use wire::message::{RefuseReason, Unsubscribe};
+use wire::{Bitrate, Message, PeerId, Seq, SubstreamSet};
+
+use super::super::Stream;
+use super::super::testing::{Bench, FIRST, K, addr, chunk, offer, one, peer, request_for, stream_id};
+use super::{GRACE, PATH_EVERY, SETTLED, reserve};
+
+/// Who was told that its place is given away.
+fn displaced(bench: &mut Bench) -> Vec<PeerId> {
+    let said = bench.said();
+    let told = |(to, message): (PeerId, Message)| matches!(message, Message::Displaced(_)).then_some(to);
+    said.into_iter().filter_map(told).collect()
+}
+
+/// A source whose places in substream 0 are taken by these peers, each with its round trip and its fanout.
+fn full_source(bench: &mut Bench, children: &[(u8, u64, u16)]) -> Stream {
+    let mut source = bench.source();
+    source.slots = u16::from(K) * children.len() as u16;
+    for &(n, rtt_ms, fanout) in children {
+        bench.connect(n, rtt_ms);
+        source.on_subscribe(&mut bench.ctx(), peer(n), &request_for(one(0), fanout, true));
+    }
+    assert_eq!(displaced(bench), []);
+    assert_eq!(source.slots_used(), children.len() as u16);
+    source
+}
+
+fn ask(bench: &mut Bench, stream: &mut Stream, n: u8, fanout: u16) {
+    bench.connect(n, 20);
+    stream.on_subscribe(&mut bench.ctx(), peer(n), &request_for(one(0), fanout, true));
+}
+
+#[test]
+fn who_passes_on_more_takes_a_leafs_place_and_a_leaf_takes_nobodys() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut source = full_source(&mut bench, &[(1, 20, 3), (2, 20, 0)]);
+    ask(&mut bench, &mut source, 3, 0);
+    let said = bench.said();
+    assert!(
+        matches!(&said[..], [(to, Message::Refused(m))] if *to == peer(3) && m.reason == RefuseReason::Full)
+    );
+    ask(&mut bench, &mut source, 4, 2);
+    assert_eq!(displaced(&mut bench), [peer(2)]);
+}
+
+#[test]
+fn a_child_that_passes_on_is_given_time_to_show_it() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut source = full_source(&mut bench, &[(1, 20, 1)]);
+    ask(&mut bench, &mut source, 2, 9);
+    assert_eq!(displaced(&mut bench), []);
+    bench.now += SETTLED;
+    ask(&mut bench, &mut source, 2, 9);
+    assert_eq!(displaced(&mut bench), [peer(1)]);
+}
+
+#[test]
+fn among_equals_who_gave_least_goes_and_then_the_farthest() {
+    let three = [(1, 30, 0), (2, 40, 0), (3, 20, 0)];
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut source = full_source(&mut bench, &three);
+    ask(&mut bench, &mut source, 9, 5);
+    assert_eq!(displaced(&mut bench), [peer(2)], "the farthest");
+
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut source = full_source(&mut bench, &three);
+    let other = wire::StreamId::from_bytes([5; 32]);
+    bench.accounts.received(bench.now, peer(2), other, 4 << 20);
+    ask(&mut bench, &mut source, 9, 5);
+    assert_eq!(
+        displaced(&mut bench),
+        [peer(1)],
+        "who gives to other streams stays"
+    );
+
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut source = full_source(&mut bench, &three);
+    bench.accounts.received(bench.now, peer(2), other, 4 << 20);
+    bench.accounts.received(bench.now, peer(1), stream_id(), 2 << 20);
+    bench.accounts.received(bench.now, peer(3), stream_id(), 3 << 20);
+    ask(&mut bench, &mut source, 9, 5);
+    assert_eq!(
+        displaced(&mut bench),
+        [peer(2)],
+        "what is given to this stream counts first"
+    );
+
+    // What was given to a child does not count against it: else the longest-served leaf would go first.
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut source = full_source(&mut bench, &three);
+    bench.accounts.sent(bench.now, peer(3), stream_id(), 900 << 20);
+    ask(&mut bench, &mut source, 9, 5);
+    assert_eq!(displaced(&mut bench), [peer(2)]);
+}
+
+#[test]
+fn accounts_follow_the_chunks() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = bench.viewer();
+    for n in 1..=3 {
+        bench.connect(n, 20);
+    }
+    bench.supplied_by(&mut viewer, 1, SubstreamSet::all(K));
+    viewer.slots = 16;
+    bench.push(&mut viewer, 1, FIRST);
+    let wanted = SubstreamSet::one(Seq(FIRST).substream(K));
+    viewer.on_subscribe(&mut bench.ctx(), peer(2), &request_for(wanted, 0, true));
+    let next = FIRST + u64::from(K);
+    bench.push(&mut viewer, 1, next);
+    // A second copy counts for nobody.
+    bench.push(&mut viewer, 3, next);
+    let len = chunk(next).payload().len() as u64;
+    let account = |n| bench.accounts.account(peer(n), stream_id());
+    assert_eq!((account(1).to_me, account(1).by_me), (2 * len, 0));
+    assert_eq!((account(2).to_me, account(2).by_me), (0, len));
+    assert_eq!(account(3).to_me, 0);
+}
+
+#[test]
+fn a_displaced_child_is_served_until_its_time_is_over() {
+    let mut bench = Bench::new(Bitrate::from_kbps(40_000));
+    let mut source = full_source(&mut bench, &[(1, 20, 0)]);
+    ask(&mut bench, &mut source, 2, 5);
+    assert_eq!(displaced(&mut bench), [peer(1)]);
+    assert_eq!(source.slots_used(), 1, "it does not count any more");
+    let serve = |bench: &mut Bench, source: &mut Stream, seq: u64| {
+        bench.out.clear();
+        source.forward(&mut bench.ctx(), None, &chunk(seq), 0);
+        let mut to: Vec<PeerId> = bench.sent().into_iter().map(|(to, _)| to).collect();
+        to.sort();
+        to
+    };
+    let both = {
+        let mut both = vec![peer(1), peer(2)];
+        both.sort();
+        both
+    };
+    bench.now += GRACE - Duration::from_millis(1);
+    source.end_displaced(&mut bench.ctx());
+    assert_eq!(serve(&mut bench, &mut source, FIRST), both);
+    bench.now += Duration::from_millis(1);
+    source.end_displaced(&mut bench.ctx());
+    assert_eq!(serve(&mut bench, &mut source, FIRST + 16), [peer(2)]);
+}
+
+#[test]
+fn the_reserve_is_for_those_who_have_nobody() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = bench.viewer();
+    bench.connect(1, 20);
+    bench.supplied_by(&mut viewer, 1, SubstreamSet::all(K));
+    for seq in FIRST..FIRST + u64::from(K) {
+        bench.push(&mut viewer, 1, seq);
+    }
+    viewer.slots = 16;
+    viewer.primaries = one(0).or(one(1));
+    let accepted = |bench: &mut Bench, viewer: &mut Stream, n: u8, orphan: bool| {
+        bench.connect(n, 20);
+        bench.out.clear();
+        let before = viewer.slots_used();
+        viewer.on_subscribe(&mut bench.ctx(), peer(n), &request_for(one(0), 0, orphan));
+        viewer.slots_used() > before
+    };
+    let mut n = 10;
+    while accepted(&mut bench, &mut viewer, n, false) {
+        n += 1;
+    }
+    assert_eq!(viewer.free_slots(), reserve(16));
+    assert!(accepted(&mut bench, &mut viewer, n + 1, true));
+    assert!(accepted(&mut bench, &mut viewer, n + 2, true));
+    assert!(!accepted(&mut bench, &mut viewer, n + 3, true), "full is full");
+}
+
+#[test]
+fn who_asks_twice_gets_the_past_once() {
+    let mut bench = Bench::new(Bitrate::from_kbps(400_000));
+    let mut source = bench.source();
+    source.slots = 160;
+    for seq in 0..32 {
+        source.window.insert(chunk(seq));
+    }
+    bench.connect(1, 20);
+    let mut again = request_for(one(3), 0, true);
+    again.from = Seq(0);
+    source.on_subscribe(&mut bench.ctx(), peer(1), &again);
+    assert_eq!(bench.sent(), [(peer(1), 3), (peer(1), 19)]);
+    source.on_subscribe(&mut bench.ctx(), peer(1), &again);
+    let said = bench.said();
+    assert_eq!(said.len(), 1, "only that it is agreed: {said:?}");
+    source.on_subscribe(&mut bench.ctx(), peer(1), &again);
+    assert_eq!(bench.sent(), []);
+    // Whoever left and comes back gets what it missed.
+    let substreams = one(3);
+    let stream = stream_id();
+    source.on_unsubscribe(&mut bench.ctx(), peer(1), &Unsubscribe { stream, substreams });
+    source.on_subscribe(&mut bench.ctx(), peer(1), &again);
+    assert_eq!(bench.sent().len(), 2);
+}
+
+#[test]
+fn an_ancestor_is_no_child() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = bench.viewer();
+    for n in 1..=2 {
+        bench.connect(n, 20);
+    }
+    bench.supplied_by(&mut viewer, 1, SubstreamSet::all(K));
+    bench.push(&mut viewer, 1, FIRST);
+    viewer.slots = 100;
+    let substream = Seq(FIRST).substream(K);
+    viewer.sub_mut(substream).expect("one of K").path = vec![peer(1).tag(), peer(2).tag()];
+    for n in 1..=2 {
+        bench.out.clear();
+        let wanted = SubstreamSet::one(substream);
+        viewer.on_subscribe(&mut bench.ctx(), peer(n), &request_for(wanted, 0, true));
+        let said = bench.said();
+        assert!(
+            matches!(&said[..], [(_, Message::Refused(m))] if m.reason == RefuseReason::Loop),
+            "{n}: {said:?}"
+        );
+    }
+}
+
+#[test]
+fn a_refusal_names_who_has_room() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = bench.viewer();
+    for n in 1..=3 {
+        bench.connect(n, 20);
+    }
+    viewer.on_advert(&mut bench.ctx(), peer(1), offer(50));
+    let mut full = offer(50);
+    full.free_slots = 0;
+    viewer.on_advert(&mut bench.ctx(), peer(2), full);
+    bench.out.clear();
+    viewer.on_subscribe(&mut bench.ctx(), peer(3), &request_for(one(0), 0, true));
+    let said = bench.said();
+    let [(_, Message::Refused(refused))] = &said[..] else {
+        panic!("{said:?}");
+    };
+    let named: Vec<_> = refused
+        .instead
+        .iter()
+        .map(|r| (r.peer, r.addrs.to_vec()))
+        .collect();
+    assert_eq!(named, [(peer(1), vec![addr(1)])]);
+}
+
+#[test]
+fn children_are_told_of_a_new_path_at_once_and_then_in_peace() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = bench.viewer();
+    for n in 1..=2 {
+        bench.connect(n, 20);
+    }
+    bench.supplied_by(&mut viewer, 1, SubstreamSet::all(K));
+    bench.push(&mut viewer, 1, FIRST);
+    viewer.slots = 100;
+    let substream = Seq(FIRST).substream(K);
+    let wanted = SubstreamSet::one(substream);
+    viewer.on_subscribe(&mut bench.ctx(), peer(2), &request_for(wanted, 0, true));
+    bench.out.clear();
+    let mut told = Vec::new();
+    for n in 0..40u32 {
+        let path = wire::message::Path {
+            stream: stream_id(),
+            substream,
+            ancestors: [peer(1).tag(), n].into_iter().collect(),
+        };
+        viewer.on_path(&mut bench.ctx(), peer(1), &path);
+        told.extend(bench.said());
+        bench.pass(10);
+    }
+    assert!(
+        !told.is_empty() && told.len() <= 1 + 400 / PATH_EVERY.as_millis() as usize,
+        "{}",
+        told.len()
+    );
+    // The last word gets through.
+    bench.now += PATH_EVERY;
+    viewer.pass_paths_on(&mut bench.ctx());
+    let said = bench.said();
+    let [(to, Message::Path(path))] = &said[..] else {
+        panic!("{said:?}");
+    };
+    assert_eq!((*to, path.substream), (peer(2), substream));
+    assert_eq!(path.ancestors.last(), Some(&39));
+}
