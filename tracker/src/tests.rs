@@ -442,8 +442,6 @@ fn run(steps: &[Step]) -> Vec<Result<Answer, RefuseReason>> {
                 record,
                 want,
                 need,
-                upload: wire::Bitrate::ZERO,
-                known: None,
             } => {
                 let answer = tracker.join(now, id(*peer), &ask(record.clone(), *want, SubstreamSet(*need)));
                 if let Ok(answer) = &answer {
