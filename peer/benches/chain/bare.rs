@@ -79,6 +79,7 @@ pub(crate) async fn run(trial: Trial) -> anyhow::Result<Outcome> {
 
     feeder.stop().await?;
     let (mut ledger, end) = sink.await?;
+    let notes = links.iter().map(|(outgoing, _)| note(outgoing)).collect();
     let mut faults = Vec::new();
     match end {
         Some(end) => ledger.finish(end),
@@ -100,8 +101,23 @@ pub(crate) async fn run(trial: Trial) -> anyhow::Result<Outcome> {
         cpu_seconds: cpu_after - cpu_before,
         measured,
         faults,
-        notes: Vec::new(),
+        notes,
     })
+}
+
+/// What the sending side of a link says about its path.
+fn note(outgoing: &Connection) -> String {
+    let stats = outgoing.stats();
+    format!(
+        "rtt {:.1} ms, window {} KiB, {} of {} packets lost, {} datagrams in {} system calls, {} acknowledgements received",
+        stats.path.rtt.as_secs_f64() * 1000.0,
+        stats.path.cwnd / 1024,
+        stats.path.lost_packets,
+        stats.path.sent_packets,
+        stats.udp_tx.datagrams,
+        stats.udp_tx.ios,
+        stats.frame_rx.acks,
+    )
 }
 
 fn endpoint(n: u8) -> anyhow::Result<Endpoint> {
@@ -112,7 +128,7 @@ fn endpoint(n: u8) -> anyhow::Result<Endpoint> {
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
     let tls = Tls::new(&SecretKey::from_bytes(&[n + 1; 32]))?;
     let mut server = ServerConfig::with_crypto(Arc::new(tls.server()?));
-    server.transport_config(Arc::new(Tuning::default().transport()));
+    server.transport_config(Arc::new(tuning().transport()));
     Ok(Endpoint::new(
         EndpointConfig::default(),
         Some(server),
@@ -121,10 +137,29 @@ fn endpoint(n: u8) -> anyhow::Result<Endpoint> {
     )?)
 }
 
+fn tuning() -> Tuning {
+    let mut t = Tuning::default();
+    match std::env::var("CC").as_deref() {
+        Ok("cubic") => t.congestion = headwater::net::Congestion::Cubic,
+        Ok("bbr") => t.congestion = headwater::net::Congestion::Bbr,
+        _ => {}
+    }
+    if let Ok(w) = std::env::var("RW") {
+        t.receive_window = w.parse().unwrap();
+    }
+    if let Ok(w) = std::env::var("SW") {
+        t.send_window = w.parse().unwrap();
+    }
+    if std::env::var("ACKS").as_deref() == Ok("none") {
+        t.acks = None;
+    }
+    t
+}
+
 fn client(n: u8) -> anyhow::Result<ClientConfig> {
     let tls = Tls::new(&SecretKey::from_bytes(&[n + 1; 32]))?;
     let mut config = ClientConfig::new(Arc::new(tls.client(None)?));
-    config.transport_config(Arc::new(Tuning::default().transport()));
+    config.transport_config(Arc::new(tuning().transport()));
     Ok(config)
 }
 

@@ -89,11 +89,7 @@ async fn search(args: &Args) -> anyhow::Result<ExitCode> {
     let mut highest = Vec::new();
     for &chain in args.chains() {
         let rate = highest_lossless(chain, args).await?;
-        println!(
-            "{}: highest lossless rate {:.0} Mbit/s",
-            chain.name(),
-            mbit(rate)
-        );
+        println!("{}: highest lossless rate {:.0} Mbit/s", chain.name(), mbit(rate));
         highest.push(rate);
     }
     if let [headwater, bare] = highest[..] {

@@ -130,7 +130,13 @@ fn run(words: impl IntoIterator<Item = OsString>, started: Instant) -> Result<()
         };
         match command {
             Command::Cast(args) => cast::run(args, &context).await,
-            Command::Watch(args) => watch::run(args, &context).await,
+            // On a worker beside the node, whose every chunk it takes: between threads each would cost two wake-ups.
+            Command::Watch(args) => {
+                let watching = tokio::spawn(async move { watch::run(args, &context).await });
+                watching
+                    .await
+                    .unwrap_or_else(|error| Err(Failure::running(format!("{error}"))))
+            }
             Command::Donate(args) => donate::run(args, &context).await,
             Command::Demo(args) => demo::run(args, &context).await,
             Command::Completions(args) => completions::run(&args),
