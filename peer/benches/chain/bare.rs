@@ -138,22 +138,7 @@ fn endpoint(n: u8) -> anyhow::Result<Endpoint> {
 }
 
 fn tuning() -> Tuning {
-    let mut t = Tuning::default();
-    match std::env::var("CC").as_deref() {
-        Ok("cubic") => t.congestion = headwater::net::Congestion::Cubic,
-        Ok("bbr") => t.congestion = headwater::net::Congestion::Bbr,
-        _ => {}
-    }
-    if let Ok(w) = std::env::var("RW") {
-        t.receive_window = w.parse().unwrap();
-    }
-    if let Ok(w) = std::env::var("SW") {
-        t.send_window = w.parse().unwrap();
-    }
-    if std::env::var("ACKS").as_deref() == Ok("none") {
-        t.acks = None;
-    }
-    t
+    Tuning::default()
 }
 
 fn client(n: u8) -> anyhow::Result<ClientConfig> {
