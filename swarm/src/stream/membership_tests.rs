@@ -88,6 +88,8 @@ fn whom_a_refusal_names_is_dialled_and_not_again_before_its_time() {
         refuse(&mut bench, &mut viewer, 1, 10..12),
         [Some(peer(10)), Some(peer(11))]
     );
+    viewer.peers.get_mut(&peer(1)).expect("asked").asked = SubstreamSet::all(K);
+    assert_eq!(refuse(&mut bench, &mut viewer, 1, 10..12), []);
     let mut again = Vec::new();
     let begun = bench.now;
     while bench.now.since(begun) < REDIAL + Duration::from_millis(200) {

@@ -112,6 +112,9 @@ fn who_cannot_help_is_left_alone_for_longer_each_time() {
         viewer.repair_scan(&mut bench.ctx());
         assert_eq!(requests(&mut bench), [(peer(1), hole)]);
         viewer.on_chunk(&mut bench.ctx(), peer(1), &chunk(hole), 1, true);
+        // And for the next chunk, too.
+        viewer.request(&mut bench.ctx(), vec![(Seq(hole + 21), None)]);
+        assert_eq!(requests(&mut bench), [(peer(1), hole + 21)]);
         seq = hole + 200;
         advertise(&mut bench, &mut viewer, 2);
         flow(&mut bench, &mut viewer, hole + 20..seq, |_| false);

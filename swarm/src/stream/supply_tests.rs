@@ -35,7 +35,7 @@ fn ask(bench: &mut Bench, stream: &mut Stream, n: u8, fanout: u16) {
 #[test]
 fn who_passes_on_more_takes_a_leafs_place_and_a_leaf_takes_nobodys() {
     let mut bench = Bench::new(Bitrate::from_kbps(4_000));
-    let mut source = full_source(&mut bench, &[(1, 20, 3), (2, 20, 0)]);
+    let mut source = full_source(&mut bench, &[(1, 20, 3), (2, 400, 0)]);
     ask(&mut bench, &mut source, 3, 0);
     let said = bench.said();
     assert!(
