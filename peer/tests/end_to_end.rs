@@ -6,69 +6,21 @@
     reason = "a test, on real clocks"
 )]
 
-use std::net::SocketAddr;
+#[path = "common/cast.rs"]
+mod cast;
+
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater::driver::{DriverConfig, NodeHandle, StreamEvents, StreamItem, start};
-use swarm::{Event, NewChunk, Participation, PlayoutWish};
-use wire::{Bitrate, Media, SecretKey, Seq, StreamInfo};
-
-const CHUNK: Duration = Duration::from_millis(8);
+use cast::{feed, info, node, payload};
+use headwater::driver::{StreamEvents, StreamItem};
+use swarm::{Event, Participation, PlayoutWish};
+use wire::{SecretKey, Seq};
 
 /// Three seconds and a half.
 const CHUNKS: u64 = 440;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-
-async fn node(n: u8) -> NodeHandle {
-    let mut config = DriverConfig::new(SecretKey::from_bytes(&[n; 32]));
-    config.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
-    config.upload = Some(Bitrate::from_kbps(30_000));
-    config.seed = Some(n.into());
-    start(config).await.unwrap()
-}
-
-fn payload(n: u64) -> Bytes {
-    // No two chunks are alike, and their lengths vary.
-    let len = 3000 + (n * 37 % 900) as usize;
-    (0..len)
-        .map(|i| (n as usize * 31 + i * 7) as u8)
-        .collect::<Vec<_>>()
-        .into()
-}
-
-fn info(node: &NodeHandle) -> StreamInfo {
-    let now = node.clock().now();
-    StreamInfo {
-        session: Seq(now.as_micros()),
-        revision: 0,
-        started_at: now,
-        substreams: 16,
-        chunk_duration_us: CHUNK.as_micros() as u32,
-        rate: Bitrate::from_kbps(3_500),
-        media: Media::Opaque,
-        title: "a test".to_owned(),
-        private: false,
-    }
-}
-
-/// Feeds the stream in real time and ends it.
-async fn feed(node: NodeHandle, stream: wire::StreamId) {
-    let mut tick = tokio::time::interval(CHUNK);
-    for n in 0..CHUNKS {
-        tick.tick().await;
-        let chunk = NewChunk {
-            payload: payload(n),
-            generated_at: node.clock().now(),
-            duration: CHUNK,
-            random_access: n % 25 == 0,
-            discontinuity: false,
-        };
-        node.produce(stream, chunk);
-    }
-    node.end_of_stream(stream).await.unwrap();
-}
 
 /// Everything a viewer gets to play until the stream ends, and the number of its first chunk.
 async fn watch(mut events: StreamEvents) -> (Seq, Vec<Bytes>) {
@@ -103,7 +55,7 @@ async fn three_viewers_get_what_was_published_byte_for_byte() {
     let info = info(&source);
     let session = info.session;
     let _own = source.publish(key, info).await.unwrap();
-    let feeding = tokio::spawn(feed(source.clone(), stream));
+    let feeding = tokio::spawn(feed(source.clone(), stream, CHUNKS));
     let via = source.local_addrs().to_vec();
 
     let mut viewers = Vec::new();

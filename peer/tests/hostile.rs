@@ -7,17 +7,17 @@
 )]
 
 mod common;
+#[path = "common/stranger.rs"]
+mod stranger;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Peer, chunk, connect, key, nonce_of, ping};
-use headwater::net::Tuning;
-use headwater::net::tls::Tls;
-use quinn::crypto::rustls::QuicClientConfig;
+use common::{Peer, chunk, connect, key, nonce_of, ping};
+use stranger::{closed, hello, stranger};
 use swarm::{Class, Input, Rejection};
-use wire::message::{Hello, Leave};
-use wire::{Message, SecretKey, Time, VERSIONS, codec};
+use wire::message::Leave;
+use wire::{Message, Time, VERSIONS, codec};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_instead_of_hello_is_no_connection() {
@@ -29,13 +29,13 @@ async fn garbage_instead_of_hello_is_no_connection() {
         &codec::encode(&ping(1)),
         &hello((7, 9)),
     ] {
-        let (connection, _send, _recv) = stranger(&key(5), &b, garbage).await;
+        let (connection, _send, _recv) = stranger(&key(5), b.addr(), garbage).await;
         closed(&connection).await;
     }
     b.nothing_for(Duration::from_millis(100)).await;
     assert_eq!(b.transport.stats().connections, 0);
     // And a stranger that says nothing is sent away.
-    let (connection, _send, _recv) = stranger(&key(5), &b, &[]).await;
+    let (connection, _send, _recv) = stranger(&key(5), b.addr(), &[]).await;
     assert!(closed(&connection).await.contains("no first message"));
 }
 
@@ -43,7 +43,7 @@ async fn garbage_instead_of_hello_is_no_connection() {
 async fn wrong_frames_cost_standing_and_too_long_ones_the_connection() {
     let mut b = Peer::new(key(2));
     let id = key(5).peer_id();
-    let (connection, mut send, _recv) = stranger(&key(5), &b, &hello(VERSIONS)).await;
+    let (connection, mut send, _recv) = stranger(&key(5), b.addr(), &hello(VERSIONS)).await;
     b.expect_connected(id).await;
     // A Leave whose body is a number; an unknown kind; then a good one.
     send.write_all(&[0, 0, 0, 2, 13, 7]).await.unwrap();
@@ -76,7 +76,7 @@ async fn wrong_frames_cost_standing_and_too_long_ones_the_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_messages_does_not_reach_the_node() {
     let mut b = Peer::new(key(2));
-    let (_connection, mut send, _recv) = stranger(&key(5), &b, &hello(VERSIONS)).await;
+    let (_connection, mut send, _recv) = stranger(&key(5), b.addr(), &hello(VERSIONS)).await;
     b.expect_connected(key(5).peer_id()).await;
     let frame = codec::encode(&Message::from(Leave {
         stream: key(9).stream_id(),
@@ -128,7 +128,7 @@ async fn a_forged_chunk_is_reported_and_a_foreign_one_counted() {
     b.nothing_for(Duration::from_millis(200)).await;
     assert_eq!(b.transport.stats().foreign_bytes, forged.frame_len() as u64);
 
-    let (connection, mut send, _recv) = stranger(&key(5), &b, &hello(VERSIONS)).await;
+    let (connection, mut send, _recv) = stranger(&key(5), b.addr(), &hello(VERSIONS)).await;
     b.expect_connected(key(5).peer_id()).await;
     let good = chunk(&stream, 7, 1000);
     let mut frame = [&good.encode_header(1, false)[..], &good.payload()[..]].concat();
@@ -147,38 +147,4 @@ async fn a_forged_chunk_is_reported_and_a_foreign_one_counted() {
     // The connection is as good as before: what to make of it is the node's affair.
     send.write_all(&codec::encode(&ping(3))).await.unwrap();
     assert_eq!(nonce_of(b.next().await), 3);
-}
-
-fn hello(versions: (u16, u16)) -> Vec<u8> {
-    codec::encode(&Message::from(Hello {
-        versions,
-        ..Hello::default()
-    }))
-}
-
-/// Somebody who speaks QUIC and TLS rightly and says `first` on the control stream.
-async fn stranger(
-    identity: &SecretKey,
-    to: &Peer,
-    first: &[u8],
-) -> (quinn::Connection, quinn::SendStream, quinn::RecvStream) {
-    let crypto: QuicClientConfig = Tls::new(identity).unwrap().client(None).unwrap();
-    let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-    config.transport_config(Arc::new(Tuning::default().transport()));
-    let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
-    let connection = endpoint
-        .connect_with(config, to.addr(), "headwater")
-        .unwrap()
-        .await
-        .unwrap();
-    let (mut send, recv) = connection.open_bi().await.unwrap();
-    send.write_all(first).await.unwrap();
-    (connection, send, recv)
-}
-
-async fn closed(connection: &quinn::Connection) -> String {
-    tokio::time::timeout(PATIENCE, connection.closed())
-        .await
-        .expect("the connection is to be closed")
-        .to_string()
 }
