@@ -125,7 +125,7 @@ fn after(world: &World, ms: u64) -> Time {
 }
 
 fn standing(world: &World, at: usize, of: usize) -> Option<f64> {
-    let stats = world.peers[at].node.stats(world.now);
+    let stats = world.stats(at);
     let link = stats
         .neighbours
         .iter()
@@ -144,7 +144,7 @@ fn bans(world: &World, at: usize) -> Vec<PeerId> {
 /// Chunks played, those of them late, and chunks missed, of each viewer: what came before the strangers is not theirs.
 fn played(world: &World) -> Vec<(u64, u64, u64)> {
     let counts = |index: usize| {
-        let stats = world.peers[index].node.stats(world.now);
+        let stats = world.stats(index);
         let stream = &stats.streams[0];
         (stream.chunks_played, stream.chunks_late, stream.chunks_missed)
     };
@@ -166,7 +166,7 @@ fn assert_unharmed(world: &World, before: &[(u64, u64, u64)], continuity: f64, s
     }
     for index in 0..=VIEWERS {
         assert!(bans(world, index).iter().all(|peer| strangers.contains(peer)));
-        for link in &world.peers[index].node.stats(world.now).neighbours {
+        for link in &world.stats(index).neighbours {
             let honest = !strangers.contains(&link.peer);
             assert!(
                 !honest || link.standing > 0.9,
@@ -285,9 +285,9 @@ fn absurd_adverts_have_no_effect() {
     world.run_until(Time::from_millis(6_000));
     let before = played(&world);
     visit_all(&mut world, stranger);
-    let head = |world: &World| world.peers[1].node.stats(world.now).streams[0].head;
+    let head = |world: &World| world.stats(1).streams[0].head;
     let parents = |world: &World, index: usize| -> Vec<_> {
-        let stats = world.peers[index].node.stats(world.now);
+        let stats = world.stats(index);
         stats.streams[0].substreams.iter().map(|s| s.parent).collect()
     };
     let known = head(&world);
@@ -464,8 +464,8 @@ fn requests_for_chunks_that_do_not_exist_and_impossible_coordinates() {
         world.run_until(after(&world, 10));
     }
     world.run_until(Time::from_millis(12_000));
-    for peer in &world.peers[..=VIEWERS] {
-        let stats = peer.node.stats(world.now);
+    for index in 0..=VIEWERS {
+        let stats = world.stats(index);
         assert!(stats.coord.x_ms.is_finite() && stats.coord_error.is_finite());
     }
     assert_unharmed(&world, &before, 1.0, &[stranger]);

@@ -5,7 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_swarm::{Event, Input, NewChunk, Node, NodeConfig, Outbox, Output, Participation, Rejection};
+use headwater_swarm::{
+    Event, Input, NewChunk, Node, NodeConfig, NodeStats, Outbox, Output, Participation, Rejection,
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wire::{Bitrate, Media, Message, PeerId, SecretKey, Seq, StreamId, StreamInfo, Time};
@@ -113,6 +115,12 @@ impl World {
         let index = self.add(Bitrate::ZERO);
         self.peers[index].script = Some(script);
         index
+    }
+
+    /// What a node says of itself, by its own clock.
+    pub fn stats(&self, index: usize) -> NodeStats {
+        let peer = &self.peers[index];
+        peer.node.stats(self.now.offset_by(peer.clock_us))
     }
 
     /// A stranger dials somebody.
