@@ -1,9 +1,14 @@
 //! A transport with its inputs, for tests on loopback.
-#![allow(dead_code, clippy::unwrap_used, reason = "each test program uses a part")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "each test program uses a part, on real clocks"
+)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use headwater::clock::Clock;
@@ -150,5 +155,14 @@ pub(crate) fn nonce_of(input: Input) -> u32 {
             ..
         } => ping.nonce,
         other => panic!("{other:?}"),
+    }
+}
+
+/// Waits until a transport runs no more tasks than these.
+pub(crate) async fn settles(transport: &Transport, tasks: usize) {
+    let end = Instant::now() + PATIENCE;
+    while transport.stats().tasks > tasks {
+        assert!(Instant::now() < end, "{:?}", transport.stats());
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
