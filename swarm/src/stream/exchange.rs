@@ -17,6 +17,9 @@ const LIVE_EXPIRY: Duration = Duration::from_millis(400);
 /// The peercaster's own copies are worth sending much longer: nobody else could.
 const FIRST_HOP_EXPIRY: Duration = Duration::from_millis(1_500);
 
+/// A copy for a child that was displaced is of use until it has another supplier.
+const LEAVER_EXPIRY: Duration = Duration::from_millis(250);
+
 /// What a new subscriber wants of the past may wait this long.
 const PAST_EXPIRY: Duration = Duration::from_millis(1_500);
 
@@ -153,13 +156,20 @@ impl Stream {
             if Some(child.peer) == from {
                 continue;
             }
+            // Its place is given to another already: it gets what the uplink has left over, or everybody's copies would
+            // wait while a crowd sorts itself out.
+            let (class, useful) = match child.leaves_at {
+                Some(_) => (Class::Bulk, LEAVER_EXPIRY),
+                None if hops == 0 => (Class::Live, FIRST_HOP_EXPIRY),
+                None => (Class::Live, LIVE_EXPIRY),
+            };
             let copy = Copy {
                 to: child.peer,
                 stream: self.id,
                 chunk: chunk.clone(),
                 hops: hops.saturating_add(1),
-                class: Class::Live,
-                expires: ctx.now + if hops == 0 { FIRST_HOP_EXPIRY } else { LIVE_EXPIRY },
+                class,
+                expires: ctx.now + useful,
             };
             if ctx.uplink.offer(ctx.now, copy, ctx.out) {
                 self.counters.bytes_out += len;
