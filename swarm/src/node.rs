@@ -19,7 +19,7 @@ use crate::config::NodeConfig;
 use crate::io::{Input, Outbox, Output};
 use crate::neighbour::Neighbours;
 use crate::stream::{Ctx, Stream};
-use crate::uplink::Uplink;
+use crate::uplink::{ACCEPT_BYTES, Uplink};
 
 /// How often neighbours are looked at for a due ping.
 const PING_TICK: Duration = Duration::from_millis(100);
@@ -218,6 +218,9 @@ impl Node {
             return;
         }
         self.neighbours.insert(now, peer, addr, listen, rtt);
+        if !dialled {
+            self.uplink.book_unpaced(now, ACCEPT_BYTES);
+        }
         if self.standings.is_banned(now, peer) {
             self.send_away(now, peer, ByeReason::Misbehaved, out);
             return;

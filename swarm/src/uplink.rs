@@ -19,6 +19,19 @@ pub(crate) const PACKET_OVERHEAD: usize = 62;
 /// Bytes of a stream that fit into one packet of the usual path (1500 bytes less the overhead).
 pub(crate) const PACKET_PAYLOAD: usize = 1438;
 
+/// What the side that dials sends before a connection is ready: two datagrams padded to QUIC's 1200 bytes, and headers.
+pub(crate) const DIAL_BYTES: u64 = 2 * 1228;
+
+/// What the other side sends: one padded datagram and its proof of identity.
+pub(crate) const ACCEPT_BYTES: u64 = 1228 + 700;
+
+/// The acknowledgement of one chunk. Measured: 1.9 % of the media where each of 16 substreams comes from another peer.
+pub(crate) const ACK_BYTES: u64 = 66;
+
+/// Percent of the link that is filled: what the transport repeats by itself passes here unseen, and a link that is booked
+/// to its last byte never gets rid of the queue it leaves.
+const FILLED: u64 = 98;
+
 /// How far the link may be booked ahead before copies wait here: timers are good to about 1 ms, so a shorter allowance
 /// would leave the link idle between two wake-ups.
 const AHEAD: Duration = Duration::from_micros(2_000);
@@ -100,7 +113,7 @@ impl Uplink {
 
     /// The link turned out faster or slower: what it is booked for takes less or more time.
     pub(crate) fn set_rate(&mut self, now: Time, rate: Bitrate) {
-        let booked = self.rate.bytes_in(self.free_at.since(now));
+        let booked = Bitrate::from_bps(self.rate.as_bps() / 100 * FILLED).bytes_in(self.free_at.since(now));
         self.rate = rate;
         self.free_at = now + self.time_for(booked);
     }
@@ -110,7 +123,7 @@ impl Uplink {
         if bytes == 0 {
             Duration::ZERO
         } else {
-            self.rate.time_for(bytes)
+            Bitrate::from_bps(self.rate.as_bps() / 100 * FILLED).time_for(bytes)
         }
     }
 
@@ -128,7 +141,7 @@ impl Uplink {
 
     /// How long one copy of `frame_len` bytes takes.
     pub(crate) fn copy_time(&self, frame_len: usize) -> Duration {
-        self.rate.time_for(bytes_on_link(frame_len))
+        self.time_for(bytes_on_link(frame_len))
     }
 
     /// Sends the copy at once if the link is free, queues it otherwise. False when there is no room for it.
@@ -171,7 +184,11 @@ impl Uplink {
 
     /// Books the link for a control message, which is never held back.
     pub(crate) fn book_control(&mut self, now: Time, bytes: usize) {
-        let bytes = bytes_on_link(bytes);
+        self.book_unpaced(now, bytes_on_link(bytes));
+    }
+
+    /// Books the link for so many bytes on it that go by themselves: handshakes and acknowledgements.
+    pub(crate) fn book_unpaced(&mut self, now: Time, bytes: u64) {
         self.control_bytes += bytes;
         if self.rate != Bitrate::ZERO {
             self.book(now, bytes);

@@ -8,7 +8,7 @@ use wire::{Chunk, PeerId, Seq, SubstreamSet, Time};
 
 use super::{Ctx, Stream};
 use crate::io::{Class, Event, Output};
-use crate::uplink::Copy;
+use crate::uplink::{ACK_BYTES, Copy};
 use crate::window::Inserted;
 
 /// A live copy older than this on the uplink is of no use: its receiver has long asked somebody else for it.
@@ -48,6 +48,7 @@ impl Stream {
         if chunk.header().session > self.session {
             self.begin_session(ctx, chunk.header().session);
         }
+        ctx.uplink.book_unpaced(ctx.now, ACK_BYTES);
         let seq = chunk.seq();
         self.answered(seq);
         if !repair {

@@ -16,6 +16,7 @@ use super::supply::{PROMISED, primaries_for, scarcest, worth};
 use super::{Ctx, Stream, SubstreamState};
 use crate::io::{Event, Output, Participation};
 use crate::playout::Playout;
+use crate::uplink::DIAL_BYTES;
 
 /// Connections to suppliers and candidates that a consumer aims at.
 const TARGET_PEERS: usize = 12;
@@ -169,6 +170,7 @@ impl Stream {
             }));
         }
         self.membership.next_dial = ctx.now + DIAL_TIMEOUT;
+        ctx.uplink.book_unpaced(ctx.now, DIAL_BYTES);
         ctx.out.push(Output::Connect { peer: None, addrs });
     }
 
@@ -594,6 +596,7 @@ impl Stream {
         if ctx.standings.is_banned(ctx.now, peer) {
             return;
         }
+        ctx.uplink.book_unpaced(ctx.now, DIAL_BYTES);
         ctx.out.push(Output::Connect {
             peer: Some(peer),
             addrs: known.addrs.clone(),
