@@ -21,6 +21,8 @@ struct Leaning {
     in_time: f64,
     /// Added to the delay that this share stays below.
     guard_us: i64,
+    /// What a repair may take longer than its substream's supplier: asking, an answer, and asking once more.
+    repair_us: i64,
     /// How long a chunk that is due is waited for.
     patience: Duration,
     /// How much faster than live the buffer is consumed to come closer to live.
@@ -32,18 +34,21 @@ const fn leaning(preference: Preference) -> Leaning {
         Preference::Live => Leaning {
             in_time: 0.985,
             guard_us: 5_000,
+            repair_us: 150_000,
             patience: Duration::from_millis(30),
             catch_up: 0.05,
         },
         Preference::Balanced => Leaning {
             in_time: 0.9992,
             guard_us: 20_000,
+            repair_us: 400_000,
             patience: Duration::from_millis(250),
             catch_up: 0.03,
         },
         Preference::Smooth => Leaning {
             in_time: 0.9998,
             guard_us: 80_000,
+            repair_us: 900_000,
             patience: Duration::from_millis(600),
             catch_up: 0.01,
         },
@@ -89,6 +94,9 @@ const EARLY: Duration = Duration::from_millis(4);
 pub(crate) struct Playout {
     wish: PlayoutWish,
     delays: Delays,
+    /// The longest delay of a substream's own supplier, jitter included, in microseconds: with one repair more it is what
+    /// playout ever waits for. What came later came so because suppliers were missing, and will not again.
+    through_us: Option<i64>,
     /// Next chunk to be handed over; `None` before playout began.
     point: Option<Seq>,
     /// Due time (this node's clock) minus generation time (the peercaster's), in microseconds.
@@ -117,6 +125,7 @@ impl Playout {
         Playout {
             wish,
             delays: Delays::default(),
+            through_us: None,
             point: None,
             schedule_us: 0,
             burst_end: Seq(0),
@@ -158,6 +167,11 @@ impl Playout {
     /// The playout lag aimed at, given the peercaster's clock minus this node's.
     pub(crate) fn target_lag_us(&self, offset_us: i64) -> Option<i64> {
         self.point.map(|_| self.schedule_us + offset_us)
+    }
+
+    /// Says how late the slowest substream is at present by its supplier (this node's clock minus the peercaster's).
+    pub(crate) fn expect_delays_below(&mut self, us: Option<i64>) {
+        self.through_us = us;
     }
 
     /// How far apart key frames are, as the tracker says.
@@ -379,7 +393,9 @@ impl Playout {
 
     fn wanted_schedule_us(&self) -> Option<i64> {
         let leaning = leaning(self.wish.prefer);
-        Some(self.delays.quantile_us(leaning.in_time)? + leaning.guard_us)
+        let seen = self.delays.quantile_us(leaning.in_time)?;
+        let most = self.through_us.map_or(seen, |us| us + leaning.repair_us);
+        Some(seen.min(most) + leaning.guard_us)
     }
 
     fn adapt(&mut self, offset_us: Option<i64>) {

@@ -79,9 +79,10 @@ pub(crate) struct Uplink {
     live: VecDeque<Copy>,
     repair: VecDeque<Copy>,
     bulk: VecDeque<Copy>,
-    /// What waits, in bytes on the link: live, and the rest. Not in time, because the rate may change.
+    /// What waits, in bytes on the link. Not in time, because the rate may change.
     live_waiting: u64,
-    slow_waiting: u64,
+    repair_waiting: u64,
+    bulk_waiting: u64,
     /// Copies dropped: too late, or no room.
     pub(crate) dropped: u64,
     /// Bytes of control since `control_since`, and the rate before that.
@@ -99,7 +100,8 @@ impl Uplink {
             repair: VecDeque::new(),
             bulk: VecDeque::new(),
             live_waiting: 0,
-            slow_waiting: 0,
+            repair_waiting: 0,
+            bulk_waiting: 0,
             dropped: 0,
             control_bytes: 0,
             control_since: Time::ZERO,
@@ -134,9 +136,15 @@ impl Uplink {
             .saturating_add(self.time_for(self.live_waiting))
     }
 
+    /// How far the link is booked ahead.
+    pub(crate) fn booked(&self, now: Time) -> Duration {
+        self.free_at.since(now)
+    }
+
     /// Time until a repair handed in now would be on the link.
     pub(crate) fn repair_backlog(&self, now: Time) -> Duration {
-        self.backlog(now).saturating_add(self.time_for(self.slow_waiting))
+        self.backlog(now)
+            .saturating_add(self.time_for(self.repair_waiting))
     }
 
     /// How long one copy of `frame_len` bytes takes.
@@ -166,12 +174,12 @@ impl Uplink {
                 self.live_waiting += bytes;
                 self.live.push_back(copy);
             }
-            Class::Repair if self.time_for(self.slow_waiting) <= SLOW_QUEUE => {
-                self.slow_waiting += bytes;
+            Class::Repair if self.time_for(self.repair_waiting) <= SLOW_QUEUE => {
+                self.repair_waiting += bytes;
                 self.repair.push_back(copy);
             }
-            Class::Bulk if self.time_for(self.slow_waiting) <= SLOW_QUEUE => {
-                self.slow_waiting += bytes;
+            Class::Bulk if self.time_for(self.bulk_waiting) <= SLOW_QUEUE => {
+                self.bulk_waiting += bytes;
                 self.bulk.push_back(copy);
             }
             _ => {
@@ -220,19 +228,16 @@ impl Uplink {
     /// Sends what may go at `now`.
     pub(crate) fn release(&mut self, now: Time, out: &mut Outbox) {
         while self.free_at <= now + AHEAD {
-            let (copy, slow) = if let Some(copy) = self.live.pop_front() {
-                (copy, false)
-            } else if let Some(copy) = self.repair.pop_front().or_else(|| self.bulk.pop_front()) {
-                (copy, true)
+            let (copy, waiting) = if let Some(copy) = self.live.pop_front() {
+                (copy, &mut self.live_waiting)
+            } else if let Some(copy) = self.repair.pop_front() {
+                (copy, &mut self.repair_waiting)
+            } else if let Some(copy) = self.bulk.pop_front() {
+                (copy, &mut self.bulk_waiting)
             } else {
                 return;
             };
             let bytes = bytes_on_link(copy.chunk.frame_len());
-            let waiting = if slow {
-                &mut self.slow_waiting
-            } else {
-                &mut self.live_waiting
-            };
             *waiting -= bytes;
             if copy.expires < now {
                 self.dropped += 1;
@@ -263,7 +268,8 @@ impl Uplink {
             freed
         };
         self.live_waiting -= sweep(&mut self.live);
-        self.slow_waiting -= sweep(&mut self.repair) + sweep(&mut self.bulk);
+        self.repair_waiting -= sweep(&mut self.repair);
+        self.bulk_waiting -= sweep(&mut self.bulk);
     }
 }
 

@@ -21,7 +21,7 @@ use coords::Coord;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wire::message::{Join, PeerRecord, RefuseReason, Role};
-use wire::{PeerId, Time};
+use wire::{PeerId, SubstreamSet, Time};
 
 use registry::Registry;
 
@@ -72,8 +72,9 @@ impl TrackerConfig {
 /// What a member is told.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    /// Whom to connect to, most useful first.
-    pub peers: Vec<PeerRecord>,
+    /// Whom to connect to, most useful first, and for which of the needed substreams a slot is held there: each for one
+    /// peer at most. A promise as far as the tracker knows, which is what the members report.
+    pub peers: Vec<(PeerRecord, SubstreamSet)>,
     /// For each substream the free slots of those who pass it on, saturating.
     pub supply: Vec<u16>,
     /// How many peers are registered.
@@ -125,7 +126,7 @@ impl Tracker {
         let refresh = self.refresh(now, known.unwrap_or(now));
         let expires = now + refresh * EXPIRY_REFRESHES;
         let at = self.registry.renew(now, from, &join.record, expires, ready);
-        let peers = pick::pick(&mut self.registry, &mut self.rng, at, join.want, join.need);
+        let peers = pick::pick(now, &mut self.registry, &mut self.rng, at, join.want, join.need);
         Ok(Answer {
             peers,
             supply: self.registry.supply(),

@@ -5,7 +5,7 @@
 //!
 //! | part | of 40 | who | ranked by |
 //! | --- | --- | --- | --- |
-//! | help | up to half | has a free slot and a substream the joiner lacks; two for each such substream, the scarcest first | its lag and the round trip |
+//! | help | up to two thirds | has a slot for a substream the joiner lacks, which is then held for it | its lag and the round trip |
 //! | near | 8 | anybody | round trip |
 //! | toward | 16 | nearer to the source than the joiner | free slot first, then round trip |
 //! | jumps | 10 | under 0.6 of the joiner's distance to the source | free slot first, then at random, donors twice as likely |
@@ -19,7 +19,7 @@ use std::collections::{BTreeSet, BinaryHeap};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use wire::message::{MAX_PEERS, PeerRecord};
-use wire::{MAX_SUBSTREAMS, SubstreamSet};
+use wire::{MAX_SUBSTREAMS, Substream, SubstreamSet, Time};
 
 use crate::registry::{Registry, Spot};
 
@@ -30,8 +30,14 @@ const JUMPS: usize = 10;
 const RANDOM: usize = 6;
 const FULL: usize = NEAR + TOWARD + JUMPS + RANDOM;
 
-/// Helpers named for each substream that the joiner lacks: one may have been taken by somebody else meanwhile.
-const HELPERS_EACH: usize = 2;
+/// Helpers looked at for each substream that the joiner lacks: the best may have given their last slot to another of them.
+const HELPERS_EACH: usize = 6;
+
+/// What a further slot at a peer that helps already saves: a connection, 4 KB and its share of two uplinks.
+const SAME_US: u32 = 10_000;
+
+/// The fewer slots a helper has, the likelier somebody else takes them meanwhile: this much lag, shared by its slots.
+const LAST_US: u32 = 40_000;
 
 /// What it costs, in microseconds of lag, to be helped by a peer that would rather pass on other substreams: it has few
 /// children there, so its trees get deeper.
@@ -40,21 +46,32 @@ const AWAY_US: u32 = 30_000;
 /// Attempts for each random peer: with half of the members not nameable, one in 256 picks fails.
 const RANDOM_ATTEMPTS: usize = 8;
 
-/// Names up to `want` peers to the member at `joiner`, most useful first.
+/// Names up to `want` peers to the member at `joiner`, most useful first, and holds a slot with some of them for each
+/// substream of `need`, as far as there are any.
 pub(crate) fn pick(
+    now: Time,
     registry: &mut Registry,
     rng: &mut ChaCha8Rng,
     joiner: usize,
     want: u8,
     need: SubstreamSet,
-) -> Vec<PeerRecord> {
+) -> Vec<(PeerRecord, SubstreamSet)> {
     let want = usize::from(want).min(MAX_PEERS);
     if want == 0 {
         return Vec::new();
     }
     let candidates = Candidates::scan(registry.spots(), rng, joiner, want, need);
-    let chosen = candidates.choose(registry, rng, joiner, want);
-    chosen.into_iter().map(|at| registry.name(at)).collect()
+    let seats = candidates.seat(registry, want * 2 / 3);
+    for &(at, substreams) in &seats {
+        registry.hold(now, at, substreams.len());
+    }
+    let mut taken: BTreeSet<usize> = seats.iter().map(|&(at, _)| at).collect();
+    let others = candidates.choose(registry, rng, joiner, want - seats.len(), &mut taken);
+    seats
+        .into_iter()
+        .chain(others.into_iter().map(|at| (at, SubstreamSet::EMPTY)))
+        .map(|(at, substreams)| (registry.record(at), substreams))
+        .collect()
 }
 
 /// The best of each part, each with enough reserve for what other parts take from it.
@@ -78,15 +95,23 @@ impl Candidates {
             if at == joiner || !spot.is_nameable_to(me) {
                 continue;
             }
-            let free = spot.has_free_slot();
+            let free = spot.room() > 0;
             let rtt_us = me.rtt_us(spot);
             let supply_us = through_us(spot, rtt_us);
             if free {
                 // A consumer has every substream and helps who has nobody; a donor has what it passes on.
-                let has = if spot.is_donor() { spot.primaries() } else { need };
+                // Who waits for its own supplier gives its own substreams only.
+                let has = if spot.is_donor() || spot.lag_us().is_none() {
+                    spot.primaries()
+                } else {
+                    need
+                };
+                let scarce_us = LAST_US / u32::from(spot.room());
                 for substream in has.and(need).iter() {
                     let own = spot.primaries().contains(substream);
-                    let cost_us = supply_us.saturating_add(if own { 0 } else { AWAY_US });
+                    let cost_us = supply_us
+                        .saturating_add(scarce_us)
+                        .saturating_add(if own { 0 } else { AWAY_US });
                     found.helpers[usize::from(substream.0)].offer(cost_us, at);
                 }
             }
@@ -111,11 +136,15 @@ impl Candidates {
         found
     }
 
-    fn choose(self, registry: &Registry, rng: &mut ChaCha8Rng, joiner: usize, want: usize) -> Vec<usize> {
-        let mut taken = BTreeSet::new();
-        let mut chosen = self.choose_helpers(registry, &mut taken, want.div_ceil(2));
-        let rest = want - chosen.len();
-        let share = |part: usize| (part * rest).div_ceil(FULL);
+    fn choose(
+        self,
+        registry: &Registry,
+        rng: &mut ChaCha8Rng,
+        joiner: usize,
+        want: usize,
+        taken: &mut BTreeSet<usize>,
+    ) -> Vec<usize> {
+        let share = |part: usize| (part * want).div_ceil(FULL);
         let near = self.near.into_ranked();
         // Each part's picks, with how far down its part each stands: so the first few of an answer hold the mix, too.
         let mut parts: Vec<(usize, usize)> = Vec::with_capacity(want + 3);
@@ -137,29 +166,39 @@ impl Candidates {
         }
         parts.sort_by_key(|&(depth, _)| depth);
         let fill = near.into_iter().filter(|at| !taken.contains(at));
-        chosen.extend(parts.into_iter().map(|(_, at)| at).chain(fill));
+        let mut chosen: Vec<usize> = parts.into_iter().map(|(_, at)| at).chain(fill).collect();
         chosen.truncate(want);
         chosen
     }
 
-    /// Round by round one more helper for each substream, the scarcest first.
-    fn choose_helpers(&self, registry: &Registry, taken: &mut BTreeSet<usize>, most: usize) -> Vec<usize> {
+    /// A slot for each needed substream, the scarcest first, with `most` different peers at most.
+    fn seat(&self, registry: &Registry, most: usize) -> Vec<(usize, SubstreamSet)> {
         let supply = registry.supply();
-        let mut substreams: Vec<usize> = (0..supply.len()).collect();
-        substreams.sort_by_key(|&substream| supply[substream]);
-        let mut chosen = Vec::new();
-        for round in 0..HELPERS_EACH {
-            for &substream in &substreams {
-                let helper = self.helpers[substream].0[round];
-                if let Some((_, at)) = helper
-                    && chosen.len() < most
-                    && taken.insert(at)
-                {
-                    chosen.push(at);
-                }
+        let mut substreams: Vec<u8> = (0..registry.substreams()).collect();
+        substreams.sort_by_key(|&substream| supply[usize::from(substream)]);
+        let mut seats: Vec<(usize, SubstreamSet)> = Vec::new();
+        for substream in substreams {
+            let held = |at: usize| {
+                let seat = seats.iter().find(|(seated, _)| *seated == at);
+                seat.map_or(0, |(_, set)| set.len())
+            };
+            let best = self.helpers[usize::from(substream)]
+                .0
+                .iter()
+                .flatten()
+                .filter(|&&(_, at)| u32::from(registry.spots()[at].room()) > held(at))
+                .filter(|&&(_, at)| seats.len() < most || held(at) > 0)
+                .min_by_key(|&&(cost_us, at)| {
+                    (cost_us.saturating_sub(if held(at) > 0 { SAME_US } else { 0 }), at)
+                })
+                .map(|&(_, at)| at);
+            let Some(at) = best else { continue };
+            match seats.iter_mut().find(|(seated, _)| *seated == at) {
+                Some((_, set)) => set.insert(Substream(substream)),
+                None => seats.push((at, SubstreamSet::one(Substream(substream)))),
             }
         }
-        chosen
+        seats
     }
 }
 

@@ -1,7 +1,8 @@
 //! Who is registered: records in sane bounds, expiry, supply.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use coords::Coord;
 use coords::coord::{distance_ms, planar_distance_ms};
@@ -11,6 +12,9 @@ use wire::{PeerId, SubstreamSet, Time};
 /// Most slots a member is believed to have: a thousand whole copies of a stream of 16 substreams, 3.5 Gbit/s of upload
 /// for a stream of 3.5 Mbit/s. Who claims more still gets as many children as it can serve.
 pub(crate) const MAX_SLOTS: u16 = 16 * 1024;
+
+/// The member has heard of a promise, and its next report counts it, after about so long: a long round trip.
+const IN_FLIGHT: Duration = Duration::from_millis(300);
 
 /// The lag of a member that has not received a chunk yet.
 const UNKNOWN_LAG: u32 = u32::MAX;
@@ -23,8 +27,8 @@ pub(crate) struct Spot {
     lag_us: u32,
     primaries: SubstreamSet,
     free_slots: u16,
-    /// How often the member was named since it last said how many slots are free.
-    named: u16,
+    /// Slots promised to joiners that its last report cannot have counted yet.
+    held: u16,
     families: Families,
     donor: bool,
     placed: bool,
@@ -74,10 +78,9 @@ impl Spot {
         self.placed
     }
 
-    /// Whether it has a slot left, as far as can be guessed between two renewals. A joiner takes one copy of each of K
-    /// (16) substreams from the up to 40 peers it is told of, so each naming uses up two fifths of a slot.
-    pub(crate) fn has_free_slot(&self) -> bool {
-        u32::from(self.free_slots) * 5 > u32::from(self.named) * 2
+    /// Slots left, as far as can be known between two reports: those promised to joiners are gone.
+    pub(crate) fn room(&self) -> u16 {
+        self.free_slots.saturating_sub(self.held)
     }
 
     /// Whether `joiner` can be sent here: it accepts connections and passes something on, over an address family that
@@ -95,6 +98,8 @@ fn micros(ms: f64) -> u32 {
 #[derive(Clone, Debug)]
 struct Member {
     record: PeerRecord,
+    /// When each of its held slots was promised, oldest first.
+    seats: VecDeque<Time>,
     joined_at: Time,
     expires: Time,
     ready: Time,
@@ -133,6 +138,10 @@ impl Registry {
         self.members.len()
     }
 
+    pub(crate) fn substreams(&self) -> u8 {
+        self.substreams
+    }
+
     pub(crate) fn spots(&self) -> &[Spot] {
         &self.spots
     }
@@ -141,11 +150,18 @@ impl Registry {
         self.members.iter().map(|member| &member.record)
     }
 
-    /// The record of the member at `at`, which is now on its way to a joiner.
-    pub(crate) fn name(&mut self, at: usize) -> PeerRecord {
-        let named = &mut self.spots[at].named;
-        *named = named.saturating_add(1);
-        self.members[at].record.clone()
+    /// The record of the member at `at`, as room is left there now.
+    pub(crate) fn record(&self, at: usize) -> PeerRecord {
+        let mut record = self.members[at].record.clone();
+        record.free_slots = self.spots[at].room();
+        record
+    }
+
+    /// Promises so many slots of the member at `at` to a joiner.
+    pub(crate) fn hold(&mut self, now: Time, at: usize, slots: u32) {
+        let seats = &mut self.members[at].seats;
+        seats.extend((0..slots).map(|_| now));
+        self.spots[at].held = u16::try_from(seats.len()).unwrap_or(u16::MAX);
     }
 
     pub(crate) fn set_source(&mut self, coord: Coord) {
@@ -177,11 +193,18 @@ impl Registry {
         ready: Time,
     ) -> usize {
         let record = sane(peer, record, self.substreams);
-        let spot = self.spot(&record);
+        let mut spot = self.spot(&record);
+        let mut seats = match self.at.get(&peer) {
+            Some(&at) => std::mem::take(&mut self.members[at].seats),
+            None => VecDeque::new(),
+        };
+        seats.retain(|&promised| now.since(promised) < IN_FLIGHT);
+        spot.held = u16::try_from(seats.len()).unwrap_or(u16::MAX);
         self.add_supply(&spot);
         self.expiries.insert((expires, peer));
         let member = Member {
             record,
+            seats,
             joined_at: self.joined_at(peer).unwrap_or(now),
             expires,
             ready,
@@ -257,7 +280,7 @@ impl Registry {
             lag_us: record.lag_ms.map_or(UNKNOWN_LAG, |ms| u32::from(ms) * 1000),
             primaries: record.primaries,
             free_slots: record.free_slots,
-            named: 0,
+            held: 0,
             families: Families::of(&record.addrs),
             donor: record.role == Role::Donor,
             placed: (record.coord.x_ms, record.coord.y_ms) != (0.0, 0.0),

@@ -216,6 +216,9 @@ pub struct JoinAnswer {
     pub info: Option<Signed<StreamInfo>>,
     /// Peers to connect to, most useful first.
     pub peers: List<PeerRecord, MAX_PEERS>,
+    /// For each of `peers` the substreams for which a slot there is held for the asker, each with one peer at most; peers
+    /// beyond the end of the list hold none.
+    pub seats: List<SubstreamSet, MAX_PEERS>,
     /// Renew after so many milliseconds; the registration expires after three times that.
     pub refresh_ms: u32,
     /// The newest chunk.
@@ -232,6 +235,18 @@ pub struct JoinAnswer {
     pub supply: List<u16, MAX_LAGS>,
     /// How many peers are registered.
     pub members: u32,
+}
+
+/// The tracker tells a member that it has promised one of its slots for each of these substreams to a joiner, which will
+/// ask for them when its connection is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The stream.
+    pub stream: StreamId,
+    /// The joiner.
+    pub peer: PeerId,
+    /// The substreams.
+    pub substreams: SubstreamSet,
 }
 
 /// Why a tracker or supplier says no.
@@ -511,6 +526,8 @@ messages! {
     13 Leave,
     /// See [`Info`].
     14 Info,
+    /// See [`Hold`].
+    15 Hold,
     /// See [`Subscribe`].
     20 Subscribe,
     /// See [`Subscribed`].

@@ -255,6 +255,7 @@ fn our_own_largest_messages_fit_into_a_frame() {
     (record.slots, record.free_slots, record.lag_ms) = (u16::MAX, u16::MAX, Some(u16::MAX));
     record.primaries = SubstreamSet(u64::MAX);
     answer.peers = common::list(vec![record; MAX_PEERS]);
+    answer.seats = common::list([SubstreamSet(u64::MAX); MAX_PEERS]);
     answer.supply = common::list([u16::MAX; MAX_LAGS]);
     let mut info = common::stream_info();
     info.title = "x".repeat(MAX_TITLE);

@@ -73,9 +73,12 @@ impl Stream {
         self.observe_size(chunk);
         self.repair.observe(seq, chunk.header().generated_at);
         self.report_arrival(ctx, chunk, hops);
-        self.forward(ctx, Some(from), chunk, hops);
+        // What had to be fetched is late for the children, too, and says as little about the way here as about the way on.
+        let settled = self.settled_from.is_some_and(|settled| seq >= settled);
+        let class = if repair { Class::Repair } else { Class::Live };
+        self.forward(ctx, Some(from), chunk, hops, class);
         let pushed_live = !repair && seq >= self.live_from;
-        let telling = pushed_live || self.settled_from.is_some_and(|settled| seq >= settled);
+        let telling = pushed_live || settled;
         if let Some(playout) = &mut self.playout {
             playout.on_arrival(ctx.now, chunk, telling);
             self.play(ctx);
@@ -147,7 +150,14 @@ impl Stream {
     }
 
     /// Passes a new chunk to the children of its substream.
-    pub(super) fn forward(&mut self, ctx: &mut Ctx<'_>, from: Option<PeerId>, chunk: &Arc<Chunk>, hops: u8) {
+    pub(super) fn forward(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        from: Option<PeerId>,
+        chunk: &Arc<Chunk>,
+        hops: u8,
+        class: Class,
+    ) {
         let k = self.k();
         let Some(sub) = self.subs.get(usize::from(chunk.seq().substream(k).0)) else {
             return;
@@ -161,8 +171,8 @@ impl Stream {
             // wait while a crowd sorts itself out.
             let (class, useful) = match child.leaves_at {
                 Some(_) => (Class::Bulk, LEAVER_EXPIRY),
-                None if hops == 0 => (Class::Live, FIRST_HOP_EXPIRY),
-                None => (Class::Live, LIVE_EXPIRY),
+                None if hops == 0 => (class, FIRST_HOP_EXPIRY),
+                None => (class, LIVE_EXPIRY),
             };
             let copy = Copy {
                 to: child.peer,

@@ -7,10 +7,10 @@ use std::time::Duration;
 use incentives::Offence;
 use rand::RngExt;
 use wire::message::{
-    Bye, ByeReason, Info, Join, JoinAnswer, JoinRefused, MAX_REFERRALS, PeerRecord, Referral, RefuseReason,
+    Bye, ByeReason, Hold, Info, Join, JoinAnswer, JoinRefused, MAX_REFERRALS, PeerRecord, Referral, RefuseReason,
     Role,
 };
-use wire::{Bitrate, List, PeerId, Seq, StreamId, Substream, SubstreamSet, Time, Verifier};
+use wire::{List, PeerId, Seq, StreamId, Substream, SubstreamSet, Time, Verifier};
 
 use super::supply::{PROMISED, primaries_for, scarcest, worth};
 use super::{Ctx, Stream, SubstreamState};
@@ -25,10 +25,10 @@ const TARGET_PEERS: usize = 12;
 const MANY_PEERS: usize = 18;
 
 /// Candidates are looked through this often.
-const FILL_EVERY: Duration = Duration::from_millis(100);
+const FILL_EVERY: Duration = Duration::from_millis(40);
 
-/// Connections begun in one go.
-const DIALS_AT_ONCE: usize = 10;
+/// Connections that are being made at once: as many as a newcomer may need.
+const DIALS_AT_ONCE: usize = 16;
 
 /// A peer that could not be reached is not dialled again before.
 const REDIAL: Duration = Duration::from_secs(5);
@@ -209,7 +209,8 @@ impl Stream {
             free_slots: self.free_slots(),
             primaries: self.primaries,
             leaves: self.leaves(),
-            lag_ms: self.mean_lag_ms(ctx.now),
+            // Who lacks suppliers itself is no help to others yet, but in what it passes on.
+            lag_ms: self.mean_lag_ms(ctx.now).filter(|_| self.orphans().is_empty()),
         }
     }
 
@@ -351,11 +352,22 @@ impl Stream {
             return;
         }
         let (host, room) = host_slots;
-        let host = room.then_some(host);
+        let host = room.then_some((host, SubstreamSet::EMPTY));
+        for (record, substreams) in answer.peers.iter().filter(|(_, set)| !set.is_empty()) {
+            let hold = Hold {
+                stream,
+                peer: from,
+                substreams: *substreams,
+            };
+            ctx.send(record.peer, hold);
+        }
+        let named = host.into_iter().chain(answer.peers);
+        let (peers, seats): (Vec<_>, Vec<_>) = named.unzip();
         let answer = JoinAnswer {
             stream,
             info: (message.known != Some((held.session, held.revision))).then(|| info.clone()),
-            peers: host.into_iter().chain(answer.peers).collect(),
+            peers: peers.into_iter().collect(),
+            seats: seats.into_iter().collect(),
             refresh_ms: answer.refresh.as_millis().min(60_000) as u32,
             head,
             head_at,
@@ -470,6 +482,7 @@ impl Stream {
         } else {
             DIALS_AT_ONCE.saturating_sub(TRY_PER_ANSWER)
         };
+        self.take_seats(ctx.now, &message.peers, &message.seats);
         for record in message.peers {
             if record.peer == ctx.config.peer {
                 continue;
@@ -492,6 +505,17 @@ impl Stream {
         }
         self.fill_up(ctx);
         self.seek_parents(ctx);
+    }
+
+    /// Notes where the tracker holds slots for this node.
+    fn take_seats(&mut self, now: Time, peers: &[PeerRecord], seats: &[SubstreamSet]) {
+        for (record, set) in peers.iter().zip(seats) {
+            for substream in set.iter() {
+                if let Some(sub) = self.sub_mut(substream) {
+                    sub.seat = Some((record.peer, now));
+                }
+            }
+        }
     }
 
     /// The oldest chunk a joiner wants: the newest one that a player can start with, unless the next one comes so soon
@@ -567,7 +591,7 @@ impl Stream {
     pub(super) fn hear_of(&mut self, ctx: &mut Ctx<'_>, referrals: &List<Referral, MAX_REFERRALS>) {
         // A supplier that names ever new peers does not make this node dial half the world.
         let mut dials = self.dialling(ctx);
-        let most = dials_at_once(ctx.uplink.rate());
+        let most = dials + dials_now(ctx);
         for referral in referrals {
             if referral.peer == ctx.config.peer {
                 continue;
@@ -578,7 +602,7 @@ impl Stream {
             }
             let known = self.hear(ctx.now, referral.peer, referral.addrs.to_vec());
             known.referred = true;
-            if dials < most && self.peers.len() < MANY_PEERS {
+            if dials < most.min(DIALS_AT_ONCE) && self.peers.len() < MANY_PEERS {
                 dials += 1;
                 self.dial(ctx, referral.peer);
             }
@@ -648,10 +672,10 @@ impl Stream {
         }
         self.membership.next_fill = now + FILL_EVERY;
         let dialling = self.dialling(ctx);
-        let at_once = dials_at_once(ctx.uplink.rate());
         let room = target
             .saturating_sub(useful + dialling)
-            .min(at_once.saturating_sub(dialling));
+            .min(DIALS_AT_ONCE.saturating_sub(dialling))
+            .min(dials_now(ctx));
         if room == 0 {
             return;
         }
@@ -670,7 +694,8 @@ impl Stream {
                     let way = coords::coord::distance_ms(&ctx.coord, &record.coord) * 500.0;
                     (record.free_slots == 0, lag + way)
                 });
-                (!known.referred, full, us as u64, *peer)
+                let promised = known.referred || self.seated_at(*peer, now);
+                (!promised, full, us as u64, *peer)
             })
             .collect();
         open.sort();
@@ -795,14 +820,15 @@ impl Stream {
     }
 }
 
-/// How many handshakes an uplink bears at once: each sends about 3 KB, and together they should take no longer than 80 ms,
+/// How many handshakes the uplink bears now: what is booked and they together should take no longer than [`DIAL_BACKLOG`],
 /// or the queue in the modem overflows and all of them wait for a retransmission.
-fn dials_at_once(upload: Bitrate) -> usize {
-    let bearable = upload.bytes_in(Duration::from_millis(80)) / 3_000;
-    usize::try_from(bearable)
-        .unwrap_or(DIALS_AT_ONCE)
-        .clamp(3, DIALS_AT_ONCE)
+fn dials_now(ctx: &Ctx<'_>) -> usize {
+    let left = DIAL_BACKLOG.saturating_sub(ctx.uplink.booked(ctx.now));
+    usize::try_from(ctx.uplink.rate().bytes_in(left) / DIAL_BYTES).unwrap_or(DIALS_AT_ONCE)
 }
+
+/// Most of the usual modem's 100 ms of queue.
+const DIAL_BACKLOG: Duration = Duration::from_millis(80);
 
 /// A dial that has not answered in this time has failed.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);

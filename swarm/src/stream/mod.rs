@@ -132,6 +132,8 @@ pub(crate) struct SubstreamState {
     pub(crate) hops: u8,
     /// The lag foreseen when the supplier was asked, in microseconds: what counts until its chunks tell.
     pub(crate) expected_us: f64,
+    /// Where the tracker holds a slot, and since when.
+    pub(crate) seat: Option<(PeerId, Time)>,
     /// Without a supplier since then.
     pub(crate) orphan_since: Option<Time>,
 }
@@ -177,6 +179,8 @@ pub(crate) struct Stream {
     extra_primaries: u32,
     next_expansion: Time,
     pub(crate) slots: u16,
+    /// Slots kept for joiners by the tracker's word.
+    holds: Vec<supply::Held>,
     pub(crate) clock: SourceClock,
     pub(crate) playout: Option<Playout>,
     repair: Repair,
@@ -223,6 +227,7 @@ impl Stream {
             extra_primaries: 0,
             next_expansion: now + supply::EXPAND_EVERY,
             slots: 0,
+            holds: Vec::new(),
             clock: SourceClock::default(),
             playout: None,
             repair: Repair::default(),
@@ -277,7 +282,7 @@ impl Stream {
     }
 
     pub(crate) fn free_slots(&self) -> u16 {
-        self.slots.saturating_sub(self.slots_used())
+        self.slots.saturating_sub(self.slots_used() + self.slots_held())
     }
 
     /// Arrival lag of a substream on the peercaster's clock, in microseconds, grown by its silence.
@@ -293,6 +298,16 @@ impl Stream {
         let offset = self.clock.estimate(now)?.offset_us;
         let silence = now.since(last).as_micros() as f64 - 1.5 * self.period().as_micros() as f64;
         Some((sub.delay_us + offset as f64 + silence.max(0.0)).max(0.0))
+    }
+
+    /// How late the slowest substream comes by its supplier, most of its jitter included; this node's clock minus the
+    /// peercaster's. `None` while none is measured.
+    fn slowest_us(&self) -> Option<i64> {
+        self.subs
+            .iter()
+            .filter(|sub| sub.parent.is_some() && sub.delay_samples > 0)
+            .map(|sub| (sub.delay_us + JITTER_DEVIATIONS * sub.delay_dev_us) as i64)
+            .max()
     }
 
     /// Mean arrival lag over the substreams, in milliseconds.
@@ -365,6 +380,7 @@ impl Stream {
             return;
         }
         self.count_slots(ctx);
+        self.end_holds(ctx.now);
         self.end_displaced(ctx);
         self.expand_primaries(ctx);
         self.watch_parents(ctx);
@@ -381,6 +397,10 @@ impl Stream {
             self.improve_one(ctx);
         }
         self.advert_tick(ctx);
+        let slowest = self.slowest_us();
+        if let Some(playout) = &mut self.playout {
+            playout.expect_delays_below(slowest);
+        }
         self.trim();
     }
 
@@ -402,6 +422,9 @@ impl Stream {
 
 /// Added to a lag that is only foreseen: whoever has the choice takes a supplier whose chunks flow.
 const UNPROVEN_US: f64 = 300_000.0;
+
+/// Mean deviations within which nearly all chunks of one supplier come.
+const JITTER_DEVIATIONS: f64 = 4.0;
 
 /// How long chunks are kept for repair and for joiners: longer than any playout buffer, and two groups of pictures of
 /// the usual second.

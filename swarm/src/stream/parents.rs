@@ -14,7 +14,7 @@ use wire::message::{
 use wire::{PeerId, Seq, Substream, SubstreamSet, Time};
 
 use super::supply::{reserve, scarcest};
-use super::{Ctx, Stream, StreamPeer};
+use super::{Ctx, Stream, StreamPeer, SubstreamState};
 use crate::neighbour::Neighbour;
 
 /// One substream is moved this often at most: seldom enough that moves do not chase one another.
@@ -74,6 +74,19 @@ const DISTRUST: Duration = Duration::from_secs(3);
 
 /// A newcomer's supplier gets this long for its first chunk: handshake, queue, and its own supplier's first chunk.
 const FIRST_CHUNK: Duration = Duration::from_millis(700);
+
+/// A slot that the tracker holds is worth asking for so long: then somebody else has it.
+const SEAT_HELD: Duration = Duration::from_millis(2_000);
+
+/// A connection to where a slot is held is waited for so long: one over 250 ms, its first packet lost once.
+const SEAT_WAIT: Duration = Duration::from_millis(600);
+
+/// Where the tracker holds a slot.
+enum Seat {
+    At(PeerId),
+    Dialled,
+    None,
+}
 
 /// What a peer says of its supply of one substream.
 struct Offer {
@@ -267,8 +280,13 @@ impl Stream {
         let mut asks: Vec<(PeerId, SubstreamSet)> = Vec::new();
         for substream in seeking {
             let present = self.sub(substream).and_then(|sub| sub.parent);
-            let Some((peer, _)) = self.best_for(ctx, substream, &asks) else {
-                continue;
+            let peer = match self.seat(ctx, substream) {
+                Seat::At(peer) => peer,
+                Seat::Dialled => continue,
+                Seat::None => match self.best_for(ctx, substream, &asks) {
+                    Some((peer, _)) => peer,
+                    None => continue,
+                },
             };
             if Some(peer) == present {
                 continue;
@@ -281,6 +299,34 @@ impl Stream {
         for (peer, set) in asks {
             self.ask(ctx, peer, set, now);
         }
+    }
+
+    /// Where to ask for a substream first. While the connection to where a slot is held is being made, nobody else is asked:
+    /// a crowd that joins at once takes one another's places if each takes what it sees first.
+    fn seat(&self, ctx: &Ctx<'_>, substream: Substream) -> Seat {
+        let Some(sub) = self.sub(substream) else { return Seat::None };
+        let (Some((peer, since)), None) = (sub.seat, sub.parent) else {
+            return Seat::None;
+        };
+        let age = ctx.now.since(since);
+        if self.peers.contains_key(&peer) && ctx.neighbours.contains(&peer) {
+            if age < SEAT_HELD { Seat::At(peer) } else { Seat::None }
+        } else if age < SEAT_WAIT {
+            Seat::Dialled
+        } else {
+            Seat::None
+        }
+    }
+
+    /// Whether a slot is held at this peer.
+    pub(super) fn seated_at(&self, peer: PeerId, now: Time) -> bool {
+        let held = |sub: &SubstreamState| {
+            sub.parent.is_none()
+                && sub
+                    .seat
+                    .is_some_and(|(at, since)| at == peer && now.since(since) < SEAT_HELD)
+        };
+        self.subs.iter().any(held)
     }
 
     fn ask(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, set: SubstreamSet, now: Time) {
@@ -366,13 +412,15 @@ impl Stream {
             }
             sub.pending = None;
             sub.orphan_since = None;
+            let seat = sub.seat.take().map(|(at, _)| at).filter(|&at| at != from);
             let before = sub.parent.replace(from);
             sub.parent_since = now;
             sub.delay_samples = 0;
-            if let Some(before) = before.filter(|&before| before != from) {
-                match leave.iter_mut().find(|(p, _)| *p == before) {
+            // Where a slot is held that is not needed any more, somebody else can have it.
+            for other in before.into_iter().chain(seat).filter(|&other| other != from) {
+                match leave.iter_mut().find(|(p, _)| *p == other) {
                     Some((_, set)) => set.insert(substream),
-                    None => leave.push((before, SubstreamSet::one(substream))),
+                    None => leave.push((other, SubstreamSet::one(substream))),
                 }
             }
             if let Some(state) = self.peers.get_mut(&from) {
@@ -426,11 +474,21 @@ impl Stream {
                 && sub.pending == Some(from)
             {
                 sub.pending = None;
+                sub.seat = None;
             }
         }
         let Some(state) = self.peers.get_mut(&from) else {
             return;
         };
+        if lacking && message.reason == RefuseReason::Full {
+            // Who has nobody is taken as long as there is any room: there is none, whatever it said before.
+            if let Some((advert, _)) = &mut state.advert {
+                advert.free_slots = 0;
+            }
+            if let Some(record) = &mut state.record {
+                record.free_slots = 0;
+            }
+        }
         let answers = !state.asked.and(message.substreams).is_empty();
         state.asked = state.asked.minus(message.substreams);
         for substream in message.substreams.iter() {
@@ -604,6 +662,7 @@ impl Stream {
             for sub in &mut self.subs {
                 if sub.pending == Some(peer) {
                     sub.pending = None;
+                    sub.seat = None;
                 }
             }
         }
@@ -671,6 +730,7 @@ impl Stream {
             if sub.pending == Some(peer) {
                 sub.pending = None;
             }
+            sub.seat = sub.seat.filter(|(at, _)| *at != peer);
         }
         self.repair_forget(peer);
         self.membership.on_lost(ctx, peer);

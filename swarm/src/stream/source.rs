@@ -12,7 +12,7 @@ use wire::{
 
 use super::{Ctx, Stream, SubstreamState};
 use crate::clock::SourceClock;
-use crate::io::{Event, NewChunk, Output};
+use crate::io::{Class, Event, NewChunk, Output};
 use crate::window::Window;
 
 /// What only the peercaster has.
@@ -143,7 +143,7 @@ impl Stream {
         if let Some(sub) = self.sub_mut(seq.substream(k)) {
             sub.last_arrival = Some(ctx.now);
         }
-        self.forward(ctx, None, &chunk, 0);
+        self.forward(ctx, None, &chunk, 0, Class::Live);
     }
 
     /// Copies of one substream that the source sends: all of them get their share, or a whole substream would be

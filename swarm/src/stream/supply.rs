@@ -11,9 +11,9 @@ use incentives::Contribution;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use wire::message::{
-    Displaced, Path, Referral, RefuseReason, Refused, Role, Subscribe, Subscribed, Unsubscribe,
+    Displaced, Hold, Path, Referral, RefuseReason, Refused, Role, Subscribe, Subscribed, Unsubscribe,
 };
-use wire::{Bitrate, List, PeerId, Substream, SubstreamSet};
+use wire::{Bitrate, List, PeerId, Substream, SubstreamSet, Time};
 
 use super::{Child, Ctx, Stream};
 use crate::uplink::bytes_on_link;
@@ -22,7 +22,7 @@ use crate::uplink::bytes_on_link;
 pub(super) const PROMISED: f64 = 0.98;
 
 /// The peercaster promises less: a queue on its uplink is a queue for everybody.
-const PROMISED_BY_SOURCE: f64 = 0.93;
+const PROMISED_BY_SOURCE: f64 = 0.85;
 
 /// Children per primary substream aimed at: measured in a model to give the shallowest trees without making each tree
 /// depend on one peer.
@@ -94,6 +94,20 @@ pub(super) fn scarcest(supply: &[u16], k: u8, count: u32, rng: &mut ChaCha8Rng) 
         .take(count as usize)
         .map(|(_, _, substream)| substream)
         .collect()
+}
+
+/// A joiner that was promised a slot asks within so long, or it has found another.
+const HELD_FOR: Duration = Duration::from_millis(1_000);
+
+/// Promises remembered: a tracker that makes more does not fill this node's memory.
+const MAX_HOLDS: usize = 128;
+
+/// Slots kept for a joiner.
+#[derive(Debug)]
+pub(super) struct Held {
+    peer: PeerId,
+    substreams: SubstreamSet,
+    until: Time,
 }
 
 /// What becomes of a request for one substream.
@@ -231,6 +245,46 @@ impl Stream {
         }
     }
 
+    /// The tracker promised slots here to a joiner.
+    pub(crate) fn on_hold(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: Hold) {
+        if self.membership.tracker != Some(from) || self.holds.len() >= MAX_HOLDS {
+            return;
+        }
+        let substreams = message.substreams.and(SubstreamSet::all(self.k()));
+        self.holds.push(Held {
+            peer: message.peer,
+            substreams,
+            until: ctx.now + HELD_FOR,
+        });
+    }
+
+    /// Slots that are kept for joiners.
+    pub(super) fn slots_held(&self) -> u16 {
+        self.holds.iter().map(|held| held.substreams.len() as u16).sum()
+    }
+
+    /// Slots kept for this peer, and for this substream among them.
+    fn held_for(&self, peer: PeerId, substream: Substream) -> (u16, bool) {
+        let own = self.holds.iter().filter(|held| held.peer == peer);
+        own.fold((0, false), |(slots, this), held| {
+            let slots = slots + held.substreams.len() as u16;
+            (slots, this || held.substreams.contains(substream))
+        })
+    }
+
+    /// A joiner took what was kept for it, or has it already.
+    fn end_hold(&mut self, peer: PeerId, substream: Substream) {
+        for held in self.holds.iter_mut().filter(|held| held.peer == peer) {
+            held.substreams.remove(substream);
+        }
+        self.holds.retain(|held| !held.substreams.is_empty());
+    }
+
+    /// Keeps slots no longer than promised.
+    pub(super) fn end_holds(&mut self, now: Time) {
+        self.holds.retain(|held| held.until > now);
+    }
+
     /// A peer asks for substreams.
     pub(crate) fn on_subscribe(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: &Subscribe) {
         let mut accepted = SubstreamSet::EMPTY;
@@ -249,6 +303,7 @@ impl Stream {
                 }
             }
             accepted.insert(substream);
+            self.end_hold(from, substream);
             // Who asks twice has got what there was.
             let serves = |child: &Child| child.peer == from && child.leaves_at.is_none();
             if !self
@@ -316,7 +371,12 @@ impl Stream {
                 return Verdict::Refuse(RefuseReason::NoData);
             }
         }
-        let used = self.slots_used();
+        let (own, kept) = self.held_for(from, substream);
+        let used = self.slots_used() + self.slots_held() - own;
+        // Whoever of those who were promised too much comes first has it.
+        if kept && self.slots_used() < self.slots {
+            return Verdict::Accept;
+        }
         if self.source.is_some() {
             let here = sub.children.iter().filter(|c| c.leaves_at.is_none()).count() as u16;
             if here < self.source_share(substream) {
@@ -448,6 +508,7 @@ impl Stream {
             if sub.children.len() != before {
                 self.drop_supplied(ctx, from, substream);
             }
+            self.end_hold(from, substream);
         }
     }
 

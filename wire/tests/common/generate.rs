@@ -194,7 +194,7 @@ fn any_tracker_message() -> impl Strategy<Value = Message> {
     let answer = (
         any_stream(),
         proptest::option::of(any_signed_info()),
-        any_list(any_record()),
+        (any_list(any_record()), any_list(any_set())),
         (any_seq(), any_time()),
         random_access,
         (any_set(), any_list(any::<u16>())),
@@ -204,7 +204,7 @@ fn any_tracker_message() -> impl Strategy<Value = Message> {
             |(
                 stream,
                 info,
-                peers,
+                (peers, seats),
                 (head, head_at),
                 (random_access, random_access_every_ms),
                 (primaries, supply),
@@ -214,6 +214,7 @@ fn any_tracker_message() -> impl Strategy<Value = Message> {
                     stream,
                     info,
                     peers,
+                    seats,
                     refresh_ms,
                     head,
                     head_at,
@@ -231,6 +232,13 @@ fn any_tracker_message() -> impl Strategy<Value = Message> {
         (any_stream(), any_refusal())
             .prop_map(|(stream, reason)| Message::JoinRefused(JoinRefused { stream, reason })),
         any_stream().prop_map(|stream| Message::Leave(Leave { stream })),
+        (any_stream(), any_peer(), any_set()).prop_map(|(stream, peer, substreams)| {
+            Message::Hold(Hold {
+                stream,
+                peer,
+                substreams,
+            })
+        }),
         (any_stream(), any_signed_info()).prop_map(|(stream, info)| Message::Info(Info { stream, info })),
     ]
 }

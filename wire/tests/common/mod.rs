@@ -126,6 +126,7 @@ pub(crate) fn examples() -> Vec<Message> {
             stream,
             info: Some(signed_info()),
             peers: list([record()]),
+            seats: list([SubstreamSet(0b1100)]),
             refresh_ms: 5000,
             head,
             head_at: Time::from_micros(1_700_000_000_123_456),
@@ -143,6 +144,11 @@ pub(crate) fn examples() -> Vec<Message> {
         Message::Info(Info {
             stream,
             info: signed_info(),
+        }),
+        Message::Hold(Hold {
+            stream,
+            peer: record().peer,
+            substreams,
         }),
         Message::Subscribe(Subscribe {
             stream,

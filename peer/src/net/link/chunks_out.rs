@@ -111,7 +111,7 @@ async fn write_chunk(connection: &Connection, next: &QueuedChunk) -> Result<Send
     let stream = connection.open_uni().await.map_err(Failed::Lost)?;
     let mut stream = ResetOnDrop(Some(stream));
     let mut frame = [
-        next.chunk.encode_header(next.hops, next.class == Class::Repair),
+        next.chunk.encode_header(next.hops, next.class != Class::Live),
         next.chunk.payload().clone(),
     ];
     if let Some(stream) = &mut stream.0 {
