@@ -217,6 +217,7 @@ fn boast(stream: StreamId) -> (Join, Advert) {
             free_slots: 1_000,
             primaries: SubstreamSet::all(16),
             leaves: SubstreamSet::EMPTY,
+            has: SubstreamSet::all(16),
             lag_ms: Some(0),
         },
         want: 40,

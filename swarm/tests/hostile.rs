@@ -65,6 +65,7 @@ fn joining(stream: StreamId) -> Join {
             free_slots: 1_000,
             primaries: SubstreamSet::all(K),
             leaves: SubstreamSet::EMPTY,
+            has: SubstreamSet::all(16),
             lag_ms: Some(0),
         },
         want: 48,
@@ -391,7 +392,8 @@ fn paths_that_change_all_the_time_do_not_flood_the_children() {
                     stream,
                     substream: Substream(s),
                     // Now and then its own name: a loop.
-                    ancestors: [n, if n % 50 == 0 { me } else { 7 }].into_iter().collect(),
+                    attached: true,
+            ancestors: [n, if n % 50 == 0 { me } else { 7 }].into_iter().collect(),
                 };
                 world.say(stranger, index, path);
             }

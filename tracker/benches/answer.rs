@@ -29,6 +29,7 @@ fn member(n: u32, rng: &mut impl RngExt) -> PeerRecord {
         free_slots: rng.random_range(0..4),
         primaries: (0..2).map(|_| Substream(rng.random_range(0..16))).collect(),
         leaves: SubstreamSet::EMPTY,
+        has: SubstreamSet::all(16),
         lag_ms: Some(rng.random_range(50..500)),
     }
 }

@@ -37,7 +37,7 @@ const HELPERS_EACH: usize = 6;
 const SAME_US: u32 = 10_000;
 
 /// The fewer slots a helper has, the likelier somebody else takes them meanwhile: this much lag, shared by its slots.
-const LAST_US: u32 = 40_000;
+const LAST_US: u32 = 200_000;
 
 /// What it costs, in microseconds of lag, to be helped by a peer that would rather pass on other substreams: it has few
 /// children there, so its trees get deeper.
@@ -99,15 +99,8 @@ impl Candidates {
             let rtt_us = me.rtt_us(spot);
             let supply_us = through_us(spot, rtt_us);
             if free {
-                // A consumer has every substream and helps who has nobody; a donor has what it passes on.
-                // Who waits for its own supplier gives its own substreams only.
-                let has = if spot.is_donor() || spot.lag_us().is_none() {
-                    spot.primaries()
-                } else {
-                    need
-                };
                 let scarce_us = LAST_US / u32::from(spot.room());
-                for substream in has.and(need).iter() {
+                for substream in spot.supplies().and(need).iter() {
                     let own = spot.primaries().contains(substream);
                     let cost_us = supply_us
                         .saturating_add(scarce_us)

@@ -26,6 +26,7 @@ pub(crate) struct Spot {
     to_source_us: u32,
     lag_us: u32,
     primaries: SubstreamSet,
+    has: SubstreamSet,
     free_slots: u16,
     /// Slots promised to joiners that its last report cannot have counted yet.
     held: u16,
@@ -66,6 +67,11 @@ impl Spot {
     /// The substreams it passes on.
     pub(crate) fn primaries(&self) -> SubstreamSet {
         self.primaries
+    }
+
+    /// The substreams it can supply, or will be able to by the time a joiner asks: who has just joined passes on its own.
+    pub(crate) fn supplies(&self) -> SubstreamSet {
+        self.has.or(self.primaries)
     }
 
     /// Whether it carries the stream for others only.
@@ -279,6 +285,7 @@ impl Registry {
             to_source_us: micros(planar_distance_ms(&record.coord, &self.source)),
             lag_us: record.lag_ms.map_or(UNKNOWN_LAG, |ms| u32::from(ms) * 1000),
             primaries: record.primaries,
+            has: record.has,
             free_slots: record.free_slots,
             held: 0,
             families: Families::of(&record.addrs),
@@ -320,6 +327,7 @@ fn sane(peer: PeerId, record: &PeerRecord, substreams: u8) -> PeerRecord {
         free_slots: record.free_slots.min(slots),
         primaries: record.primaries.and(SubstreamSet::all(substreams)),
         leaves: record.leaves.and(SubstreamSet::all(substreams)),
+        has: record.has.and(SubstreamSet::all(substreams)),
         lag_ms: record.lag_ms,
     }
 }

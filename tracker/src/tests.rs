@@ -41,6 +41,7 @@ fn member(n: u32, x_ms: f64) -> PeerRecord {
         free_slots: 4,
         primaries: SubstreamSet::one(Substream((n % 16) as u8)),
         leaves: SubstreamSet::EMPTY,
+        has: SubstreamSet::all(16),
         lag_ms: Some(100),
     }
 }

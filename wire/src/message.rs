@@ -185,6 +185,9 @@ pub struct PeerRecord {
     /// The substreams in which it has a child that passes nothing on, and would make room for one that does.
     #[serde(rename = "v")]
     pub leaves: SubstreamSet,
+    /// The substreams it receives from a supplier, so that it could supply them.
+    #[serde(rename = "h")]
+    pub has: SubstreamSet,
     /// Its mean arrival lag in milliseconds; `None` before its first chunk.
     #[serde(rename = "l")]
     pub lag_ms: Option<u16>,
@@ -387,6 +390,10 @@ pub struct Path {
     /// The ancestors by [`PeerId::tag`], the sender first, the peercaster last.
     #[serde(rename = "p")]
     pub ancestors: List<u32, MAX_PATH>,
+    /// Whether all of them have their supplier at present. If not, the one that lacks it is looking for another, and those
+    /// below wait for it instead of all leaving at once.
+    #[serde(rename = "a")]
+    pub attached: bool,
 }
 
 /// The lag of a substream that is not received.

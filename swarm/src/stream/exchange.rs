@@ -53,8 +53,8 @@ impl Stream {
         self.answered(seq);
         if !repair {
             self.observe_delivery(ctx.now, from, chunk, hops);
-        } else if let Some(state) = self.peers.get_mut(&from) {
-            state.unanswered = 0;
+        } else {
+            self.observe_repair(ctx.now, from, seq);
         }
         let len = chunk.payload().len() as u64;
         match self.window.insert(chunk.clone()) {
@@ -106,6 +106,20 @@ impl Stream {
         if !self.first_chunk_seen {
             self.first_chunk_seen = true;
             ctx.out.push(Output::Event(Event::FirstChunk { stream: self.id }));
+        }
+    }
+
+    /// A chunk that was fetched, here or by the supplier, says that the sender lives, and nothing about its lag.
+    fn observe_repair(&mut self, now: Time, from: PeerId, seq: Seq) {
+        let k = self.k();
+        if let Some(state) = self.peers.get_mut(&from) {
+            state.unanswered = 0;
+        }
+        if let Some(sub) = self.sub_mut(seq.substream(k))
+            && sub.parent == Some(from)
+            && sub.measured
+        {
+            sub.last_arrival = Some(now);
         }
     }
 

@@ -41,7 +41,7 @@ const TRACKER_RETRY: Duration = Duration::from_millis(250);
 const TRACKER_RETRY_MAX: Duration = Duration::from_secs(4);
 
 /// A node that lacks suppliers asks the tracker again after this time, and twice as long after each such time.
-const URGENT_REFRESH: Duration = Duration::from_millis(600);
+const URGENT_REFRESH: Duration = Duration::from_millis(400);
 
 /// Between two messages to the tracker when only the room has changed, in a small swarm; in one of a hundred twice as
 /// long, and so on, because the tracker acknowledges every one.
@@ -209,8 +209,8 @@ impl Stream {
             free_slots: self.free_slots(),
             primaries: self.primaries,
             leaves: self.leaves(),
-            // Who lacks suppliers itself is no help to others yet, but in what it passes on.
-            lag_ms: self.mean_lag_ms(ctx.now).filter(|_| self.orphans().is_empty()),
+            has: self.flowing(),
+            lag_ms: self.mean_lag_ms(ctx.now),
         }
     }
 
@@ -228,7 +228,7 @@ impl Stream {
         let need = if self.info.is_none() && self.role != Role::Donor {
             SubstreamSet::all(wire::MAX_SUBSTREAMS)
         } else {
-            self.orphans()
+            self.forlorn(ctx.now)
         };
         let join = Join {
             stream: self.id,
@@ -289,7 +289,7 @@ impl Stream {
                 self.dial_tracker(ctx);
             }
         } else {
-            let lacking = !self.orphans().is_empty();
+            let lacking = !self.forlorn(now).is_empty();
             if !lacking {
                 self.membership.urgent_wait = URGENT_REFRESH;
             }

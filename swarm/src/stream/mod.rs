@@ -113,6 +113,8 @@ pub(crate) struct SubstreamState {
     pub(crate) pending: Option<PeerId>,
     /// Ancestors by tag, the parent first.
     pub(crate) path: Vec<u32>,
+    /// Whether the supplier says that the way to the peercaster is whole.
+    pub(crate) attached: bool,
     /// When the children were told of the path last, and whether it has changed since.
     pub(crate) path_told: Time,
     pub(crate) path_news: bool,
@@ -142,6 +144,14 @@ impl SubstreamState {
     /// Whether a supplier has been found, and chunks have come.
     pub(crate) fn flows(&self) -> bool {
         self.parent.is_some() && self.measured
+    }
+
+    /// The supplier is gone: whoever is below must know.
+    fn detach(&mut self) {
+        self.parent = None;
+        self.path.clear();
+        self.attached = false;
+        self.path_news = true;
     }
 }
 
@@ -271,6 +281,14 @@ impl Stream {
 
     fn sub_mut(&mut self, substream: Substream) -> Option<&mut SubstreamState> {
         self.subs.get_mut(usize::from(substream.0))
+    }
+
+    /// The substreams that come from a supplier; at the peercaster all.
+    fn flowing(&self) -> SubstreamSet {
+        (0..self.k())
+            .map(Substream)
+            .filter(|&s| self.source.is_some() || self.sub(s).is_some_and(SubstreamState::flows))
+            .collect()
     }
 
     /// Copies in use, displaced children not counted.

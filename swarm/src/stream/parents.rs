@@ -50,7 +50,7 @@ const TASTE_US: f64 = 15_000.0;
 const FULL_US: f64 = 60_000.0;
 
 /// Making a leaf move costs it a change of supplier.
-const LEAF_US: f64 = 5_000.0;
+const LEAF_US: f64 = 40_000.0;
 
 /// A peer that agreed to supply and sent nothing is chosen after all others for a while: its unreliability, 0.05 for
 /// once, times this. Half a second is more than any honest difference.
@@ -68,6 +68,16 @@ const SILENT_PERIODS: f64 = 3.2;
 
 /// ...and after no less than this: a lost packet and its repair by the transport take two round trips.
 const SILENT_MIN: Duration = Duration::from_millis(280);
+
+/// How much longer a silent supplier is borne with that has said why it is silent: what it takes to find another.
+const DETACHED: Duration = Duration::from_millis(1_000);
+
+/// All below a supplier that fails hear nothing at the same time. The nearest acts first, and its children hear of that
+/// before they act, because each hop makes a peer more patient by this much...
+const DEEPER: Duration = Duration::from_millis(40);
+
+/// ...up to so many hops.
+const DEEPEST: u8 = 10;
 
 /// How long a silent supplier is not asked again.
 const DISTRUST: Duration = Duration::from_secs(3);
@@ -138,7 +148,7 @@ impl StreamPeer {
             }
             (_, Some(record)) => {
                 let primary = record.primaries.contains(substream);
-                if record.role == Role::Donor && !primary {
+                if !primary && !record.has.contains(substream) {
                     return None;
                 }
                 Some(Offer {
@@ -305,7 +315,8 @@ impl Stream {
     /// a crowd that joins at once takes one another's places if each takes what it sees first.
     fn seat(&self, ctx: &Ctx<'_>, substream: Substream) -> Seat {
         let Some(sub) = self.sub(substream) else { return Seat::None };
-        let (Some((peer, since)), None) = (sub.seat, sub.parent) else {
+        let unsupplied = sub.parent.is_none() || sub.orphan_since.is_some();
+        let Some((peer, since)) = sub.seat.filter(|_| unsupplied) else {
             return Seat::None;
         };
         let age = ctx.now.since(since);
@@ -316,6 +327,16 @@ impl Stream {
         } else {
             Seat::None
         }
+    }
+
+    /// The substreams that no supplier is in sight for: nobody asked, and no slot held anywhere.
+    pub(super) fn forlorn(&self, now: Time) -> SubstreamSet {
+        let promised = |s: Substream| {
+            self.sub(s).is_some_and(|sub| {
+                sub.pending.is_some() || sub.seat.is_some_and(|(_, since)| now.since(since) < SEAT_WAIT)
+            })
+        };
+        self.orphans().iter().filter(|&s| !promised(s)).collect()
     }
 
     /// Whether a slot is held at this peer.
@@ -506,6 +527,9 @@ impl Stream {
         let now = ctx.now;
         let until = now + Duration::from_secs(2);
         let mut news = false;
+        let me = ctx.config.peer;
+        // Who took the place is named first, and passes the substream on: there is the new place.
+        let newcomer = message.instead.first().map(|referral| referral.peer);
         for substream in message.substreams.iter() {
             let Some(sub) = self.sub_mut(substream) else {
                 continue;
@@ -514,6 +538,7 @@ impl Stream {
             if sub.parent == Some(from) && sub.orphan_since.is_none() {
                 news = true;
                 sub.orphan_since = Some(now);
+                sub.seat = newcomer.filter(|&peer| peer != me).map(|peer| (peer, now));
                 if let Some(state) = self.peers.get_mut(&from) {
                     state.pause(substream, until);
                 }
@@ -541,8 +566,9 @@ impl Stream {
             self.seek_parents(ctx);
             return;
         }
-        if sub.path != path {
+        if sub.path != path || sub.attached != message.attached {
             sub.path = path;
+            sub.attached = message.attached;
             sub.path_news = true;
             self.pass_paths_on(ctx);
         }
@@ -554,9 +580,9 @@ impl Stream {
         let Some(sub) = self.sub_mut(substream) else {
             return;
         };
-        let Some(parent) = sub.parent.take() else { return };
+        let Some(parent) = sub.parent else { return };
+        sub.detach();
         sub.orphan_since = Some(now);
-        sub.path.clear();
         if let Some(state) = self.peers.get_mut(&parent) {
             state.supplies.remove(substream);
             state.pause(substream, now + pause);
@@ -568,6 +594,7 @@ impl Stream {
                 substreams: SubstreamSet::one(substream),
             },
         );
+        self.pass_paths_on(ctx);
     }
 
     /// Ends the supply of a substream that is not wanted any more.
@@ -575,11 +602,12 @@ impl Stream {
         let Some(sub) = self.sub_mut(substream) else {
             return;
         };
-        sub.path.clear();
+        let parent = sub.parent;
+        sub.detach();
         sub.last_arrival = None;
         sub.measured = false;
         sub.orphan_since = None;
-        if let Some(parent) = sub.parent.take() {
+        if let Some(parent) = parent {
             if let Some(state) = self.peers.get_mut(&parent) {
                 state.supplies.remove(substream);
             }
@@ -621,9 +649,13 @@ impl Stream {
             let first = sub.last_arrival.is_none_or(|at| at < sub.parent_since);
             let allowed = if first {
                 patience.max(FIRST_CHUNK)
-            } else {
+            } else if sub.attached {
                 patience
-            } + spread;
+            } else {
+                // Somebody above looks for a supplier already; if all below did, too, the whole tree would fall apart.
+                patience + DETACHED
+            } + spread
+                + DEEPER * u32::from(sub.hops.min(DEEPEST));
             if let Some(parent) = sub.parent
                 && let Some(flowing_since) = self.flowing_since
                 && now.since(quiet_since.max(flowing_since)) > allowed
@@ -723,9 +755,8 @@ impl Stream {
         for sub in &mut self.subs {
             sub.children.retain(|child| child.peer != peer);
             if sub.parent == Some(peer) {
-                sub.parent = None;
+                sub.detach();
                 sub.orphan_since = Some(now);
-                sub.path.clear();
             }
             if sub.pending == Some(peer) {
                 sub.pending = None;

@@ -51,7 +51,8 @@ fn a_path_through_oneself_ends_the_supply() {
     let path = |substream: u8, ancestors: &[u32]| Path {
         stream: stream_id(),
         substream: Substream(substream),
-        ancestors: ancestors.iter().copied().collect(),
+        attached: true,
+            ancestors: ancestors.iter().copied().collect(),
     };
     let me = peer(200).tag();
     viewer.on_path(&mut bench.ctx(), peer(1), &path(0, &[peer(1).tag(), 7]));

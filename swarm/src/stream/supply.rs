@@ -523,12 +523,17 @@ impl Stream {
 
     pub(super) fn send_path(&self, ctx: &mut Ctx<'_>, to: PeerId, substream: Substream) {
         let ancestors = self.path_below(ctx, substream).into_iter().collect();
+        let attached = self.source.is_some()
+            || self
+                .sub(substream)
+                .is_some_and(|sub| sub.parent.is_some() && sub.attached);
         ctx.send(
             to,
             Path {
                 stream: self.id,
                 substream,
                 ancestors,
+                attached,
             },
         );
     }

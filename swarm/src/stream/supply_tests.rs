@@ -267,6 +267,7 @@ fn children_are_told_of_a_new_path_at_once_and_then_in_peace() {
         let path = wire::message::Path {
             stream: stream_id(),
             substream,
+            attached: true,
             ancestors: [peer(1).tag(), n].into_iter().collect(),
         };
         viewer.on_path(&mut bench.ctx(), peer(1), &path);

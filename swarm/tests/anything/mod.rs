@@ -505,6 +505,7 @@ fn record(u: &mut Unstructured<'_>) -> Result<PeerRecord> {
         slots: u.arbitrary()?,
         free_slots: u.arbitrary()?,
         primaries: set(u)?,
+        has: set(u)?,
         leaves: set(u)?,
         lag_ms: u.arbitrary()?,
     })
@@ -643,6 +644,7 @@ fn message(u: &mut Unstructured<'_>) -> Result<Message> {
         14 => Path {
             stream,
             substream: Substream(u.int_in_range(0..=70)?),
+            attached: u.arbitrary()?,
             ancestors: list(u, MAX_PATH, |u| Ok(peer(u)?.tag()))?,
         }
         .into(),

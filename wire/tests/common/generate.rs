@@ -80,10 +80,10 @@ fn any_record() -> impl Strategy<Value = PeerRecord> {
         any_coord(),
         any_role(),
         numbers,
-        (any_set(), any_set()),
+        (any_set(), any_set(), any_set()),
     )
         .prop_map(
-            |(peer, addrs, coord, role, (slots, free_slots, lag_ms), (primaries, leaves))| PeerRecord {
+            |(peer, addrs, coord, role, (slots, free_slots, lag_ms), (primaries, leaves, has))| PeerRecord {
                 peer,
                 addrs,
                 coord,
@@ -92,6 +92,7 @@ fn any_record() -> impl Strategy<Value = PeerRecord> {
                 free_slots,
                 primaries,
                 leaves,
+                has,
                 lag_ms,
             },
         )
@@ -273,10 +274,11 @@ fn any_swarm_message() -> impl Strategy<Value = Message> {
             }
         });
     let path =
-        (any_stream(), any::<u8>(), any_list(any::<u32>())).prop_map(|(stream, substream, ancestors)| Path {
+        (any_stream(), any::<(u8, bool)>(), any_list(any::<u32>())).prop_map(|(stream, (substream, attached), ancestors)| Path {
             stream,
             substream: Substream(substream),
             ancestors,
+            attached,
         });
     let advert = (
         any::<(u32, Option<u32>, u32)>(),

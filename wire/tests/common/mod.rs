@@ -69,6 +69,7 @@ fn record() -> PeerRecord {
         slots: 24,
         free_slots: 5,
         primaries: SubstreamSet(0b1001),
+        has: SubstreamSet(0b1111),
         leaves: SubstreamSet(0b1000),
         lag_ms: Some(140),
     }
@@ -175,6 +176,7 @@ pub(crate) fn examples() -> Vec<Message> {
             stream,
             substream: Substream(15),
             ancestors: list([peer().tag(), 0x0102_0304]),
+            attached: true,
         }),
         Message::Advert(Advert {
             stream_tag: stream.tag(),
