@@ -141,10 +141,14 @@ impl Uplink {
         self.free_at.since(now)
     }
 
-    /// Time until a repair handed in now would be on the link.
-    pub(crate) fn repair_backlog(&self, now: Time) -> Duration {
-        self.backlog(now)
-            .saturating_add(self.time_for(self.repair_waiting))
+    /// Time until a copy of this class handed in now would be on the link.
+    pub(crate) fn backlog_for(&self, class: Class, now: Time) -> Duration {
+        let slower = match class {
+            Class::Control | Class::Live => 0,
+            Class::Repair => self.repair_waiting,
+            Class::Bulk => self.repair_waiting + self.bulk_waiting,
+        };
+        self.backlog(now).saturating_add(self.time_for(slower))
     }
 
     /// How long one copy of `frame_len` bytes takes.

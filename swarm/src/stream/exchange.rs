@@ -260,6 +260,7 @@ impl Stream {
         self.session = session;
         self.window.reset(session);
         self.live_from = session;
+        self.begin_at = session;
         self.settled_from = None;
         self.repair.reset();
         self.ended = false;

@@ -180,6 +180,8 @@ pub(crate) struct Stream {
     pub(crate) window: Window,
     /// Chunks before this one were made before this node was in the stream: they say nothing about its lag.
     live_from: Seq,
+    /// Playout will not begin before this chunk, about where the next one is that a player can start with.
+    begin_at: Seq,
     /// From this chunk on every substream had its supplier: a chunk that had to be fetched is late by the network's
     /// doing, not by the joiner's. `None` until then.
     settled_from: Option<Seq>,
@@ -231,6 +233,7 @@ impl Stream {
             peers: BTreeMap::new(),
             window: Window::new(Seq(0)),
             live_from: Seq(0),
+            begin_at: Seq(0),
             settled_from: None,
             subs: Vec::new(),
             primaries: SubstreamSet::EMPTY,

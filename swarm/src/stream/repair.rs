@@ -33,6 +33,9 @@ const GRANT: f64 = 1.5;
 /// A supplier whose uplink queue is longer cannot help in time.
 const BUSY: Duration = Duration::from_millis(60);
 
+/// The same for a joiner's wishes, which wait behind everything else.
+const BUSY_WITH_PAST: Duration = Duration::from_millis(250);
+
 /// How long a new supplier takes to send what it holds: a round trip and a share of its uplink.
 const NEW_SUPPLIER: Duration = Duration::from_millis(300);
 
@@ -47,6 +50,9 @@ const MAX_OPEN: u16 = 16;
 
 /// A peer without a free slot has only the unpromised rest of its uplink for repairs.
 const FULL_US: f64 = 100_000.0;
+
+/// What a peer without a free slot has to spare, in slots: the unpromised rest of a small uplink.
+const NO_SLOT: f64 = 0.25;
 
 /// One copy's time on the uplink of a peer that has not said it: 3.8 KB at 6 Mbit/s.
 const TYPICAL_COPY_US: f64 = 5_000.0;
@@ -70,6 +76,8 @@ struct Open {
     hedged: bool,
     /// It was declined, or its time ran out and that is noted.
     closed: bool,
+    /// Whether it took a token.
+    paid: bool,
 }
 
 /// The state of repair.
@@ -152,8 +160,21 @@ impl Stream {
     /// The first chunk worth asking for: nothing before the playout point is.
     fn repair_from(&self) -> Seq {
         match &self.playout {
-            Some(playout) => playout.point().unwrap_or(self.window.base()),
+            Some(playout) => playout
+                .point()
+                .unwrap_or(self.begin_at.max(self.window.base())),
             None => self.live_from.max(self.window.base()),
+        }
+    }
+
+    /// From where holes are looked for first, and from where after that: playout begins with the newest chunk that a
+    /// player can start with as soon as nothing is missing from there on; what is before it may never be shown.
+    fn repair_order(&self) -> (Seq, Seq) {
+        let from = self.repair_from();
+        let begun = self.playout.as_ref().is_none_or(|p| p.point().is_some());
+        match self.window.newest_random_access() {
+            Some(point) if !begun && point > from => (point, from),
+            _ => (from, from),
         }
     }
 
@@ -168,7 +189,12 @@ impl Stream {
         let mut missing: Vec<(Seq, Option<Duration>)> = Vec::new();
         // Only a hole needs to know when its neighbour was made: looking into every chunk would cost more than all the rest.
         let mut last_held: Option<&Arc<Chunk>> = None;
-        for (seq, slot) in self.window.slots_from(self.repair_from()) {
+        let (first, then) = self.repair_order();
+        let rest = self
+            .window
+            .slots_from(then)
+            .take_while(|&(seq, _)| seq < first);
+        for (seq, slot) in self.window.slots_from(first).chain(rest) {
             if let Some(chunk) = slot {
                 last_held = Some(chunk);
                 continue;
@@ -180,7 +206,7 @@ impl Stream {
             let Some(sub) = self.subs.get(usize::from(substream.0)) else {
                 continue;
             };
-            let generated = match last_held.map(|chunk| chunk.header()) {
+            let generated = match last_held.map(|chunk| chunk.header()).filter(|near| near.seq < seq) {
                 Some(near) => {
                     let distance_us = near.seq.behind(seq) as f64 * chunk_us;
                     near.generated_at.offset_by(distance_us as i64)
@@ -297,9 +323,10 @@ impl Stream {
                 tries: tries + 1,
                 hedged: hedge,
                 closed: false,
+                paid: !orphan,
             };
+            self.repair.tokens -= if open.paid { 1.0 } else { 0.0 };
             self.repair.open.insert(seq, open);
-            self.repair.tokens -= if orphan { 0.0 } else { 1.0 };
             self.counters.repairs_requested += 1;
             if let Some(state) = self.peers.get_mut(&peer) {
                 state.requests_open = state.requests_open.saturating_add(1);
@@ -309,7 +336,9 @@ impl Stream {
                 None => asks.push((peer, vec![seq])),
             }
         }
-        let deadline_ms = REQUEST_USEFUL.as_millis() as u16;
+        let begun = self.playout.as_ref().is_none_or(|p| p.point().is_some());
+        let useful = if begun { URGENT_USEFUL } else { PAST_USEFUL };
+        let deadline_ms = useful.as_millis() as u16;
         for (peer, seqs) in asks {
             let seqs = seqs.into_iter().collect();
             ctx.send(
@@ -334,6 +363,11 @@ impl Stream {
         let generated = self.generated_at(seq)?;
         let offset = self.clock.estimate(ctx.now)?.offset_us;
         let age_us = ctx.now.offset_by(offset).signed_micros_since(generated) as f64;
+        // A joiner asks for a second of the stream at once, which takes what a peer has to spare: a slot sends one chunk of
+        // its substream in each of its periods.
+        let begun = self.playout.as_ref().is_none_or(|p| p.point().is_some());
+        let period_us = self.period().as_micros() as f64;
+        let spare_us = |free: u16| period_us / f64::from(free).max(NO_SLOT);
         let mut best: Option<(PeerId, f64)> = None;
         for (peer, state) in &self.peers {
             if Some(*peer) == not {
@@ -343,7 +377,7 @@ impl Stream {
                 continue;
             };
             let rtt_us = neighbour.rtt().as_micros() as f64;
-            let (lag_ms, backlog_ms, copy_us, full, source) = match (&state.advert, &state.record) {
+            let (lag_ms, backlog_ms, copy_us, free, source) = match (&state.advert, &state.record) {
                 (Some((advert, _)), _) => {
                     let oldest = Seq(advert.head.0.saturating_sub(u64::from(advert.held)));
                     if seq <= oldest {
@@ -357,7 +391,7 @@ impl Stream {
                     }
                     let copy_us = f64::from(advert.copy_time_10us) * 10.0;
                     let source = advert.role == Role::Peercaster;
-                    (lag, advert.backlog_ms, copy_us, advert.free_slots == 0, source)
+                    (lag, advert.backlog_ms, copy_us, advert.free_slots, source)
                 }
                 (None, Some(record)) => {
                     let carries = record.role != Role::Donor || record.primaries.contains(substream);
@@ -368,7 +402,7 @@ impl Stream {
                         lag,
                         0,
                         TYPICAL_COPY_US,
-                        record.free_slots == 0,
+                        record.free_slots,
                         record.role == Role::Peercaster,
                     )
                 }
@@ -379,10 +413,16 @@ impl Stream {
                 continue;
             }
             let wait_us = (f64::from(lag_ms) * 1000.0 + rtt_us * 0.5 - age_us).max(0.0);
-            let queue_us = f64::from(backlog_ms) * 1000.0 + f64::from(state.requests_open) * copy_us;
+            let open = f64::from(state.requests_open);
+            let queue_us = f64::from(backlog_ms) * 1000.0
+                + if begun {
+                    open * copy_us
+                } else {
+                    (open + 1.0) * spare_us(free)
+                };
             // The one that should have sent it had its chance, and may be the reason.
             let blame_us = if parent == Some(*peer) { 20_000.0 } else { 0.0 };
-            let full_us = if full { FULL_US } else { 0.0 };
+            let full_us = if free == 0 { FULL_US } else { 0.0 };
             let unreliable_us = UNRELIABLE_US * ctx.standings.of(*peer).unreliability(ctx.now);
             let cost = rtt_us + wait_us + queue_us + blame_us + full_us + unreliable_us;
             if best.is_none_or(|(_, held)| cost < held) {
@@ -400,14 +440,25 @@ impl Stream {
             .get(&from)
             .is_some_and(|state| !state.supplied.is_empty());
         let allowed = self.contributes() && (self.source.is_none() || child);
-        let expires = ctx.now + Duration::from_millis(u64::from(message.deadline_ms)).min(REQUEST_USEFUL);
-        // What the peercaster's first tier lacks nobody has.
-        let busy = if self.source.is_some() { BUSY * 4 } else { BUSY };
+        let useful = Duration::from_millis(u64::from(message.deadline_ms)).min(PAST_USEFUL);
+        let expires = ctx.now + useful;
+        // What may take long goes after all that may not.
+        let class = if useful > URGENT_USEFUL {
+            Class::Bulk
+        } else {
+            Class::Repair
+        };
+        let busy = match class {
+            Class::Bulk => BUSY_WITH_PAST,
+            // What the peercaster's first tier lacks nobody has.
+            _ if self.source.is_some() => BUSY * 4,
+            _ => BUSY,
+        };
         let k = self.k().max(1);
         let mut lacking = Vec::new();
         for &seq in &message.seqs {
             let chunk = self.window.get(seq).filter(|_| allowed).cloned();
-            let Some(chunk) = chunk.filter(|_| ctx.uplink.repair_backlog(ctx.now) <= busy) else {
+            let Some(chunk) = chunk.filter(|_| ctx.uplink.backlog_for(class, ctx.now) <= busy) else {
                 lacking.push(seq);
                 continue;
             };
@@ -420,7 +471,7 @@ impl Stream {
                 stream: self.id,
                 chunk,
                 hops,
-                class: Class::Repair,
+                class,
                 expires,
             };
             if !self.offer_copy(ctx, copy) {
@@ -449,6 +500,9 @@ impl Stream {
                 open.closed = true;
                 // It cost a round trip at most, and says nothing about the next peer.
                 open.tries = open.tries.saturating_sub(1);
+                // Nothing was sent: the next one may be asked for it.
+                self.repair.tokens += if open.paid { 1.0 } else { 0.0 };
+                open.paid = false;
             }
         }
         if let Some(state) = self.peers.get_mut(&from) {
@@ -462,7 +516,10 @@ impl Stream {
 }
 
 /// An answer later than this would miss every playout deadline.
-const REQUEST_USEFUL: Duration = Duration::from_millis(1_000);
+const URGENT_USEFUL: Duration = Duration::from_millis(800);
+
+/// A joiner that has not begun to play can use an answer so long: then the next key frame is here.
+const PAST_USEFUL: Duration = Duration::from_millis(1_200);
 
 #[cfg(test)]
 #[path = "repair_tests.rs"]

@@ -19,7 +19,7 @@ use super::{Child, Ctx, Stream};
 use crate::uplink::bytes_on_link;
 
 /// Part of the uplink that is promised to children; the rest is for repair and control.
-pub(super) const PROMISED: f64 = 0.98;
+pub(super) const PROMISED: f64 = 0.94;
 
 /// The peercaster promises less: a queue on its uplink is a queue for everybody.
 const PROMISED_BY_SOURCE: f64 = 0.85;
