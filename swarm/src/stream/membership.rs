@@ -847,7 +847,7 @@ const MIN_REFRESH: Duration = Duration::from_millis(500);
 const MAX_REFRESH: Duration = Duration::from_secs(30);
 
 /// How much faster than live a joiner gets the past: what peers with a third of their slots free gave in the simulator.
-const SPARE_RATE: f64 = 2.0;
+const SPARE_RATE: f64 = 3.0;
 
 /// Chunks by which the next key frame may come sooner than the last two lay apart.
 const EARLIER: u64 = 8;
