@@ -315,7 +315,8 @@ impl Node {
                 with_stream!(self, now, out, &id, |stream, ctx| stream.on_info(ctx, from, m));
             }
             Message::Hold(m) => {
-                with_stream!(self, now, out, &m.stream, |stream, ctx| stream.on_hold(ctx, from, m));
+                with_stream!(self, now, out, &m.stream, |stream, ctx| stream
+                    .on_hold(ctx, from, m));
             }
             Message::Subscribe(m) => {
                 if !self.admits_subscribe(now, from) {

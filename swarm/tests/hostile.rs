@@ -393,7 +393,7 @@ fn paths_that_change_all_the_time_do_not_flood_the_children() {
                     substream: Substream(s),
                     // Now and then its own name: a loop.
                     attached: true,
-            ancestors: [n, if n % 50 == 0 { me } else { 7 }].into_iter().collect(),
+                    ancestors: [n, if n % 50 == 0 { me } else { 7 }].into_iter().collect(),
                 };
                 world.say(stranger, index, path);
             }

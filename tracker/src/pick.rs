@@ -61,7 +61,7 @@ pub(crate) fn pick(
         return Vec::new();
     }
     let candidates = Candidates::scan(registry.spots(), rng, joiner, want, need);
-    let seats = candidates.seat(registry, want * 2 / 3);
+    let seats = candidates.seat(registry, (want * 2).div_ceil(3));
     for &(at, substreams) in &seats {
         registry.hold(now, at, substreams.len());
     }
@@ -102,9 +102,10 @@ impl Candidates {
                 let scarce_us = LAST_US / u32::from(spot.room());
                 for substream in spot.supplies().and(need).iter() {
                     let own = spot.primaries().contains(substream);
-                    let cost_us = supply_us
-                        .saturating_add(scarce_us)
-                        .saturating_add(if own { 0 } else { AWAY_US });
+                    let cost_us =
+                        supply_us
+                            .saturating_add(scarce_us)
+                            .saturating_add(if own { 0 } else { AWAY_US });
                     found.helpers[usize::from(substream.0)].offer(cost_us, at);
                 }
             }

@@ -67,7 +67,7 @@ fn register(tracker: &mut Tracker, now: Time, record: PeerRecord) -> Answer {
 fn named(tracker: &mut Tracker, record: PeerRecord, want: u8, need: SubstreamSet) -> Vec<u32> {
     let from = record.peer;
     let answer = tracker.join(Time::ZERO, from, &ask(record, want, need)).unwrap();
-    answer.peers.iter().map(|peer| number(peer.peer)).collect()
+    answer.peers.iter().map(|(peer, _)| number(peer.peer)).collect()
 }
 
 /// Members 1 to `count`, 1 ms apart in a line from the source at x = 0.
@@ -167,17 +167,61 @@ fn a_small_swarm_is_named_whole() {
     assert_eq!(named, (1..=30).collect::<Vec<_>>());
 }
 
+/// The seats of an answer: which substream with whom.
+fn seats(answer: &Answer) -> Vec<(u8, u32)> {
+    let mut seats: Vec<(u8, u32)> = answer
+        .peers
+        .iter()
+        .flat_map(|(peer, set)| set.iter().map(|s| (s.0, number(peer.peer))))
+        .collect();
+    seats.sort_unstable();
+    seats
+}
+
 #[test]
-fn those_with_free_slots_on_what_is_needed_come_first_and_cover_all_of_it() {
+fn a_seat_is_held_for_each_substream_that_is_needed() {
     let mut tracker = line(1000);
-    let need: SubstreamSet = (0..16).map(Substream).collect();
-    let named = named(&mut tracker, member(2000, 500.4), 40, need);
-    let covered: BTreeSet<u32> = named[..16].iter().map(|n| n % 16).collect();
-    assert_eq!(
-        covered.len(),
-        16,
-        "one for each substream before a second for any: {named:?}"
-    );
+    let need = SubstreamSet::all(16);
+    let joiner = member(2000, 500.4);
+    let answer = tracker
+        .join(Time::ZERO, joiner.peer, &ask(joiner, 40, need))
+        .unwrap();
+    let substreams: Vec<u8> = seats(&answer).iter().map(|(s, _)| *s).collect();
+    assert_eq!(substreams, (0..16).collect::<Vec<u8>>());
+    // Who holds seats comes first, and has as many slots.
+    let holders = answer.peers.iter().take_while(|(_, set)| !set.is_empty()).count();
+    for (at, (peer, set)) in answer.peers.iter().enumerate() {
+        assert_eq!(!set.is_empty(), at < holders);
+        assert_eq!(
+            u32::from(peer.free_slots) + set.len(),
+            4,
+            "what is held is not free"
+        );
+    }
+}
+
+#[test]
+fn what_a_member_passes_on_is_had_from_there_rather_than_from_others() {
+    let mut tracker = line(32);
+    let joiner = member(2000, 16.4);
+    let need = SubstreamSet::one(Substream(3));
+    let answer = tracker
+        .join(Time::ZERO, joiner.peer, &ask(joiner, 8, need))
+        .unwrap();
+    assert!(matches!(seats(&answer)[..], [(3, 3 | 19)]), "{answer:?}");
+}
+
+#[test]
+fn a_peer_that_has_not_got_a_substream_holds_no_seat_for_it() {
+    let mut tracker = tracker();
+    let mut record = member(1, 10.0);
+    record.has = [Substream(4), Substream(5)].into_iter().collect();
+    register(&mut tracker, Time::ZERO, record);
+    let joiner = member(2, 11.0);
+    let answer = tracker
+        .join(Time::ZERO, joiner.peer, &ask(joiner, 8, SubstreamSet::all(16)))
+        .unwrap();
+    assert_eq!(seats(&answer), [(1, 1), (4, 1), (5, 1)]);
 }
 
 #[test]
@@ -193,19 +237,29 @@ fn a_member_without_free_slots_is_no_help() {
 }
 
 #[test]
-fn a_member_named_often_is_spared_until_it_renews() {
+fn slots_that_are_promised_are_not_promised_again() {
     let mut tracker = tracker();
     for n in [16, 32] {
         register(&mut tracker, Time::ZERO, member(n, f64::from(n)));
     }
     let need = SubstreamSet::one(Substream(0));
-    // Two can help; the nearer one with the better round trip has 4 free slots, enough for 10 namings.
-    let firsts: Vec<u32> = (100..112)
-        .map(|n| named(&mut tracker, member(n, 10.0), 1, need)[0])
-        .collect();
-    assert_eq!(firsts, [16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 32, 32]);
-    register(&mut tracker, Time::ZERO, member(16, 16.0));
-    assert_eq!(named(&mut tracker, member(120, 10.0), 1, need), [16]);
+    let seat = |tracker: &mut Tracker, n: u32, now: Time| {
+        let mut joiner = member(n, 10.0);
+        joiner.slots = 0;
+        let answer = tracker.join(now, joiner.peer, &ask(joiner, 1, need)).unwrap();
+        seats(&answer).first().map(|(_, at)| *at)
+    };
+    // Two can help, with 4 free slots each, the nearer one first while it has more than a last one or two.
+    let mut given: Vec<Option<u32>> = (100..109).map(|n| seat(&mut tracker, n, Time::ZERO)).collect();
+    assert_eq!(given[0], Some(16));
+    assert_eq!(given.pop(), Some(None), "none is left for a ninth");
+    given.sort_unstable();
+    assert_eq!(given, [[Some(16); 4], [Some(32); 4]].concat());
+    // A report that crossed with the promises changes nothing, one that must know of them does.
+    register(&mut tracker, Time::from_millis(50), member(16, 16.0));
+    assert_eq!(seat(&mut tracker, 110, Time::from_millis(50)), None);
+    register(&mut tracker, Time::from_millis(400), member(16, 16.0));
+    assert_eq!(seat(&mut tracker, 111, Time::from_millis(400)), Some(16));
 }
 
 #[test]
@@ -446,7 +500,7 @@ fn run(steps: &[Step]) -> Vec<Result<Answer, RefuseReason>> {
             } => {
                 let answer = tracker.join(now, id(*peer), &ask(record.clone(), *want, SubstreamSet(*need)));
                 if let Ok(answer) = &answer {
-                    check(&tracker, *peer, *want, answer);
+                    check(&tracker, *peer, *want, SubstreamSet(*need), answer);
                 }
                 answers.push(answer);
             }
@@ -458,9 +512,9 @@ fn run(steps: &[Step]) -> Vec<Result<Answer, RefuseReason>> {
     answers
 }
 
-fn check(tracker: &Tracker, asker: u32, want: u8, answer: &Answer) {
+fn check(tracker: &Tracker, asker: u32, want: u8, need: SubstreamSet, answer: &Answer) {
     let registered: BTreeSet<PeerId> = tracker.records().map(|record| record.peer).collect();
-    let distinct: BTreeSet<PeerId> = answer.peers.iter().map(|peer| peer.peer).collect();
+    let distinct: BTreeSet<PeerId> = answer.peers.iter().map(|(peer, _)| peer.peer).collect();
     assert_eq!(distinct.len(), answer.peers.len(), "nobody is named twice");
     let nameable = |r: &&PeerRecord| {
         r.peer != id(asker) && r.role != Role::Passive && r.slots > 0 && !r.addrs.is_empty()
@@ -470,9 +524,15 @@ fn check(tracker: &Tracker, asker: u32, want: u8, answer: &Answer) {
         answer.peers.len(),
         tracker.records().filter(nameable).count().min(most)
     );
-    for peer in &answer.peers {
+    let mut seated = SubstreamSet::EMPTY;
+    for (peer, seats) in &answer.peers {
         assert!(nameable(&peer) && registered.contains(&peer.peer));
+        assert!(seats.and(seated).is_empty(), "no substream has two seats");
+        seated = seated.or(*seats);
+        let given = tracker.records().find(|r| r.peer == peer.peer).unwrap();
+        assert_eq!(seats.minus(given.has.or(given.primaries)), SubstreamSet::EMPTY);
     }
+    assert_eq!(seated.minus(need), SubstreamSet::EMPTY);
     for substream in 0..16 {
         let passes_on =
             |r: &&PeerRecord| r.role != Role::Passive && r.primaries.contains(Substream(substream));

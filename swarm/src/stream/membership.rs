@@ -7,8 +7,8 @@ use std::time::Duration;
 use incentives::Offence;
 use rand::RngExt;
 use wire::message::{
-    Bye, ByeReason, Hold, Info, Join, JoinAnswer, JoinRefused, MAX_REFERRALS, PeerRecord, Referral, RefuseReason,
-    Role,
+    Bye, ByeReason, Hold, Info, Join, JoinAnswer, JoinRefused, MAX_REFERRALS, PeerRecord, Referral,
+    RefuseReason, Role,
 };
 use wire::{List, PeerId, Seq, StreamId, Substream, SubstreamSet, Time, Verifier};
 

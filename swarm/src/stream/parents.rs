@@ -314,14 +314,20 @@ impl Stream {
     /// Where to ask for a substream first. While the connection to where a slot is held is being made, nobody else is asked:
     /// a crowd that joins at once takes one another's places if each takes what it sees first.
     fn seat(&self, ctx: &Ctx<'_>, substream: Substream) -> Seat {
-        let Some(sub) = self.sub(substream) else { return Seat::None };
+        let Some(sub) = self.sub(substream) else {
+            return Seat::None;
+        };
         let unsupplied = sub.parent.is_none() || sub.orphan_since.is_some();
         let Some((peer, since)) = sub.seat.filter(|_| unsupplied) else {
             return Seat::None;
         };
         let age = ctx.now.since(since);
         if self.peers.contains_key(&peer) && ctx.neighbours.contains(&peer) {
-            if age < SEAT_HELD { Seat::At(peer) } else { Seat::None }
+            if age < SEAT_HELD {
+                Seat::At(peer)
+            } else {
+                Seat::None
+            }
         } else if age < SEAT_WAIT {
             Seat::Dialled
         } else {

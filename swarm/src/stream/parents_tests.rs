@@ -52,7 +52,7 @@ fn a_path_through_oneself_ends_the_supply() {
         stream: stream_id(),
         substream: Substream(substream),
         attached: true,
-            ancestors: ancestors.iter().copied().collect(),
+        ancestors: ancestors.iter().copied().collect(),
     };
     let me = peer(200).tag();
     viewer.on_path(&mut bench.ctx(), peer(1), &path(0, &[peer(1).tag(), 7]));

@@ -160,9 +160,7 @@ impl Stream {
     /// The first chunk worth asking for: nothing before the playout point is.
     fn repair_from(&self) -> Seq {
         match &self.playout {
-            Some(playout) => playout
-                .point()
-                .unwrap_or(self.begin_at.max(self.window.base())),
+            Some(playout) => playout.point().unwrap_or(self.begin_at.max(self.window.base())),
             None => self.live_from.max(self.window.base()),
         }
     }
@@ -190,10 +188,7 @@ impl Stream {
         // Only a hole needs to know when its neighbour was made: looking into every chunk would cost more than all the rest.
         let mut last_held: Option<&Arc<Chunk>> = None;
         let (first, then) = self.repair_order();
-        let rest = self
-            .window
-            .slots_from(then)
-            .take_while(|&(seq, _)| seq < first);
+        let rest = self.window.slots_from(then).take_while(|&(seq, _)| seq < first);
         for (seq, slot) in self.window.slots_from(first).chain(rest) {
             if let Some(chunk) = slot {
                 last_held = Some(chunk);
@@ -206,7 +201,10 @@ impl Stream {
             let Some(sub) = self.subs.get(usize::from(substream.0)) else {
                 continue;
             };
-            let generated = match last_held.map(|chunk| chunk.header()).filter(|near| near.seq < seq) {
+            let generated = match last_held
+                .map(|chunk| chunk.header())
+                .filter(|near| near.seq < seq)
+            {
                 Some(near) => {
                     let distance_us = near.seq.behind(seq) as f64 * chunk_us;
                     near.generated_at.offset_by(distance_us as i64)

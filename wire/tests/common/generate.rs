@@ -273,13 +273,14 @@ fn any_swarm_message() -> impl Strategy<Value = Message> {
                 grace_ms,
             }
         });
-    let path =
-        (any_stream(), any::<(u8, bool)>(), any_list(any::<u32>())).prop_map(|(stream, (substream, attached), ancestors)| Path {
+    let path = (any_stream(), any::<(u8, bool)>(), any_list(any::<u32>())).prop_map(
+        |(stream, (substream, attached), ancestors)| Path {
             stream,
             substream: Substream(substream),
             ancestors,
             attached,
-        });
+        },
+    );
     let advert = (
         any::<(u32, Option<u32>, u32)>(),
         any_seq(),
