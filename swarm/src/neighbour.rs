@@ -1,13 +1,12 @@
 //! The peers this node is connected to, whatever streams they share.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use coords::Coord;
 use wire::message::Role;
-use wire::{Message, PeerId, Time};
+use wire::{Message, PeerId, PeerMap, Time};
 
 use crate::io::{Outbox, Output};
 use crate::uplink::Uplink;
@@ -83,7 +82,7 @@ impl Neighbour {
 /// All of them.
 #[derive(Debug, Default)]
 pub(crate) struct Neighbours {
-    map: BTreeMap<PeerId, Neighbour>,
+    map: PeerMap<Neighbour>,
     next_nonce: u32,
 }
 

@@ -12,6 +12,7 @@ mod id;
 pub mod link;
 mod list;
 pub mod message;
+mod peer_map;
 mod sign;
 mod stream_info;
 mod text;
@@ -27,6 +28,7 @@ pub use id::{MAX_SUBSTREAMS, ParseIdError, PeerId, Seq, StreamId, Substream, Sub
 pub use link::{Link, LinkError};
 pub use list::List;
 pub use message::Message;
+pub use peer_map::{PeerEntry, PeerMap};
 pub use sign::{SecretKey, SignatureError, Signed, Statement, Verifier};
 pub use stream_info::{MAX_TITLE, Media, StreamInfo};
 pub use time::Time;

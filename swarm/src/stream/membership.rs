@@ -1,6 +1,5 @@
 //! The way into a stream: the tracker, the peers it names, the connections to them.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use wire::message::{
     Bye, ByeReason, Hold, Info, Join, JoinAnswer, JoinRefused, MAX_REFERRALS, PeerRecord, Referral,
     RefuseReason, Role,
 };
-use wire::{List, PeerId, Seq, StreamId, Substream, SubstreamSet, Time, Verifier};
+use wire::{List, PeerId, PeerMap, Seq, StreamId, Substream, SubstreamSet, Time, Verifier};
 
 use super::supply::{PROMISED, primaries_for, scarcest, worth};
 use super::{Ctx, Stream, SubstreamState};
@@ -74,7 +73,7 @@ pub(crate) struct Membership {
     pub(crate) tracker_addr: Option<SocketAddr>,
     pub(crate) members: u32,
     pub(crate) supply: Vec<u16>,
-    known: BTreeMap<PeerId, Known>,
+    known: PeerMap<Known>,
     next_refresh: Time,
     refresh: Duration,
     next_dial: Time,
@@ -96,7 +95,7 @@ impl Membership {
             tracker_addr: None,
             members: 0,
             supply: Vec::new(),
-            known: BTreeMap::new(),
+            known: PeerMap::new(),
             next_refresh: now,
             refresh: Duration::from_secs(2),
             next_dial: now,

@@ -10,7 +10,6 @@ mod supply;
 #[cfg(test)]
 mod testing;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use coords::Coord;
 use incentives::{Accounts, Offence, Standings, Verdict};
 use rand_chacha::ChaCha8Rng;
 use wire::message::{Advert, NO_LAG, PeerRecord, Role};
-use wire::{PeerId, Seq, Signed, StreamId, StreamInfo, Substream, SubstreamSet, Time, Verifier};
+use wire::{PeerId, PeerMap, Seq, Signed, StreamId, StreamInfo, Substream, SubstreamSet, Time, Verifier};
 
 use crate::clock::SourceClock;
 use crate::config::NodeConfig;
@@ -176,7 +175,7 @@ pub(crate) struct Stream {
     session: Seq,
     pub(crate) source: Option<Source>,
     pub(crate) membership: Membership,
-    pub(crate) peers: BTreeMap<PeerId, StreamPeer>,
+    pub(crate) peers: PeerMap<StreamPeer>,
     pub(crate) window: Window,
     /// Chunks before this one were made before this node was in the stream: they say nothing about its lag.
     live_from: Seq,
@@ -230,7 +229,7 @@ impl Stream {
             session: Seq(0),
             source: None,
             membership: Membership::new(via, now),
-            peers: BTreeMap::new(),
+            peers: PeerMap::new(),
             window: Window::new(Seq(0)),
             live_from: Seq(0),
             begin_at: Seq(0),
