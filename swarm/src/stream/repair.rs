@@ -1,5 +1,6 @@
 //! Chunks that did not come by themselves: when to ask for one, and whom.
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -187,6 +188,7 @@ impl Stream {
         let mut missing: Vec<(Seq, Option<Duration>)> = Vec::new();
         // Only a hole needs to know when its neighbour was made: looking into every chunk would cost more than all the rest.
         let mut last_held: Option<&Arc<Chunk>> = None;
+        let typical_delay_us = LazyCell::new(|| self.typical_delay_us());
         let (first, then) = self.repair_order();
         let rest = self.window.slots_from(then).take_while(|&(seq, _)| seq < first);
         for (seq, slot) in self.window.slots_from(first).chain(rest) {
@@ -217,7 +219,7 @@ impl Stream {
             let delay = if sub.delay_samples > 0 {
                 sub.delay_us
             } else {
-                self.typical_delay_us()
+                *typical_delay_us
             };
             let deviation = if sub.delay_samples > 0 {
                 sub.delay_dev_us
@@ -256,16 +258,10 @@ impl Stream {
     }
 
     fn typical_delay_us(&self) -> f64 {
-        let known: Vec<f64> = self
-            .subs
-            .iter()
-            .filter(|sub| sub.delay_samples > 0)
-            .map(|sub| sub.delay_us)
-            .collect();
-        if known.is_empty() {
-            f64::MAX
-        } else {
-            known.iter().sum::<f64>() / known.len() as f64
+        let known = self.subs.iter().filter(|sub| sub.delay_samples > 0);
+        match known.clone().count() {
+            0 => f64::MAX,
+            of => known.map(|sub| sub.delay_us).sum::<f64>() / of as f64,
         }
     }
 
@@ -350,7 +346,9 @@ impl Stream {
         }
         // What nobody answered and nobody plays any more.
         let from = self.repair_from();
-        self.repair.open = self.repair.open.split_off(&from);
+        while self.repair.open.first_key_value().is_some_and(|(&seq, _)| seq < from) {
+            self.repair.open.pop_first();
+        }
     }
 
     /// The neighbour that probably holds a chunk and would answer first.
@@ -368,7 +366,8 @@ impl Stream {
         let spare_us = |free: u16| period_us / f64::from(free).max(NO_SLOT);
         let mut best: Option<(PeerId, f64)> = None;
         for (peer, state) in &self.peers {
-            if Some(*peer) == not {
+            let busy = state.requests_open >= MAX_OPEN || state.busy_until > ctx.now;
+            if busy || Some(*peer) == not {
                 continue;
             }
             let Some(neighbour) = ctx.neighbours.get(peer) else {
@@ -406,8 +405,7 @@ impl Stream {
                 }
                 (None, None) => continue,
             };
-            let busy = state.requests_open >= MAX_OPEN || state.busy_until > ctx.now;
-            if busy || (source && parent != Some(*peer)) {
+            if source && parent != Some(*peer) {
                 continue;
             }
             let wait_us = (f64::from(lag_ms) * 1000.0 + rtt_us * 0.5 - age_us).max(0.0);
@@ -421,8 +419,12 @@ impl Stream {
             // The one that should have sent it had its chance, and may be the reason.
             let blame_us = if parent == Some(*peer) { 20_000.0 } else { 0.0 };
             let full_us = if free == 0 { FULL_US } else { 0.0 };
-            let unreliable_us = UNRELIABLE_US * ctx.standings.of(*peer).unreliability(ctx.now);
-            let cost = rtt_us + wait_us + queue_us + blame_us + full_us + unreliable_us;
+            let cost = rtt_us + wait_us + queue_us + blame_us + full_us;
+            // Unreliability only adds to it, and is looked up.
+            if best.is_some_and(|(_, held)| cost >= held) {
+                continue;
+            }
+            let cost = cost + UNRELIABLE_US * ctx.standings.of(*peer).unreliability(ctx.now);
             if best.is_none_or(|(_, held)| cost < held) {
                 best = Some((*peer, cost));
             }
