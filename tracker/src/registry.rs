@@ -74,6 +74,15 @@ impl Spot {
         self.has.or(self.primaries)
     }
 
+    /// Those of its own substreams that it has, or, if it has only just joined, will have.
+    fn passes_on(&self) -> SubstreamSet {
+        if self.has.is_empty() {
+            self.primaries
+        } else {
+            self.primaries.and(self.has)
+        }
+    }
+
     /// Whether it carries the stream for others only.
     pub(crate) fn is_donor(&self) -> bool {
         self.donor
@@ -297,7 +306,7 @@ impl Registry {
 
     fn add_supply(&mut self, spot: &Spot) {
         if spot.nameable {
-            for substream in spot.primaries.iter() {
+            for substream in spot.passes_on().iter() {
                 self.supply[usize::from(substream.0)] += u32::from(spot.free_slots);
             }
         }
@@ -305,7 +314,7 @@ impl Registry {
 
     fn take_supply(&mut self, spot: &Spot) {
         if spot.nameable {
-            for substream in spot.primaries.iter() {
+            for substream in spot.passes_on().iter() {
                 self.supply[usize::from(substream.0)] -= u32::from(spot.free_slots);
             }
         }

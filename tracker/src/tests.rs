@@ -534,8 +534,9 @@ fn check(tracker: &Tracker, asker: u32, want: u8, need: SubstreamSet, answer: &A
     }
     assert_eq!(seated.minus(need), SubstreamSet::EMPTY);
     for substream in 0..16 {
-        let passes_on =
-            |r: &&PeerRecord| r.role != Role::Passive && r.primaries.contains(Substream(substream));
+        let passes_on = |r: &&PeerRecord| {
+            r.role != Role::Passive && r.primaries.and(r.has).contains(Substream(substream))
+        };
         let reachable = tracker
             .records()
             .filter(passes_on)

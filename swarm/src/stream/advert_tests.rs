@@ -63,7 +63,10 @@ fn a_head_beyond_what_the_clock_allows_is_not_believed() {
     for absurd in [FIRST + 500, u64::MAX] {
         viewer.on_advert(&mut bench.ctx(), peer(2), claim(absurd));
         assert_eq!(viewer.head(), Seq(FIRST + 50));
-        let held = viewer.peers[&peer(2)]
+        let held = viewer
+            .peers
+            .get(&peer(2))
+            .expect("known")
             .advert
             .as_ref()
             .map(|(advert, _)| advert.head);
@@ -82,5 +85,5 @@ fn an_advert_with_another_number_of_substreams_is_dropped() {
         assert!(viewer.peers.is_empty(), "{lags}");
     }
     viewer.on_advert(&mut bench.ctx(), peer(1), offer(1));
-    assert!(viewer.peers[&peer(1)].advert.is_some());
+    assert!(viewer.peers.get(&peer(1)).expect("known").advert.is_some());
 }

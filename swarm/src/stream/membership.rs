@@ -382,9 +382,11 @@ impl Stream {
     /// Gives a newcomer, which does not know the stream's rate yet, its slots and the substreams that are scarcest, so
     /// that those who join in the same moment do not all choose the same and hear of one another at once.
     fn place_newcomer(&self, ctx: &mut Ctx<'_>, join: &mut Join) -> SubstreamSet {
+        // Who knows the stream and has no slots has none.
+        let new = join.known.is_none() && join.want > 0;
         let record = &mut join.record;
         let gives = matches!(record.role, Role::Consumer | Role::Donor);
-        if !gives || record.slots > 0 || !record.primaries.is_empty() {
+        if !new || !gives || record.slots > 0 || !record.primaries.is_empty() {
             return SubstreamSet::EMPTY;
         }
         record.slots = self.slots_for(join.upload, PROMISED);

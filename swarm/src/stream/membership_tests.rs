@@ -76,7 +76,10 @@ fn asking(bench: &mut Bench) -> Stream {
     let mut viewer = bench.viewer();
     bench.connect(1, 20);
     viewer.on_advert(&mut bench.ctx(), peer(1), offer(10));
-    assert_eq!(viewer.peers[&peer(1)].asked, SubstreamSet::all(K));
+    assert_eq!(
+        viewer.peers.get(&peer(1)).expect("known").asked,
+        SubstreamSet::all(K)
+    );
     viewer
 }
 
@@ -145,15 +148,15 @@ fn the_trackers_word_that_the_source_has_room_counts() {
     let mut viewer = asking(&mut bench);
     viewer.membership.tracker = Some(peer(1));
     refuse(&mut bench, &mut viewer, 1, 0..0);
-    assert!(!viewer.peers[&peer(1)].refused.is_empty());
+    assert!(!viewer.peers.get(&peer(1)).expect("known").refused.is_empty());
     let mut record = viewer.own_record(&bench.ctx());
     record.peer = peer(1);
     viewer.meet(&mut bench.ctx(), peer(1), Some(record.clone()));
     assert!(
-        !viewer.peers[&peer(1)].refused.is_empty(),
+        !viewer.peers.get(&peer(1)).expect("known").refused.is_empty(),
         "an old word of any other"
     );
     record.role = Role::Peercaster;
     viewer.meet(&mut bench.ctx(), peer(1), Some(record));
-    assert!(viewer.peers[&peer(1)].refused.is_empty());
+    assert!(viewer.peers.get(&peer(1)).expect("known").refused.is_empty());
 }

@@ -346,7 +346,12 @@ impl Stream {
         }
         // What nobody answered and nobody plays any more.
         let from = self.repair_from();
-        while self.repair.open.first_key_value().is_some_and(|(&seq, _)| seq < from) {
+        while self
+            .repair
+            .open
+            .first_key_value()
+            .is_some_and(|(&seq, _)| seq < from)
+        {
             self.repair.open.pop_first();
         }
     }

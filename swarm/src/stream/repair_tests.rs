@@ -4,6 +4,8 @@ use wire::message::{DontHave, Request};
 use wire::{Bitrate, Message, PeerId, Seq, SubstreamSet};
 
 use super::super::Stream;
+use crate::io::Class;
+
 use super::super::testing::{Bench, CHUNK_MS, FIRST, K, chunk, made_at, offer, peer, stream_id};
 use super::{BURST_SECONDS, REPAIR_SHARE, UNANSWERED};
 
@@ -107,7 +109,14 @@ fn who_cannot_help_is_left_alone_for_longer_each_time() {
             seqs: std::iter::once(Seq(hole)).collect(),
         };
         viewer.on_dont_have(&mut bench.ctx(), peer(2), &refusal);
-        paused.push(viewer.peers[&peer(2)].busy_until.since(bench.now));
+        paused.push(
+            viewer
+                .peers
+                .get(&peer(2))
+                .expect("known")
+                .busy_until
+                .since(bench.now),
+        );
         // The next one is asked at once.
         viewer.repair_scan(&mut bench.ctx());
         assert_eq!(requests(&mut bench), [(peer(1), hole)]);
@@ -191,9 +200,9 @@ fn a_request_costs_no_more_than_is_left_of_the_uplink() {
     source.on_request(&mut bench.ctx(), peer(1), &request);
     assert_eq!(bench.sent(), []);
     source.peers.entry(peer(2)).or_default().supplied = SubstreamSet::all(K);
-    let before = bench.uplink.repair_backlog(bench.now);
+    let before = bench.uplink.backlog_for(Class::Bulk, bench.now);
     source.on_request(&mut bench.ctx(), peer(2), &request);
-    let added = bench.uplink.repair_backlog(bench.now) - before;
+    let added = bench.uplink.backlog_for(Class::Bulk, bench.now) - before;
     assert!(added < Duration::from_millis(300), "{added:?}");
     let declined = bench
         .said()

@@ -4,6 +4,8 @@ use wire::message::{RefuseReason, Unsubscribe};
 use wire::{Bitrate, Message, PeerId, Seq, SubstreamSet};
 
 use super::super::Stream;
+use crate::io::Class;
+
 use super::super::testing::{Bench, FIRST, K, addr, chunk, offer, one, peer, request_for, stream_id};
 use super::{GRACE, PATH_EVERY, SETTLED, reserve};
 
@@ -127,7 +129,7 @@ fn a_displaced_child_is_served_until_its_time_is_over() {
     assert_eq!(source.slots_used(), 1, "it does not count any more");
     let serve = |bench: &mut Bench, source: &mut Stream, seq: u64| {
         bench.out.clear();
-        source.forward(&mut bench.ctx(), None, &chunk(seq), 0);
+        source.forward(&mut bench.ctx(), None, &chunk(seq), 0, Class::Live);
         let mut to: Vec<PeerId> = bench.sent().into_iter().map(|(to, _)| to).collect();
         to.sort();
         to

@@ -9,7 +9,7 @@ use coords::Coord;
 use incentives::{Accounts, Standings};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use wire::message::{Advert, NO_LAG, Role, Subscribe, Subscribed};
+use wire::message::{Advert, NO_LAG, Path, Role, Subscribe, Subscribed};
 use wire::{
     Bitrate, Chunk, ChunkFlags, ChunkHeader, List, Media, Message, PeerId, SecretKey, Seq, Signed, StreamId,
     StreamInfo, Substream, SubstreamSet, Time,
@@ -228,6 +228,15 @@ impl Bench {
         }
         stream.peers.entry(peer(n)).or_default().asked = substreams;
         self.agree(stream, n, substreams);
+        for substream in substreams.iter() {
+            let path = Path {
+                stream: stream_id(),
+                substream,
+                ancestors: [peer(n).tag(), 7].into_iter().collect(),
+                attached: true,
+            };
+            stream.on_path(&mut self.ctx(), peer(n), &path);
+        }
     }
 
     /// A chunk is pushed by peer `n`, as old as the clock says.
