@@ -70,7 +70,7 @@ const SILENT_PERIODS: f64 = 3.2;
 const SILENT_MIN: Duration = Duration::from_millis(280);
 
 /// How much longer a silent supplier is borne with that has said why it is silent: what it takes to find another.
-const DETACHED: Duration = Duration::from_millis(1_000);
+const DETACHED: Duration = Duration::from_millis(500);
 
 /// All below a supplier that fails hear nothing at the same time. The nearest acts first, and its children hear of that
 /// before they act, because each hop makes a peer more patient by this much...
@@ -311,8 +311,9 @@ impl Stream {
         }
     }
 
-    /// Where to ask for a substream first. While the connection to where a slot is held is being made, nobody else is asked:
-    /// a crowd that joins at once takes one another's places if each takes what it sees first.
+    /// Where to ask for a substream first. While the connection to where a slot is held is being made, a newcomer asks nobody
+    /// else: a crowd that joins at once takes one another's places if each takes what it sees first. Who has lost a
+    /// supplier does not wait: whoever else is named may be gone, too.
     fn seat(&self, ctx: &Ctx<'_>, substream: Substream) -> Seat {
         let Some(sub) = self.sub(substream) else {
             return Seat::None;
@@ -322,13 +323,18 @@ impl Stream {
             return Seat::None;
         };
         let age = ctx.now.since(since);
-        if self.peers.contains_key(&peer) && ctx.neighbours.contains(&peer) {
+        // The tracker hears late that a member is gone.
+        let state = self.peers.get(&peer);
+        if state.is_some_and(|state| state.distrusted_until > ctx.now) {
+            return Seat::None;
+        }
+        if state.is_some() && ctx.neighbours.contains(&peer) {
             if age < SEAT_HELD {
                 Seat::At(peer)
             } else {
                 Seat::None
             }
-        } else if age < SEAT_WAIT {
+        } else if age < SEAT_WAIT && self.settled_from.is_none() {
             Seat::Dialled
         } else {
             Seat::None
@@ -623,6 +629,27 @@ impl Stream {
         }
     }
 
+    /// For each supplier when it was last heard in any substream, and how many of them flow.
+    fn heard_from_suppliers(&self) -> Vec<(PeerId, Time, u32)> {
+        let mut heard: Vec<(PeerId, Time, u32)> = Vec::new();
+        for sub in &self.subs {
+            let Some((parent, at)) = sub.parent.zip(sub.last_arrival) else {
+                continue;
+            };
+            if at < sub.parent_since {
+                continue;
+            }
+            match heard.iter_mut().find(|(peer, _, _)| *peer == parent) {
+                Some((_, newest, substreams)) => {
+                    *newest = at.max(*newest);
+                    *substreams += 1;
+                }
+                None => heard.push((parent, at, 1)),
+            }
+        }
+        heard
+    }
+
     /// Finds suppliers that went silent, and requests that were never answered.
     pub(super) fn watch_parents(&mut self, ctx: &mut Ctx<'_>) {
         if self.source.is_some() {
@@ -645,6 +672,7 @@ impl Stream {
         } else if !flowing {
             self.flowing_since = None;
         }
+        let heard = self.heard_from_suppliers();
         for s in 0..self.k() {
             let substream = Substream(s);
             let Some(sub) = self.sub(substream) else { continue };
@@ -662,10 +690,15 @@ impl Stream {
                 patience + DETACHED
             } + spread
                 + DEEPER * u32::from(sub.hops.min(DEEPEST));
-            if let Some(parent) = sub.parent
-                && let Some(flowing_since) = self.flowing_since
-                && now.since(quiet_since.max(flowing_since)) > allowed
-            {
+            let Some((parent, flowing_since)) = sub.parent.zip(self.flowing_since) else {
+                continue;
+            };
+            // Who supplies several is silent in all of them at once, and sooner known to be gone.
+            let gone = heard.iter().any(|&(peer, at, substreams)| {
+                let patience = (patience / substreams).max(SILENT_MIN);
+                peer == parent && substreams > 1 && now.since(at.max(flowing_since)) > patience + spread
+            });
+            if gone || now.since(quiet_since.max(flowing_since)) > allowed {
                 let displaced = sub.orphan_since.is_some();
                 if let Some(state) = self.peers.get_mut(&parent) {
                     // Who agreed and sent nothing did not keep its word: once, however many substreams it was.
@@ -697,6 +730,8 @@ impl Stream {
             for substream in std::mem::take(&mut state.asked).iter() {
                 state.pause(substream, now + Duration::from_secs(1));
             }
+            // Not even a no: it is gone, or busy beyond use.
+            state.distrusted_until = now + DISTRUST;
             for sub in &mut self.subs {
                 if sub.pending == Some(peer) {
                     sub.pending = None;

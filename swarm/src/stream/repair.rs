@@ -228,7 +228,7 @@ impl Stream {
             };
             // A substream without a supplier waits for nobody, nor does a joiner for what is past.
             let past = seq < self.live_from;
-            let grace = if sub.parent.is_none() || past {
+            let grace = if sub.parent.is_none() || !sub.attached || past {
                 0.0
             } else {
                 MISSED_AFTER_US + MISSED_DEVIATIONS * deviation
