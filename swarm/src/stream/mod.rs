@@ -2,6 +2,7 @@
 
 mod advert;
 mod exchange;
+mod holders;
 mod membership;
 mod parents;
 mod repair;
@@ -83,8 +84,6 @@ pub(crate) struct StreamPeer {
     pub(crate) busy_until: Time,
     /// Repairs it could not help with in a row.
     pub(crate) refusals: u32,
-    /// Requests for single chunks it has not answered, counted anew before each round of requests.
-    pub(crate) requests_open: u16,
     /// A supplier that went silent is not asked again before.
     pub(crate) distrusted_until: Time,
     /// Requests in a row that it neither answered nor declined.

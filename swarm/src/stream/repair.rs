@@ -1,14 +1,14 @@
 //! Chunks that did not come by themselves: when to ask for one, and whom.
 
 use std::cell::LazyCell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use incentives::Offence;
-use wire::message::{DontHave, MAX_REQUESTS, NO_LAG, Request, Role};
+use wire::message::{DontHave, MAX_REQUESTS, Request};
 use wire::{Chunk, PeerId, Seq, Time};
 
+use super::holders::{Holder, MAX_OPEN, Open, Requests, Wanted, ask_best, holders};
 use super::{Ctx, Stream};
 use crate::io::Class;
 use crate::uplink::Copy;
@@ -46,45 +46,16 @@ const BUSY_PAUSE: Duration = Duration::from_millis(60);
 /// Beyond the round trip, an answer may take this long.
 const ANSWER_SLACK: Duration = Duration::from_millis(60);
 
-/// Most chunks asked of one peer at a time.
-const MAX_OPEN: u16 = 16;
-
-/// A peer without a free slot has only the unpromised rest of its uplink for repairs.
-const FULL_US: f64 = 100_000.0;
-
-/// What a peer without a free slot has to spare, in slots: the unpromised rest of a small uplink.
-const NO_SLOT: f64 = 0.25;
-
-/// One copy's time on the uplink of a peer that has not said it: 3.8 KB at 6 Mbit/s.
-const TYPICAL_COPY_US: f64 = 5_000.0;
-
 /// Most different peers asked for one chunk.
 const MAX_TRIES: u8 = 6;
 
 /// So many requests in a row without a word, twice what may be open at a time, are no accident of one moment.
 const UNANSWERED: u16 = 2 * MAX_OPEN;
 
-/// A peer that has not kept its word lately is asked last: a delay added in proportion.
-const UNRELIABLE_US: f64 = 4_000_000.0;
-
-/// A chunk asked for.
-#[derive(Debug)]
-struct Open {
-    to: PeerId,
-    until: Time,
-    tries: u8,
-    /// Whether a second peer is being asked at the same time.
-    hedged: bool,
-    /// It was declined, or its time ran out and that is noted.
-    closed: bool,
-    /// Whether it took a token.
-    paid: bool,
-}
-
 /// The state of repair.
 #[derive(Debug, Default)]
 pub(super) struct Repair {
-    open: BTreeMap<Seq, Open>,
+    open: Requests,
     tokens: f64,
     refilled: Option<Time>,
     /// The newest chunk seen and when it was generated: from here the times of missing ones are estimated.
@@ -128,7 +99,7 @@ impl Stream {
 
     /// A chunk came, by whatever way: nobody else needs to be asked.
     pub(super) fn answered(&mut self, seq: Seq) {
-        let open = self.repair.open.remove(&seq);
+        let open = self.repair.open.remove(seq);
         if let Some(state) = open.and_then(|open| self.peers.get_mut(&open.to)) {
             state.refusals = 0;
         }
@@ -136,26 +107,24 @@ impl Stream {
 
     /// Notes the requests whose time is over: a peer that leaves many without a word does not keep its promises.
     fn note_unanswered(&mut self, ctx: &mut Ctx<'_>) {
-        let overdue = |open: &&mut Open| !open.closed && open.until <= ctx.now;
         let mut silent = Vec::new();
-        for open in self.repair.open.values_mut().filter(overdue) {
-            open.closed = true;
-            let Some(state) = self.peers.get_mut(&open.to) else {
-                continue;
+        self.repair.open.run_out(ctx.now, |to| {
+            let Some(state) = self.peers.get_mut(&to) else {
+                return;
             };
             state.unanswered += 1;
             if state.unanswered >= UNANSWERED {
                 state.unanswered = 0;
-                silent.push(open.to);
+                silent.push(to);
             }
-        }
+        });
         for peer in silent {
             ctx.penalise(peer, Offence::NeverSent);
         }
     }
 
     pub(super) fn repair_forget(&mut self, peer: PeerId) {
-        self.repair.open.retain(|_, open| open.to != peer);
+        self.repair.open.forget(peer);
     }
 
     /// The first chunk worth asking for: nothing before the playout point is.
@@ -272,30 +241,25 @@ impl Stream {
             self.repair.open.clear();
             return;
         }
-        for state in self.peers.values_mut() {
-            state.requests_open = 0;
-        }
-        for open in self.repair.open.values().filter(|open| open.until > now) {
-            if let Some(state) = self.peers.get_mut(&open.to) {
-                state.requests_open += 1;
-            }
-        }
         let mut asks: Vec<(PeerId, Vec<Seq>)> = Vec::new();
+        let begun = self.playout.as_ref().is_none_or(|p| p.point().is_some());
+        let spare_period_us = (!begun).then(|| self.period().as_micros() as f64);
+        let mut candidates: Option<Vec<Holder<'_>>> = None;
         for (seq, slack) in missing {
             // What no supplier sends is not extra load: pulling it takes the place of the push.
-            let orphan = self
-                .sub(seq.substream(self.k()))
-                .is_some_and(|sub| sub.parent.is_none());
+            let substream = seq.substream(self.k());
+            let orphan = self.sub(substream).is_some_and(|sub| sub.parent.is_none());
             if self.repair.tokens < 1.0 && !orphan {
                 continue;
             }
-            let (tries, last, hedge) = match self.repair.open.get(&seq) {
+            let (tries, last, hedge) = match self.repair.open.get(seq) {
                 None => (0, None, false),
                 Some(open) if open.until <= now => (open.tries, Some(open.to), false),
+                Some(open) if open.hedged || slack.is_none() => continue,
                 Some(open) => {
                     let rtt = ctx.neighbours.get(&open.to).map_or(Duration::ZERO, |n| n.rtt());
                     let short = slack.is_some_and(|slack| slack < rtt.mul_f64(1.5));
-                    if !short || open.hedged {
+                    if !short {
                         continue;
                     }
                     (open.tries, Some(open.to), true)
@@ -304,33 +268,42 @@ impl Stream {
             if tries >= MAX_TRIES {
                 continue;
             }
-            let Some(peer) = self.holder(ctx, seq, last) else {
+            let Some(age_us) = self.age_us(seq, now) else {
                 continue;
             };
-            let timeout = ctx
-                .neighbours
-                .get(&peer)
-                .map_or(ANSWER_SLACK, |n| n.timeout() + ANSWER_SLACK);
+            let wanted = Wanted {
+                seq,
+                substream,
+                parent: self.sub(substream).and_then(|sub| sub.parent),
+                age_us,
+                not: last,
+                spare_period_us,
+            };
+            let candidates = candidates.get_or_insert_with(|| {
+                let open = &self.repair.open;
+                holders(now, &self.peers, ctx.neighbours, ctx.standings, open)
+            });
+            let Some(chosen) = ask_best(candidates, &wanted) else {
+                continue;
+            };
+            let peer = chosen.peer;
             let open = Open {
+                seq,
                 to: peer,
-                until: now + timeout,
+                until: now + chosen.timeout + ANSWER_SLACK,
                 tries: tries + 1,
                 hedged: hedge,
                 closed: false,
                 paid: !orphan,
             };
             self.repair.tokens -= if open.paid { 1.0 } else { 0.0 };
-            self.repair.open.insert(seq, open);
+            self.repair.open.insert(open);
             self.counters.repairs_requested += 1;
-            if let Some(state) = self.peers.get_mut(&peer) {
-                state.requests_open = state.requests_open.saturating_add(1);
-            }
             match asks.iter_mut().find(|(p, _)| *p == peer) {
                 Some((_, seqs)) => seqs.push(seq),
                 None => asks.push((peer, vec![seq])),
             }
         }
-        let begun = self.playout.as_ref().is_none_or(|p| p.point().is_some());
         let useful = if begun { URGENT_USEFUL } else { PAST_USEFUL };
         let deadline_ms = useful.as_millis() as u16;
         for (peer, seqs) in asks {
@@ -346,95 +319,14 @@ impl Stream {
         }
         // What nobody answered and nobody plays any more.
         let from = self.repair_from();
-        while self
-            .repair
-            .open
-            .first_key_value()
-            .is_some_and(|(&seq, _)| seq < from)
-        {
-            self.repair.open.pop_first();
-        }
+        self.repair.open.drop_before(from);
     }
 
-    /// The neighbour that probably holds a chunk and would answer first.
-    fn holder(&self, ctx: &Ctx<'_>, seq: Seq, not: Option<PeerId>) -> Option<PeerId> {
-        let k = self.k();
-        let substream = seq.substream(k);
-        let parent = self.sub(substream).and_then(|sub| sub.parent);
+    /// How long ago a chunk was generated, in microseconds.
+    fn age_us(&self, seq: Seq, now: Time) -> Option<f64> {
         let generated = self.generated_at(seq)?;
-        let offset = self.clock.estimate(ctx.now)?.offset_us;
-        let age_us = ctx.now.offset_by(offset).signed_micros_since(generated) as f64;
-        // A joiner asks for a second of the stream at once, which takes what a peer has to spare: a slot sends one chunk of
-        // its substream in each of its periods.
-        let begun = self.playout.as_ref().is_none_or(|p| p.point().is_some());
-        let period_us = self.period().as_micros() as f64;
-        let spare_us = |free: u16| period_us / f64::from(free).max(NO_SLOT);
-        let mut best: Option<(PeerId, f64)> = None;
-        for (peer, state) in &self.peers {
-            let busy = state.requests_open >= MAX_OPEN || state.busy_until > ctx.now;
-            if busy || Some(*peer) == not {
-                continue;
-            }
-            let Some(neighbour) = ctx.neighbours.get(peer) else {
-                continue;
-            };
-            let rtt_us = neighbour.rtt().as_micros() as f64;
-            let (lag_ms, backlog_ms, copy_us, free, source) = match (&state.advert, &state.record) {
-                (Some((advert, _)), _) => {
-                    let oldest = Seq(advert.head.0.saturating_sub(u64::from(advert.held)));
-                    if seq <= oldest {
-                        continue;
-                    }
-                    let Some(&lag) = advert.lags_ms.get(usize::from(substream.0)) else {
-                        continue;
-                    };
-                    if lag == NO_LAG || advert.slots == 0 {
-                        continue;
-                    }
-                    let copy_us = f64::from(advert.copy_time_10us) * 10.0;
-                    let source = advert.role == Role::Peercaster;
-                    (lag, advert.backlog_ms, copy_us, advert.free_slots, source)
-                }
-                (None, Some(record)) => {
-                    let carries = record.role != Role::Donor || record.primaries.contains(substream);
-                    let Some(lag) = record.lag_ms.filter(|_| carries && record.slots > 0) else {
-                        continue;
-                    };
-                    (
-                        lag,
-                        0,
-                        TYPICAL_COPY_US,
-                        record.free_slots,
-                        record.role == Role::Peercaster,
-                    )
-                }
-                (None, None) => continue,
-            };
-            if source && parent != Some(*peer) {
-                continue;
-            }
-            let wait_us = (f64::from(lag_ms) * 1000.0 + rtt_us * 0.5 - age_us).max(0.0);
-            let open = f64::from(state.requests_open);
-            let queue_us = f64::from(backlog_ms) * 1000.0
-                + if begun {
-                    open * copy_us
-                } else {
-                    (open + 1.0) * spare_us(free)
-                };
-            // The one that should have sent it had its chance, and may be the reason.
-            let blame_us = if parent == Some(*peer) { 20_000.0 } else { 0.0 };
-            let full_us = if free == 0 { FULL_US } else { 0.0 };
-            let cost = rtt_us + wait_us + queue_us + blame_us + full_us;
-            // Unreliability only adds to it, and is looked up.
-            if best.is_some_and(|(_, held)| cost >= held) {
-                continue;
-            }
-            let cost = cost + UNRELIABLE_US * ctx.standings.of(*peer).unreliability(ctx.now);
-            if best.is_none_or(|(_, held)| cost < held) {
-                best = Some((*peer, cost));
-            }
-        }
-        best.map(|(peer, _)| peer)
+        let offset = self.clock.estimate(now)?.offset_us;
+        Some(now.offset_by(offset).signed_micros_since(generated) as f64)
     }
 
     /// A neighbour asks for single chunks.
@@ -498,7 +390,7 @@ impl Stream {
     /// A neighbour cannot help: the next one is asked at once.
     pub(crate) fn on_dont_have(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: &DontHave) {
         for seq in &message.seqs {
-            if let Some(open) = self.repair.open.get_mut(seq)
+            if let Some(open) = self.repair.open.get_mut(*seq)
                 && open.to == from
             {
                 open.until = ctx.now;
