@@ -2,8 +2,8 @@
 
 mod inspect;
 mod standing;
+mod streams;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use crate::io::{Input, Outbox, Output};
 use crate::neighbour::Neighbours;
 use crate::stream::{Ctx, Stream};
 use crate::uplink::{ACCEPT_BYTES, Uplink};
+use streams::Streams;
 
 /// How often neighbours are looked at for a due ping.
 const PING_TICK: Duration = Duration::from_millis(100);
@@ -41,7 +42,7 @@ pub struct Node {
     vivaldi: Vivaldi,
     neighbours: Neighbours,
     uplink: Uplink,
-    streams: BTreeMap<StreamId, Stream>,
+    streams: Streams,
     standings: Standings,
     accounts: Accounts,
     /// Peers to be shut out as soon as the input in hand has been acted on.
@@ -51,22 +52,29 @@ pub struct Node {
     bytes_rejected: u64,
 }
 
+/// What a stream may use, while the stream itself is borrowed.
+macro_rules! ctx {
+    ($node:expr, $now:expr, $out:expr) => {
+        Ctx {
+            now: $now,
+            config: &$node.config,
+            neighbours: &mut $node.neighbours,
+            uplink: &mut $node.uplink,
+            rng: &mut $node.rng,
+            coord: $node.vivaldi.coord(),
+            standings: &mut $node.standings,
+            accounts: &mut $node.accounts,
+            banned: &mut $node.banned,
+            out: $out,
+        }
+    };
+}
+
 macro_rules! with_stream {
     ($node:expr, $now:expr, $out:expr, $id:expr, |$stream:ident, $ctx:ident| $body:expr) => {{
         let node = &mut *$node;
         if let Some($stream) = node.streams.get_mut($id) {
-            let $ctx = &mut Ctx {
-                now: $now,
-                config: &node.config,
-                neighbours: &mut node.neighbours,
-                uplink: &mut node.uplink,
-                rng: &mut node.rng,
-                coord: node.vivaldi.coord(),
-                standings: &mut node.standings,
-                accounts: &mut node.accounts,
-                banned: &mut node.banned,
-                out: $out,
-            };
+            let $ctx = &mut ctx!(node, $now, $out);
             $body;
         }
     }};
@@ -80,7 +88,7 @@ impl Node {
             vivaldi: Vivaldi::new(coords::vivaldi::Config::default(), config.seed),
             neighbours: Neighbours::default(),
             uplink: Uplink::new(config.upload),
-            streams: BTreeMap::new(),
+            streams: Streams::default(),
             standings: Standings::new(standing::MAX_STANDINGS),
             accounts: Accounts::new(standing::MAX_ACCOUNTS),
             banned: Vec::new(),
@@ -169,24 +177,13 @@ impl Node {
         out: &mut Outbox,
         make: impl FnOnce(&mut Ctx<'_>) -> Option<Stream>,
     ) {
-        let same_tag = self.streams.keys().any(|held| held.tag() == id.tag());
+        let same_tag = self.streams.ids().any(|held| held.tag() == id.tag());
         if same_tag || self.streams.len() >= MAX_STREAMS {
             return;
         }
-        let mut ctx = Ctx {
-            now,
-            config: &self.config,
-            neighbours: &mut self.neighbours,
-            uplink: &mut self.uplink,
-            rng: &mut self.rng,
-            coord: self.vivaldi.coord(),
-            standings: &mut self.standings,
-            accounts: &mut self.accounts,
-            banned: &mut self.banned,
-            out,
-        };
+        let mut ctx = ctx!(self, now, out);
         if let Some(stream) = make(&mut ctx) {
-            self.streams.insert(id, stream);
+            self.streams.insert(stream);
         }
     }
 
@@ -230,7 +227,7 @@ impl Node {
             return;
         }
         self.ping_due(now, out);
-        let ids: Vec<StreamId> = self.streams.keys().copied().collect();
+        let ids: Vec<StreamId> = self.streams.ids().collect();
         for id in ids {
             with_stream!(self, now, out, &id, |stream, ctx| stream
                 .on_connected(ctx, peer, addr, dialled));
@@ -248,7 +245,7 @@ impl Node {
         if let Some(peer) = peer.filter(|_| was_connected) {
             self.forget(now, peer, out);
         } else {
-            let ids: Vec<StreamId> = self.streams.keys().copied().collect();
+            let ids: Vec<StreamId> = self.streams.ids().collect();
             for id in ids {
                 with_stream!(self, now, out, &id, |stream, ctx| stream
                     .on_dial_failed(ctx, addr));
@@ -269,7 +266,7 @@ impl Node {
     fn forget(&mut self, now: Time, peer: PeerId, out: &mut Outbox) {
         self.uplink.forget(|copy| copy.to == peer);
         self.vivaldi.forget(key(peer));
-        let ids: Vec<StreamId> = self.streams.keys().copied().collect();
+        let ids: Vec<StreamId> = self.streams.ids().collect();
         for id in ids {
             with_stream!(self, now, out, &id, |stream, ctx| stream.forget_peer(ctx, peer));
         }
@@ -285,7 +282,7 @@ impl Node {
             Message::Hello(_) | Message::Bye(_) => {}
             Message::Join(m) => {
                 let id = m.stream;
-                if self.streams.contains_key(&id) {
+                if self.streams.contains(&id) {
                     with_stream!(self, now, out, &id, |stream, ctx| stream.on_join(ctx, from, m));
                 } else {
                     let reason = wire::message::RefuseReason::UnknownStream;
@@ -366,7 +363,7 @@ impl Node {
     }
 
     fn by_tag(&self, tag: u32) -> Option<StreamId> {
-        self.streams.keys().find(|id| id.tag() == tag).copied()
+        self.streams.ids().find(|id| id.tag() == tag)
     }
 
     fn on_ping(&mut self, now: Time, from: PeerId, ping: Ping, out: &mut Outbox) {
@@ -376,7 +373,7 @@ impl Node {
         }
         let clocks: List<ClockReading, { wire::message::MAX_CLOCKS }> = self
             .streams
-            .values()
+            .iter()
             .filter_map(|stream| {
                 let ClockEstimate { offset_us, error_us } = stream.clock.estimate(now)?;
                 Some(ClockReading {
@@ -412,11 +409,7 @@ impl Node {
         self.vivaldi
             .observe(key(from), pong.coord, f64::from(pong.coord_error), rtt_ms);
         for reading in &pong.clocks {
-            let Some(stream) = self
-                .streams
-                .values_mut()
-                .find(|s| s.id.tag() == reading.stream_tag)
-            else {
+            let Some(stream) = self.streams.iter_mut().find(|s| s.id.tag() == reading.stream_tag) else {
                 continue;
             };
             if stream.source.is_none() {
@@ -444,11 +437,12 @@ impl Node {
     /// Acts on time having passed. Call when [`Node::next_deadline`] has come; calling it early does no harm.
     pub fn handle_deadline(&mut self, now: Time, out: &mut Outbox) {
         self.uplink.release(now, out);
-        let is_due = |stream: &Stream| stream.next_deadline() <= now;
-        let mut due = self.next_stream(None, is_due);
-        while let Some(id) = due {
-            with_stream!(self, now, out, &id, |stream, ctx| stream.handle_deadline(ctx));
-            due = self.next_stream(Some(id), is_due);
+        for stream in self
+            .streams
+            .iter_mut()
+            .filter(|stream| stream.next_deadline() <= now)
+        {
+            stream.handle_deadline(&mut ctx!(self, now, out));
         }
         self.do_duties(now, out);
         self.shut_out(now, out);
@@ -460,30 +454,16 @@ impl Node {
             self.next_ping_tick = now + PING_TICK;
             self.ping_due(now, out);
         }
-        let is_due = |stream: &Stream| stream.has_duty(now);
-        let mut due = self.next_stream(None, is_due);
-        while let Some(id) = due {
-            with_stream!(self, now, out, &id, |stream, ctx| stream.do_duties(ctx));
-            due = self.next_stream(Some(id), is_due);
+        for stream in self.streams.iter_mut().filter(|stream| stream.has_duty(now)) {
+            stream.do_duties(&mut ctx!(self, now, out));
         }
-    }
-
-    /// The first stream after this one of which something is true: its id, because what it does next could change the map,
-    /// as far as the borrow knows.
-    fn next_stream(&self, after: Option<StreamId>, is: impl Fn(&Stream) -> bool) -> Option<StreamId> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let from = after.map_or(Unbounded, Excluded);
-        self.streams
-            .range((from, Unbounded))
-            .find(|(_, stream)| is(stream))
-            .map(|(id, _)| *id)
     }
 
     /// When [`Node::handle_deadline`] wants to be called next.
     pub fn next_deadline(&self) -> Option<Time> {
         let streams = self
             .streams
-            .values()
+            .iter()
             .map(Stream::next_deadline)
             .min()
             .unwrap_or(Time::NEVER);

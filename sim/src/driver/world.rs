@@ -80,6 +80,8 @@ pub(super) struct Peer {
     pub(super) node: Option<Box<Node>>,
     /// The one live timer event; far in the future if there is none.
     pub(super) timer: SimTime,
+    /// When the node is to be called, as it said last: not before the timer, which is not moved when there is more time.
+    pub(super) due: SimTime,
     pub(super) spins: u32,
     pub(super) uplink: Line,
     pub(super) downlink: Option<Line>,
@@ -201,6 +203,7 @@ impl World {
             },
             node: None,
             timer: SimTime(u64::MAX),
+            due: SimTime(u64::MAX),
             spins: 0,
             uplink: Line::new(spec.upload_bps, spec.joins),
             downlink: download,
@@ -320,39 +323,46 @@ impl World {
         }
         peer.timer = SimTime(u64::MAX);
         let Some(node) = &mut peer.node else { return };
-        let local = peer.clock.read(self.now);
-        let mut stuck = false;
-        if node.next_deadline().is_some_and(|at| at <= local) {
-            node.handle_deadline(local, &mut self.outbox);
-            if node.next_deadline().is_some_and(|at| at <= local) {
-                peer.spins += 1;
-                stuck = peer.spins > MOST_SPINS;
-            } else {
-                peer.spins = 0;
+        if peer.due > self.now {
+            if peer.due.0 < u64::MAX {
+                peer.timer = peer.due;
+                self.queue.push(peer.due, Event::Timer(number));
             }
-            self.fold(What::Timer, number, 0);
+            return;
         }
-        if stuck {
+        node.handle_deadline(peer.clock.read(self.now), &mut self.outbox);
+        self.fold(What::Timer, number, 0);
+        self.drain(number);
+        self.set_timer(number, true);
+        if self.peers[number as usize].spins > MOST_SPINS {
             self.violate(number, format!("its deadline stays due after {MOST_SPINS} calls"));
         }
-        self.settle(number);
     }
 
     /// Does what is in the outbox and sets the timer.
     pub(super) fn settle(&mut self, number: u32) {
         self.drain(number);
+        self.set_timer(number, false);
+    }
+
+    /// Asks the node when it wants to be called; `called` = it was, just now.
+    fn set_timer(&mut self, number: u32, called: bool) {
         let peer = &mut self.peers[number as usize];
+        peer.due = SimTime(u64::MAX);
         let Some(deadline) = peer.node.as_ref().and_then(|node| node.next_deadline()) else {
             return;
         };
-        let mut at = peer.clock.when(deadline).max(self.now);
+        peer.due = peer.clock.when(deadline).max(self.now);
+        if called {
+            peer.spins = if peer.due == self.now { peer.spins + 1 } else { 0 };
+        }
         if peer.spins > 0 {
             // Still due after it was handled: time must go on all the same.
-            at = at.max(self.now.plus(1000));
+            peer.due = peer.due.max(self.now.plus(1000));
         }
-        if at < peer.timer {
-            peer.timer = at;
-            self.queue.push(at, Event::Timer(number));
+        if peer.due < peer.timer {
+            peer.timer = peer.due;
+            self.queue.push(peer.due, Event::Timer(number));
         }
     }
 

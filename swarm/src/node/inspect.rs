@@ -15,7 +15,7 @@ impl Node {
             .map(|(peer, neighbour)| {
                 let mut supplies = SubstreamSet::EMPTY;
                 let mut supplied = SubstreamSet::EMPTY;
-                for state in self.streams.values().filter_map(|stream| stream.peers.get(peer)) {
+                for state in self.streams.iter().filter_map(|stream| stream.peers.get(peer)) {
                     supplies = supplies.or(state.supplies);
                     supplied = supplied.or(state.supplied);
                 }
@@ -40,7 +40,7 @@ impl Node {
             neighbours,
             streams: self
                 .streams
-                .values()
+                .iter()
                 .map(|stream| stream.stats(self, now))
                 .collect(),
             bytes_control: self.bytes_control,
