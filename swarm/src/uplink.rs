@@ -220,6 +220,14 @@ impl Uplink {
         }
     }
 
+    /// Share of the link that control messages took of late, 0 to 1 and above.
+    pub(crate) fn control_share(&self, now: Time) -> f64 {
+        // Of the span that is not over, what has come already: a crowd comes in less than a second.
+        let passed = now.since(self.control_since).max(CONTROL_SPAN / 4);
+        let rate = self.control_bytes as f64 * 8.0 / passed.as_secs_f64();
+        rate.max(self.control_rate) / (self.rate.as_bps() as f64).max(1.0)
+    }
+
     /// What is left of the rate for chunks, after control messages as they were of late.
     pub(crate) fn rate_for_chunks(&self) -> Bitrate {
         Bitrate::from_bps((self.rate.as_bps() as f64 - self.control_rate).max(0.0) as u64)

@@ -51,6 +51,13 @@ const REPORT_SOONEST: Duration = Duration::from_millis(300);
 const WANT_FIRST: u8 = 24;
 const WANT_LATER: u8 = 4;
 
+/// Share of the peercaster's uplink that tracking may take before it answers only newcomers, and those with less: our
+/// judgement.
+const BUSY_TRACKER: f64 = 0.15;
+
+/// Peers named to a newcomer then: enough for a seat in each substream.
+const WANT_IN_A_CROWD: u8 = 16;
+
 /// Candidates tried with each later answer: the race of real probes that coordinates only pre-select.
 const TRY_PER_ANSWER: usize = 2;
 
@@ -322,6 +329,14 @@ impl Stream {
         }
         message.record.peer = from;
         message.record.addrs = listen.into_iter().collect();
+        let busy = ctx.uplink.control_share(ctx.now);
+        if busy > BUSY_TRACKER {
+            // A crowd must not take the peercaster's uplink from the stream: who asks again waits, who is new hears of few.
+            message.want = match message.known {
+                Some(_) => 0,
+                None => message.want.min(WANT_IN_A_CROWD),
+            };
+        }
         let primaries = self.place_newcomer(ctx, &mut message);
         let host_slots = (self.own_record(ctx), self.source_has_room_for(ctx, &message));
         let head = self.head();
