@@ -1,9 +1,8 @@
 //! Who gave whom how much.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use wire::{PeerId, StreamId, Time};
+use wire::{IdMap, PeerId, StreamId, Time};
 
 /// An account that nothing was entered in for this long gives way before one in use. A minute is many times the longest
 /// pause in a live stream, and short against a viewing.
@@ -45,7 +44,7 @@ struct Entry {
 /// The accounts of one peer with all others, each stream apart.
 #[derive(Clone, Debug)]
 pub struct Accounts {
-    entries: BTreeMap<(PeerId, StreamId), Entry>,
+    entries: IdMap<(PeerId, StreamId), Entry>,
     limit: usize,
 }
 
@@ -55,7 +54,7 @@ impl Accounts {
     /// A newcomer's account therefore has time to grow, and crowds of small accounts only push out each other.
     pub fn new(limit: usize) -> Self {
         Accounts {
-            entries: BTreeMap::new(),
+            entries: IdMap::new(),
             limit: limit.max(1),
         }
     }
@@ -82,9 +81,9 @@ impl Accounts {
 
     /// The same over all streams.
     pub fn total(&self, peer: PeerId) -> Account {
-        let all = (peer, StreamId::from_bytes([0; 32]))..=(peer, StreamId::from_bytes([255; 32]));
         let mut total = Account::default();
-        for (_, entry) in self.entries.range(all) {
+        let first = (peer, StreamId::from_bytes([0; 32]));
+        for (_, entry) in self.entries.from(&first).take_while(|((of, _), _)| *of == peer) {
             total.to_me = total.to_me.saturating_add(entry.account.to_me);
             total.by_me = total.by_me.saturating_add(entry.account.by_me);
         }
@@ -133,9 +132,13 @@ impl Accounts {
             })
             .collect();
         ranked.sort_unstable();
-        for (.., key) in ranked.into_iter().take(self.limit.div_ceil(8)) {
-            self.entries.remove(&key);
-        }
+        let mut gone: Vec<_> = ranked
+            .into_iter()
+            .take(self.limit.div_ceil(8))
+            .map(|(.., key)| key)
+            .collect();
+        gone.sort_unstable();
+        self.entries.retain(|key, _| gone.binary_search(key).is_err());
     }
 }
 

@@ -142,6 +142,11 @@ impl Neighbours {
         self.map.len()
     }
 
+    /// The map itself, for walks along it and another one.
+    pub(crate) fn map(&self) -> &PeerMap<Neighbour> {
+        &self.map
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&PeerId, &Neighbour)> {
         self.map.iter()
     }

@@ -35,18 +35,29 @@ pub enum FrameError {
 
 /// MessagePack with field names, so that unknown fields are skipped and new ones can be added.
 pub(crate) fn to_msgpack<T: Serialize>(value: &T) -> Vec<u8> {
-    rmp_serde::to_vec_named(value).expect("our messages have only types that MessagePack has")
+    let mut bytes = Vec::new();
+    append_msgpack(&mut bytes, value);
+    bytes
+}
+
+/// The same behind what is in `bytes` already.
+pub(crate) fn append_msgpack<T: Serialize>(bytes: &mut Vec<u8>, value: &T) {
+    rmp_serde::encode::write_named(bytes, value).expect("our messages have only types that MessagePack has");
 }
 
 /// The whole frame: length, number, body.
 pub fn encode(message: &Message) -> Vec<u8> {
-    let body = message.encode_body();
-    let mut frame = Vec::with_capacity(LENGTH_LEN + 1 + body.len());
-    frame.extend_from_slice(&(body.len() as u32 + 1).to_be_bytes());
+    let mut frame = Vec::with_capacity(USUAL_FRAME);
+    frame.extend_from_slice(&[0; LENGTH_LEN]);
     frame.push(message.code());
-    frame.extend_from_slice(&body);
+    message.encode_body(&mut frame);
+    let len = (frame.len() - LENGTH_LEN) as u32;
+    frame[..LENGTH_LEN].copy_from_slice(&len.to_be_bytes());
     frame
 }
+
+/// Room for most messages, an advert among them, so that few frames move while they grow.
+const USUAL_FRAME: usize = 320;
 
 /// The length of the frame that follows these four bytes.
 ///

@@ -499,8 +499,8 @@ macro_rules! messages {
                 match self { $(Message::$name(_) => $code,)* }
             }
 
-            pub(crate) fn encode_body(&self) -> Vec<u8> {
-                match self { $(Message::$name(m) => crate::codec::to_msgpack(m),)* }
+            pub(crate) fn encode_body(&self, frame: &mut Vec<u8>) {
+                match self { $(Message::$name(m) => crate::codec::append_msgpack(frame, m),)* }
             }
 
             /// `None` for a number this version does not know.

@@ -148,7 +148,7 @@ pub(super) fn holders<'a>(
     requests: &Requests,
 ) -> Vec<Holder<'a>> {
     let mut holders: Vec<Holder<'a>> = Vec::with_capacity(peers.len());
-    for (peer, state) in peers {
+    for (peer, state, neighbour) in peers.joined(neighbours.map()) {
         if state.busy_until > now {
             continue;
         }
@@ -156,9 +156,6 @@ pub(super) fn holders<'a>(
             (Some((advert, _)), _) if advert.slots > 0 => Word::Own(advert),
             (None, Some(record)) if record.slots > 0 => Word::Tracker(record),
             _ => continue,
-        };
-        let Some(neighbour) = neighbours.get(peer) else {
-            continue;
         };
         holders.push(Holder {
             peer: *peer,

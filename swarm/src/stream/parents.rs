@@ -188,7 +188,8 @@ impl Stream {
             .collect()
     }
 
-    /// Predicted lag of `substream` if `peer` supplied it, in microseconds. `None` if it cannot.
+    /// Predicted lag of `substream` if `peer` supplied it, in microseconds. `None` if it cannot, or not below a bound.
+    #[allow(clippy::too_many_arguments, reason = "called once")]
     fn predicted_us(
         &self,
         ctx: &Ctx<'_>,
@@ -197,6 +198,7 @@ impl Stream {
         neighbour: &Neighbour,
         substream: Substream,
         asked_now: u16,
+        below: f64,
     ) -> Option<f64> {
         if state.distrusted_until > ctx.now
             || state.supplied.contains(substream)
@@ -223,7 +225,12 @@ impl Stream {
             + way_us
             + offer.copy_us * (1.0 + CHILD_WEIGHT * f64::from(offer.copies))
             + BACKLOG_WEIGHT * offer.backlog_us
-            + SPREAD_US * taken
+            + SPREAD_US * taken;
+        // What follows only adds to it, and has to be looked up.
+        if predicted >= below {
+            return None;
+        }
+        predicted = predicted
             + UNRELIABLE_US * ctx.standings.of(*peer).unreliability(ctx.now)
             + taste(ctx.config.peer, *peer) * TASTE_US;
         let kept = if orphan { 0 } else { reserve(offer.slots) };
@@ -238,28 +245,27 @@ impl Stream {
         Some(predicted)
     }
 
-    /// The best supplier for a substream by prediction.
+    /// The best supplier for a substream by prediction, if it promises less than `below`.
     fn best_for(
         &self,
         ctx: &Ctx<'_>,
         substream: Substream,
         asked_now: &[(PeerId, SubstreamSet)],
+        mut below: f64,
     ) -> Option<(PeerId, f64)> {
         let mut best: Option<(PeerId, f64)> = None;
-        for (peer, state) in &self.peers {
-            let Some(neighbour) = ctx.neighbours.get(peer) else {
-                continue;
-            };
+        for (peer, state, neighbour) in self.peers.joined(ctx.neighbours.map()) {
             let asked = asked_now
                 .iter()
                 .find(|(p, _)| p == peer)
                 .map_or(0, |(_, set)| set.len() as u16);
             let spread = f64::from(asked) * SPREAD_US;
-            let Some(us) = self.predicted_us(ctx, peer, state, neighbour, substream, asked) else {
+            let Some(us) = self.predicted_us(ctx, peer, state, neighbour, substream, asked, below) else {
                 continue;
             };
             let us = us + spread;
-            if best.is_none_or(|(_, held)| us < held) {
+            if us < below {
+                below = us;
                 best = Some((*peer, us));
             }
         }
@@ -293,7 +299,7 @@ impl Stream {
             let peer = match self.seat(ctx, substream) {
                 Seat::At(peer) => peer,
                 Seat::Dialled => continue,
-                Seat::None => match self.best_for(ctx, substream, &asks) {
+                Seat::None => match self.best_for(ctx, substream, &asks, f64::INFINITY) {
                     Some((peer, _)) => peer,
                     None => continue,
                 },
@@ -760,7 +766,7 @@ impl Stream {
             let Some(present_us) = self.lag_us(substream, ctx.now) else {
                 continue;
             };
-            let Some((peer, predicted_us)) = self.best_for(ctx, substream, &[]) else {
+            let Some((peer, predicted_us)) = self.best_for(ctx, substream, &[], present_us) else {
                 continue;
             };
             let gain = present_us - predicted_us - WORTH_MOVING_US.max(present_us * WORTH_MOVING_SHARE);
