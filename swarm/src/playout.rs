@@ -39,9 +39,9 @@ const fn leaning(preference: Preference) -> Leaning {
             catch_up: 0.05,
         },
         Preference::Balanced => Leaning {
-            in_time: 0.9992,
+            in_time: 0.9985,
             guard_us: 20_000,
-            repair_us: 400_000,
+            repair_us: 250_000,
             patience: Duration::from_millis(250),
             catch_up: 0.03,
         },
