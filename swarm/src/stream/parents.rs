@@ -33,6 +33,9 @@ const SETTLED_SAMPLES: u32 = 3;
 const WORTH_MOVING_US: f64 = 8_000.0;
 const WORTH_MOVING_SHARE: f64 = 0.05;
 
+/// What a substream's lag beyond the mean counts, against the lag that a move would save.
+const SLOWEST_FIRST: f64 = 1.0;
+
 /// Each child before ours delays our copy by one copy's time; not all of them are served first.
 const CHILD_WEIGHT: f64 = 0.6;
 
@@ -753,6 +756,8 @@ impl Stream {
         if self.source.is_some() || self.k() == 0 || self.flowing_since.is_none() {
             return;
         }
+        // Playout waits for the slowest substream: it comes before others that would gain as much.
+        let mean_us = f64::from(self.mean_lag_ms(ctx.now).unwrap_or(0)) * 1000.0;
         let mut best: Option<(f64, Substream, PeerId)> = None;
         for substream in self.wanted().iter() {
             let Some(sub) = self.sub(substream) else { continue };
@@ -770,8 +775,9 @@ impl Stream {
                 continue;
             };
             let gain = present_us - predicted_us - WORTH_MOVING_US.max(present_us * WORTH_MOVING_SHARE);
-            if peer != parent && gain > 0.0 && best.is_none_or(|(held, _, _)| gain > held) {
-                best = Some((gain, substream, peer));
+            let worth = gain + SLOWEST_FIRST * (present_us - mean_us).max(0.0);
+            if peer != parent && gain > 0.0 && best.is_none_or(|(held, _, _)| worth > held) {
+                best = Some((worth, substream, peer));
             }
         }
         if let Some((_, substream, peer)) = best {
