@@ -522,13 +522,15 @@ impl Stream {
         let Some(state) = self.peers.get_mut(&from) else {
             return;
         };
-        if lacking && message.reason == RefuseReason::Full {
-            // Who has nobody is taken as long as there is any room: there is none, whatever it said before.
+        if message.reason == RefuseReason::Full {
+            // Who has nobody is taken as long as there is any room, others as long as there is more than the reserve:
+            // there is not, whatever it said before.
+            let left = |slots: u16| if lacking { 0 } else { reserve(slots) };
             if let Some((advert, _)) = &mut state.advert {
-                advert.free_slots = 0;
+                advert.free_slots = advert.free_slots.min(left(advert.slots));
             }
             if let Some(record) = &mut state.record {
-                record.free_slots = 0;
+                record.free_slots = record.free_slots.min(left(record.slots));
             }
         }
         let answers = !state.asked.and(message.substreams).is_empty();
