@@ -24,7 +24,7 @@ pub(super) const IMPROVE_EVERY: Duration = Duration::from_millis(250);
 pub(super) const IMPROVE_EVERY_EARLY: Duration = Duration::from_millis(100);
 
 /// ...for so long.
-pub(super) const EARLY: Duration = Duration::from_secs(8);
+pub(super) const EARLY: Duration = Duration::from_secs(20);
 
 /// Chunks after which a new supplier's lag is believed.
 const SETTLED_SAMPLES: u32 = 3;
