@@ -25,10 +25,10 @@ pub use chunk::{
     MAX_CHUNK_FRAME, MAX_PAYLOAD, UncheckedChunk,
 };
 pub use id::{MAX_SUBSTREAMS, ParseIdError, PeerId, Seq, StreamId, Substream, SubstreamSet};
+pub use id_map::{IdEntry, IdKey, IdMap, PeerMap};
 pub use link::{Link, LinkError};
 pub use list::List;
 pub use message::Message;
-pub use id_map::{IdEntry, IdKey, IdMap, PeerMap};
 pub use sign::{SecretKey, SignatureError, Signed, Statement, Verifier};
 pub use stream_info::{MAX_TITLE, Media, StreamInfo};
 pub use time::Time;
