@@ -203,8 +203,8 @@ pub enum Output {
     Send {
         /// To whom.
         to: PeerId,
-        /// What.
-        message: Message,
+        /// What. In a box, because outputs are moved about and few are messages.
+        message: Box<Message>,
         /// The same, as it goes over the wire: the node has booked its uplink for these bytes.
         frame: Bytes,
     },

@@ -161,7 +161,7 @@ impl Neighbours {
         message: impl Into<Message>,
     ) {
         if self.contains(&to) {
-            let message = message.into();
+            let message = Box::new(message.into());
             let frame = Bytes::from(wire::codec::encode(&message));
             uplink.book_control(now, frame.len());
             out.push(Output::Send { to, message, frame });

@@ -4,10 +4,13 @@
 //! **held**, or **to come** (above the head). [`Window::insert`] moves missing or to-come to held, [`Window::extend_head`]
 //! moves to-come to missing, [`Window::trim`] and [`Window::reset`] move anything to gone. Nothing moves back.
 
+mod held;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use held::Held;
 use wire::{Chunk, Seq, Time};
 
 /// Most slots: 32 s of the default stream, 2 s of one with 2000 chunks a second.
@@ -32,6 +35,8 @@ pub(crate) enum Inserted {
 pub(crate) struct Window {
     base: Seq,
     slots: VecDeque<Option<Arc<Chunk>>>,
+    /// The numbers of the slots that are filled.
+    held: Held,
     bytes: usize,
     /// Random-access chunks held, oldest first.
     random_access: VecDeque<Seq>,
@@ -46,6 +51,7 @@ impl Window {
         Window {
             base,
             slots: VecDeque::new(),
+            held: Held::default(),
             bytes: 0,
             random_access: VecDeque::new(),
             random_access_every: None,
@@ -119,6 +125,7 @@ impl Window {
             return Inserted::Duplicate;
         }
         *slot = Some(chunk.clone());
+        self.held.insert(seq);
         self.bytes += chunk.payload().len();
         if chunk.header().flags.random_access {
             self.note_random_access(seq, chunk.header().generated_at);
@@ -158,15 +165,19 @@ impl Window {
 
     /// The first empty slot at or after `seq`, possibly [`Window::end`].
     pub(crate) fn first_hole(&self, seq: Seq) -> Seq {
-        let from = seq.max(self.base);
-        let start = self.base.behind(from) as usize;
-        let run = self
-            .slots
-            .iter()
-            .skip(start)
-            .take_while(|slot| slot.is_some())
-            .count();
-        from.plus(run as u64)
+        self.held.next_hole(seq.max(self.base))
+    }
+
+    /// The empty slots from `from` to the head, oldest first.
+    pub(crate) fn holes(&self, from: Seq) -> impl Iterator<Item = Seq> {
+        let end = self.end();
+        let next = move |from: Seq| Some(self.first_hole(from)).filter(|&hole| hole < end);
+        std::iter::successors(next(from), move |hole| next(hole.plus(1)))
+    }
+
+    /// The newest chunk held from `from` to before `seq`.
+    pub(crate) fn held_before(&self, seq: Seq, from: Seq) -> Option<&Arc<Chunk>> {
+        self.get(self.held.last_before(seq, from.max(self.base))?)
     }
 
     /// The first chunk held at or after `seq`.
@@ -201,6 +212,7 @@ impl Window {
             }
         }
         self.base = self.base.plus(1);
+        self.held.drop_before(self.base);
     }
 
     fn bound(&mut self) {

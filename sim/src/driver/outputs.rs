@@ -138,7 +138,7 @@ impl World {
         }
     }
 
-    fn send(&mut self, from: u32, to: PeerId, message: Message, frame: u64) {
+    fn send(&mut self, from: u32, to: PeerId, message: Box<Message>, frame: u64) {
         let what = || format!("message {}", message.code());
         let Some((conn, end)) = self.open_to(from, &to, what) else {
             return;
@@ -166,7 +166,7 @@ impl World {
             to,
             landed: false,
             bytes: frame as u32,
-            message: Box::new(message),
+            message,
         };
         self.queue.push(at, event);
     }

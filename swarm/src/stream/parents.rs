@@ -431,9 +431,9 @@ impl Stream {
             .unwrap_or(self.live_from);
         let k = self.k();
         self.window
-            .slots_from(point.max(self.live_from))
-            .find(|(seq, slot)| seq.substream(k) == substream && slot.is_none())
-            .map_or(self.window.end().max(self.live_from), |(seq, _)| seq)
+            .holes(point.max(self.live_from))
+            .find(|seq| seq.substream(k) == substream)
+            .unwrap_or(self.window.end().max(self.live_from))
     }
 
     /// A supplier agreed.

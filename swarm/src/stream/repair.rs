@@ -1,12 +1,11 @@
 //! Chunks that did not come by themselves: when to ask for one, and whom.
 
 use std::cell::LazyCell;
-use std::sync::Arc;
 use std::time::Duration;
 
 use incentives::Offence;
 use wire::message::{DontHave, MAX_REQUESTS, Request};
-use wire::{Chunk, PeerId, Seq, Time};
+use wire::{PeerId, Seq, Time};
 
 use super::holders::{Holder, MAX_OPEN, Open, Requests, Wanted, ask_best, holders};
 use super::{Ctx, Stream};
@@ -155,16 +154,10 @@ impl Stream {
         let k = self.k();
         let wanted = self.wanted();
         let mut missing: Vec<(Seq, Option<Duration>)> = Vec::new();
-        // Only a hole needs to know when its neighbour was made: looking into every chunk would cost more than all the rest.
-        let mut last_held: Option<&Arc<Chunk>> = None;
         let typical_delay_us = LazyCell::new(|| self.typical_delay_us());
         let (first, then) = self.repair_order();
-        let rest = self.window.slots_from(then).take_while(|&(seq, _)| seq < first);
-        for (seq, slot) in self.window.slots_from(first).chain(rest) {
-            if let Some(chunk) = slot {
-                last_held = Some(chunk);
-                continue;
-            }
+        let rest = self.window.holes(then).take_while(|&seq| seq < first);
+        for seq in self.window.holes(first).chain(rest) {
             let substream = seq.substream(k);
             if !wanted.contains(substream) {
                 continue;
@@ -172,11 +165,10 @@ impl Stream {
             let Some(sub) = self.subs.get(usize::from(substream.0)) else {
                 continue;
             };
-            let generated = match last_held
-                .map(|chunk| chunk.header())
-                .filter(|near| near.seq < seq)
-            {
+            let near_from = if seq < first { then } else { first };
+            let generated = match self.window.held_before(seq, near_from) {
                 Some(near) => {
+                    let near = near.header();
                     let distance_us = near.seq.behind(seq) as f64 * chunk_us;
                     near.generated_at.offset_by(distance_us as i64)
                 }

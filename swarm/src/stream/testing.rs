@@ -248,7 +248,7 @@ impl Bench {
     pub(super) fn said(&mut self) -> Vec<(PeerId, Message)> {
         let said = std::mem::take(&mut self.out);
         let message = |output| match output {
-            Output::Send { to, message, .. } => Some((to, message)),
+            Output::Send { to, message, .. } => Some((to, *message)),
             _ => None,
         };
         said.into_iter().filter_map(message).collect()

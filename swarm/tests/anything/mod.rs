@@ -259,10 +259,10 @@ impl Life {
                     assert!(self.connected.contains(&to), "{message:?} to nobody");
                     assert!(frame.len() <= wire::codec::MAX_FRAME + wire::codec::LENGTH_LEN);
                     if matches!(
-                        message,
+                        *message,
                         Message::Subscribe(_) | Message::Ping(_) | Message::Join(_)
                     ) {
-                        self.asked.push_back((to, message));
+                        self.asked.push_back((to, *message));
                         if self.asked.len() > MOST_ASKED {
                             self.asked.pop_front();
                         }

@@ -311,7 +311,7 @@ impl World {
                             to,
                             Input::Message {
                                 from: from_id,
-                                message,
+                                message: *message,
                                 bytes,
                             },
                         );
