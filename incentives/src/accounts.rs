@@ -19,6 +19,15 @@ pub struct Account {
 }
 
 impl Account {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Account) -> Account {
+        Account {
+            to_me: self.to_me.saturating_add(other.to_me),
+            by_me: self.by_me.saturating_add(other.by_me),
+        }
+    }
+
     /// What this peer owes the other; negative when the other owes.
     pub fn balance(&self) -> i64 {
         let difference = i128::from(self.to_me) - i128::from(self.by_me);
@@ -90,12 +99,29 @@ impl Accounts {
         total
     }
 
+    /// Enters both at once: what passed since the last time, the last of it at `last`.
+    pub fn add(&mut self, last: Time, peer: PeerId, stream: StreamId, passed: Account) {
+        let account = self.enter(last, peer, stream);
+        *account = account.plus(passed);
+    }
+
     /// How much `peer` is worth, for choosing whom to serve in `stream` when not all can be served: first what it gives
     /// to this stream, then what is owed to it for others. A peer that was never met is worth nothing yet.
     pub fn contribution(&self, peer: PeerId, stream: StreamId) -> Contribution {
+        self.contribution_with(peer, stream, Account::default(), Account::default())
+    }
+
+    /// The same with what has passed in this stream, and in any, and is not entered yet.
+    pub fn contribution_with(
+        &self,
+        peer: PeerId,
+        stream: StreamId,
+        in_stream: Account,
+        in_all: Account,
+    ) -> Contribution {
         Contribution {
-            in_stream: self.account(peer, stream).to_me,
-            balance: self.total(peer).balance(),
+            in_stream: self.account(peer, stream).plus(in_stream).to_me,
+            balance: self.total(peer).plus(in_all).balance(),
         }
     }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coords::Coord;
+use incentives::{Account, Accounts, Contribution};
 use wire::message::Role;
-use wire::{Message, PeerId, PeerMap, Time};
+use wire::{Message, PeerId, PeerMap, StreamId, Time};
 
 use crate::io::{Outbox, Output};
 use crate::uplink::Uplink;
@@ -41,6 +42,8 @@ pub(crate) struct Neighbour {
     open_ping: Option<(u32, Time)>,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
+    /// Entered in the accounts every so often: a search there for each chunk would cost more than most of its way.
+    passed: Option<Passed>,
     /// What the transport holds back for it.
     pub(crate) queued: usize,
     /// What it does in the stream shared with it, for display.
@@ -79,6 +82,14 @@ impl Neighbour {
     }
 }
 
+/// What passed between this node and a neighbour in one stream and is not in the accounts yet.
+#[derive(Clone, Copy, Debug)]
+struct Passed {
+    stream: StreamId,
+    account: Account,
+    last: Time,
+}
+
 /// All of them.
 #[derive(Debug, Default)]
 pub(crate) struct Neighbours {
@@ -114,6 +125,7 @@ impl Neighbours {
             open_ping: None,
             bytes_in: 0,
             bytes_out: 0,
+            passed: None,
             queued: 0,
             role: Role::Unknown,
             subscribe_ready: now,
@@ -122,8 +134,62 @@ impl Neighbours {
         self.map.insert(peer, neighbour);
     }
 
-    pub(crate) fn remove(&mut self, peer: &PeerId) -> Option<Neighbour> {
-        self.map.remove(peer)
+    /// Forgets a neighbour, except what passed.
+    pub(crate) fn remove(&mut self, peer: &PeerId, accounts: &mut Accounts) -> bool {
+        let Some(mut gone) = self.map.remove(peer) else {
+            return false;
+        };
+        if let Some(passed) = gone.passed.take() {
+            accounts.add(passed.last, *peer, passed.stream, passed.account);
+        }
+        true
+    }
+
+    /// Notes that media passed: bytes that a neighbour gave this node, and that this node gave it.
+    pub(crate) fn note_passed(
+        &mut self,
+        now: Time,
+        peer: PeerId,
+        stream: StreamId,
+        account: Account,
+        accounts: &mut Accounts,
+    ) {
+        let Some(neighbour) = self.map.get_mut(&peer) else {
+            return accounts.add(now, peer, stream, account);
+        };
+        neighbour.bytes_in += account.to_me;
+        neighbour.bytes_out += account.by_me;
+        let before = neighbour.passed.take();
+        let (same, other) = match before {
+            Some(before) if before.stream == stream => (before.account, None),
+            before => (Account::default(), before),
+        };
+        if let Some(other) = other {
+            accounts.add(other.last, peer, other.stream, other.account);
+        }
+        neighbour.passed = Some(Passed {
+            stream,
+            account: same.plus(account),
+            last: now,
+        });
+    }
+
+    /// Enters in the accounts what passed.
+    pub(crate) fn enter_passed(&mut self, accounts: &mut Accounts) {
+        for (peer, neighbour) in self.map.iter_mut() {
+            if let Some(passed) = neighbour.passed.take() {
+                accounts.add(passed.last, *peer, passed.stream, passed.account);
+            }
+        }
+    }
+
+    /// How much a peer is worth, what is not entered yet included.
+    pub(crate) fn contribution(&self, peer: PeerId, stream: StreamId, accounts: &Accounts) -> Contribution {
+        let passed = self.map.get(&peer).and_then(|neighbour| neighbour.passed);
+        let in_all = passed.map(|passed| passed.account).unwrap_or_default();
+        let in_stream = passed.filter(|passed| passed.stream == stream);
+        let in_stream = in_stream.map(|passed| passed.account).unwrap_or_default();
+        accounts.contribution_with(peer, stream, in_stream, in_all)
     }
 
     pub(crate) fn get(&self, peer: &PeerId) -> Option<&Neighbour> {

@@ -241,7 +241,7 @@ impl Node {
         addr: Option<SocketAddr>,
         out: &mut Outbox,
     ) {
-        let was_connected = peer.is_some_and(|peer| self.neighbours.remove(&peer).is_some());
+        let was_connected = peer.is_some_and(|peer| self.neighbours.remove(&peer, &mut self.accounts));
         if let Some(peer) = peer.filter(|_| was_connected) {
             self.forget(now, peer, out);
         } else {
@@ -257,7 +257,7 @@ impl Node {
     fn send_away(&mut self, now: Time, peer: PeerId, reason: ByeReason, out: &mut Outbox) {
         self.neighbours
             .send(now, &mut self.uplink, out, peer, Bye { reason });
-        self.neighbours.remove(&peer);
+        self.neighbours.remove(&peer, &mut self.accounts);
         out.push(Output::Disconnect { peer });
         self.forget(now, peer, out);
     }
@@ -452,6 +452,7 @@ impl Node {
     fn do_duties(&mut self, now: Time, out: &mut Outbox) {
         if self.next_ping_tick <= now {
             self.next_ping_tick = now + PING_TICK;
+            self.neighbours.enter_passed(&mut self.accounts);
             self.ping_due(now, out);
         }
         for stream in self.streams.iter_mut().filter(|stream| stream.has_duty(now)) {

@@ -66,10 +66,7 @@ impl Stream {
             Inserted::Outside => return,
         }
         self.counters.bytes_in += len;
-        if let Some(neighbour) = ctx.neighbours.get_mut(&from) {
-            neighbour.bytes_in += len;
-        }
-        ctx.accounts.received(ctx.now, from, self.id, len);
+        ctx.received(from, self.id, len);
         self.observe_size(chunk);
         self.repair.observe(seq, chunk.header().generated_at);
         self.report_arrival(ctx, chunk, hops);
@@ -198,10 +195,7 @@ impl Stream {
             };
             if ctx.uplink.offer(ctx.now, copy, ctx.out) {
                 self.counters.bytes_out += len;
-                ctx.accounts.sent(ctx.now, child.peer, self.id, len);
-                if let Some(neighbour) = ctx.neighbours.get_mut(&child.peer) {
-                    neighbour.bytes_out += len;
-                }
+                ctx.sent(child.peer, self.id, len);
             }
         }
     }
@@ -247,10 +241,7 @@ impl Stream {
         let taken = ctx.uplink.offer(ctx.now, copy, ctx.out);
         if taken {
             self.counters.bytes_out += len;
-            ctx.accounts.sent(ctx.now, to, self.id, len);
-            if let Some(neighbour) = ctx.neighbours.get_mut(&to) {
-                neighbour.bytes_out += len;
-            }
+            ctx.sent(to, self.id, len);
         }
         taken
     }

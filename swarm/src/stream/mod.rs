@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use coords::Coord;
-use incentives::{Accounts, Offence, Standings, Verdict};
+use incentives::{Account, Accounts, Contribution, Offence, Standings, Verdict};
 use rand_chacha::ChaCha8Rng;
 use wire::message::{Advert, NO_LAG, PeerRecord, Role};
 use wire::{PeerId, PeerMap, Seq, Signed, StreamId, StreamInfo, Substream, SubstreamSet, Time, Verifier};
@@ -51,6 +51,25 @@ pub(crate) struct Ctx<'a> {
 impl Ctx<'_> {
     pub(crate) fn send(&mut self, to: PeerId, message: impl Into<wire::Message>) {
         self.neighbours.send(self.now, self.uplink, self.out, to, message);
+    }
+
+    /// Enters that a peer gave this node so many bytes that were new to it.
+    pub(crate) fn received(&mut self, peer: PeerId, stream: StreamId, to_me: u64) {
+        let account = Account { to_me, by_me: 0 };
+        self.neighbours
+            .note_passed(self.now, peer, stream, account, self.accounts);
+    }
+
+    /// Enters that this node gave a peer so many bytes.
+    pub(crate) fn sent(&mut self, peer: PeerId, stream: StreamId, by_me: u64) {
+        let account = Account { to_me: 0, by_me };
+        self.neighbours
+            .note_passed(self.now, peer, stream, account, self.accounts);
+    }
+
+    /// How much a peer is worth to this node.
+    pub(crate) fn contribution(&self, peer: PeerId, stream: StreamId) -> Contribution {
+        self.neighbours.contribution(peer, stream, self.accounts)
     }
 
     /// Counts what a peer did wrong.

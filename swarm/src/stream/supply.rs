@@ -234,12 +234,7 @@ impl Stream {
                 .enumerate()
                 .flat_map(|(s, sub)| sub.children.iter().map(move |child| (s, child)))
                 .filter(|(_, child)| child.leaves_at.is_none())
-                .min_by_key(|(_, child)| {
-                    (
-                        child.fanout,
-                        merit(ctx.accounts.contribution(child.peer, self.id)),
-                    )
-                })
+                .min_by_key(|(_, child)| (child.fanout, merit(ctx.contribution(child.peer, self.id))))
                 .map(|(s, child)| (Substream(s as u8), child.peer));
             let Some((substream, peer)) = weakest else { return };
             self.displace(ctx, peer, substream, None);
@@ -410,7 +405,7 @@ impl Stream {
             })
             .filter(|child| newcomer > worth(child.fanout, way(child.peer)) * WORTH_DISPLACING)
             .min_by_key(|child| {
-                let merit = merit(ctx.accounts.contribution(child.peer, self.id));
+                let merit = merit(ctx.contribution(child.peer, self.id));
                 (child.fanout, merit, Reverse(way(child.peer)), child.peer)
             });
         match weakest {

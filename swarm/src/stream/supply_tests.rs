@@ -114,6 +114,7 @@ fn accounts_follow_the_chunks() {
     // A second copy counts for nobody.
     bench.push(&mut viewer, 3, next);
     let len = chunk(next).payload().len() as u64;
+    bench.neighbours.enter_passed(&mut bench.accounts);
     let account = |n| bench.accounts.account(peer(n), stream_id());
     assert_eq!((account(1).to_me, account(1).by_me), (2 * len, 0));
     assert_eq!((account(2).to_me, account(2).by_me), (0, len));
