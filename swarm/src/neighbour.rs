@@ -60,6 +60,11 @@ impl Neighbour {
         Duration::from_micros(self.rtt_us as u64)
     }
 
+    /// The same in whole microseconds, without a detour for those who reckon with it.
+    pub(crate) fn rtt_us(&self) -> f64 {
+        self.rtt_us as u64 as f64
+    }
+
     /// Time after which an answer is overdue, as in RFC 6298.
     pub(crate) fn timeout(&self) -> Duration {
         Duration::from_micros((self.rtt_us + 4.0 * self.rtt_dev_us) as u64)

@@ -161,7 +161,7 @@ pub(super) fn holders<'a>(
             peer: *peer,
             timeout: neighbour.timeout(),
             word,
-            rtt_us: neighbour.rtt().as_micros() as f64,
+            rtt_us: neighbour.rtt_us(),
             unreliable_us: UNRELIABLE_US * standings.of(*peer).unreliability(now),
             open: 0,
         });

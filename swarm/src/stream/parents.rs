@@ -130,15 +130,18 @@ impl StreamPeer {
     }
 
     /// What this peer offers of a substream, by its own advert or, until it speaks for itself, by the tracker's word.
-    /// `None` if it has not got it.
-    fn offer(&self, now: Time, substream: Substream) -> Option<Offer> {
+    /// `None` if it has not got it, or is itself no less late than `below` microseconds.
+    fn offer(&self, now: Time, substream: Substream, below: f64) -> Option<Offer> {
         match (&self.advert, &self.record) {
             (Some((advert, at)), _) if now.since(*at) <= ADVERT_VALID => {
                 let lag = advert.lags_ms.get(usize::from(substream.0)).copied();
-                let lag = lag.filter(|&lag| lag != NO_LAG)?;
+                let lag_us = f64::from(lag.filter(|&lag| lag != NO_LAG)?) * 1000.0;
+                if lag_us >= below {
+                    return None;
+                }
                 let used = advert.slots.saturating_sub(advert.free_slots);
                 Some(Offer {
-                    lag_us: f64::from(lag) * 1000.0,
+                    lag_us,
                     proven: true,
                     slots: advert.slots,
                     free: advert.free_slots,
@@ -151,11 +154,12 @@ impl StreamPeer {
             }
             (_, Some(record)) => {
                 let primary = record.primaries.contains(substream);
-                if !primary && !record.has.contains(substream) {
+                let lag_us = record.lag_ms.map_or(UNKNOWN_LAG_US, |ms| f64::from(ms) * 1000.0);
+                if !primary && !record.has.contains(substream) || lag_us >= below {
                     return None;
                 }
                 Some(Offer {
-                    lag_us: record.lag_ms.map_or(UNKNOWN_LAG_US, |ms| f64::from(ms) * 1000.0),
+                    lag_us,
                     proven: record.lag_ms.is_some(),
                     slots: record.slots,
                     free: record.free_slots,
@@ -203,18 +207,17 @@ impl Stream {
         asked_now: u16,
         below: f64,
     ) -> Option<f64> {
-        if state.distrusted_until > ctx.now
-            || state.supplied.contains(substream)
-            || state
-                .refused
-                .iter()
-                .any(|&(s, until)| s == substream && until > ctx.now)
-        {
+        if state.distrusted_until > ctx.now || state.supplied.contains(substream) {
             return None;
         }
-        let way_us = neighbour.rtt().as_micros() as f64 / 2.0;
+        let way_us = neighbour.rtt_us() / 2.0;
+        // Most are too late by their own lag alone; a microsecond covers what rounding may do.
+        let offer = state.offer(ctx.now, substream, below - way_us + 1.0)?;
+        let refused = |&(s, until): &(Substream, Time)| s == substream && until > ctx.now;
+        if state.refused.iter().any(refused) {
+            return None;
+        }
         let taken = f64::from(state.supplies.or(state.asked).len());
-        let offer = state.offer(ctx.now, substream)?;
         let orphan = self.sub(substream).is_some_and(|sub| sub.parent.is_none());
         // Outside its primaries a peer takes only who has nobody, unless most of its slots lie idle.
         if !orphan && !offer.primary && offer.free <= offer.slots / 2 {
@@ -410,14 +413,11 @@ impl Stream {
 
     /// About how late these substreams will be when this peer supplies them.
     fn expected_from(&self, ctx: &Ctx<'_>, peer: PeerId, set: SubstreamSet) -> f64 {
-        let way_us = ctx
-            .neighbours
-            .get(&peer)
-            .map_or(0.0, |n| n.rtt().as_micros() as f64 / 2.0);
+        let way_us = ctx.neighbours.get(&peer).map_or(0.0, |n| n.rtt_us() / 2.0);
         let offer = set
             .iter()
             .next()
-            .and_then(|s| self.peers.get(&peer)?.offer(ctx.now, s));
+            .and_then(|s| self.peers.get(&peer)?.offer(ctx.now, s, f64::INFINITY));
         way_us + offer.map_or(UNKNOWN_LAG_US, |offer| offer.lag_us)
     }
 
