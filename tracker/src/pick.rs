@@ -43,6 +43,10 @@ const LAST_US: u32 = 200_000;
 /// children there, so its trees get deeper.
 const AWAY_US: u32 = 30_000;
 
+/// The same to be helped by a peer that waits for the substream itself: where newcomers hang on newcomers, one that fails
+/// makes orphans of all.
+const NOT_YET_US: u32 = 400_000;
+
 /// Attempts for each random peer: with half of the members not nameable, one in 256 picks fails.
 const RANDOM_ATTEMPTS: usize = 8;
 
@@ -102,10 +106,10 @@ impl Candidates {
                 let scarce_us = LAST_US / u32::from(spot.room());
                 for substream in spot.supplies().and(need).iter() {
                     let own = spot.primaries().contains(substream);
-                    let cost_us =
-                        supply_us
-                            .saturating_add(scarce_us)
-                            .saturating_add(if own { 0 } else { AWAY_US });
+                    let flows = spot.has().contains(substream);
+                    let away_us = if own { 0 } else { AWAY_US };
+                    let wait_us = if flows { 0 } else { NOT_YET_US };
+                    let cost_us = supply_us.saturating_add(scarce_us + away_us + wait_us);
                     found.helpers[usize::from(substream.0)].offer(cost_us, at);
                 }
             }

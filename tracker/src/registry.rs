@@ -69,6 +69,11 @@ impl Spot {
         self.primaries
     }
 
+    /// The substreams that come to it.
+    pub(crate) fn has(&self) -> SubstreamSet {
+        self.has
+    }
+
     /// The substreams it can supply, or will be able to by the time a joiner asks: who has just joined passes on its own.
     pub(crate) fn supplies(&self) -> SubstreamSet {
         self.has.or(self.primaries)
