@@ -43,7 +43,8 @@ impl SourceClock {
     /// The estimate at `now`, its bound grown by age.
     pub(crate) fn estimate(&self, now: Time) -> Option<ClockEstimate> {
         let (estimate, at) = self.best?;
-        let drift = now.since(at).as_micros() as u64 * DRIFT_PPM / 1_000_000;
+        let age_us = now.as_micros().saturating_sub(at.as_micros());
+        let drift = age_us.saturating_mul(DRIFT_PPM) / 1_000_000;
         let error_us = u64::from(estimate.error_us)
             .saturating_add(drift)
             .min(u64::from(u32::MAX)) as u32;
