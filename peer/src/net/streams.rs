@@ -49,7 +49,7 @@ impl Streams {
         if known.iter().all(|known| known.stream != stream) {
             known.push(Arc::new(Known {
                 stream,
-                verifier,
+                verifier: verifier.for_many(),
                 recent: Mutex::new((0..RECENT).map(|_| Weak::new()).collect()),
             }));
         }
