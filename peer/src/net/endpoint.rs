@@ -132,7 +132,7 @@ impl Endpoints {
         dual_stack: bool,
         server: Option<ServerConfig>,
     ) -> io::Result<Endpoint> {
-        let socket = socket::bind(addr, dual_stack)?;
+        let socket = socket::wrap(socket::bind(addr, dual_stack)?)?;
         let secret = self.identity.to_bytes();
         let mut config = EndpointConfig::new(Arc::new(ResetKey(blake3::derive_key(
             "headwater 1 stateless reset",
@@ -144,7 +144,7 @@ impl Endpoints {
             .take(8)
             .fold(0, |key, byte| key << 8 | u64::from(*byte));
         config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
-        Endpoint::new(config, server, socket, Arc::new(quinn::TokioRuntime))
+        Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(quinn::TokioRuntime))
     }
 
     fn server_config(&self) -> Result<ServerConfig, TlsError> {

@@ -1,9 +1,24 @@
 //! UDP sockets for QUIC.
+//!
+//! On Unix they are not quinn's own for tokio, because those are registered for being writable, too: then every packet
+//! that leaves the machine wakes the program up, and nobody waits for it. Measured in `docs/results/cpu.md`.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
+
+#[cfg(unix)]
+mod readable;
+
+#[cfg(unix)]
+pub(super) use readable::wrap;
+
+/// Makes the socket one for quinn.
+#[cfg(not(unix))]
+pub(super) fn wrap(socket: UdpSocket) -> io::Result<std::sync::Arc<dyn quinn::AsyncUdpSocket>> {
+    quinn::Runtime::wrap_udp_socket(&quinn::TokioRuntime, socket)
+}
 
 /// Asked of the system for each direction: 80 ms at 400 Mbit/s. Linux gives at most `net.core.rmem_max`.
 const BUFFER_BYTES: usize = 4 * 1024 * 1024;
