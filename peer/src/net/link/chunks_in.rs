@@ -2,15 +2,22 @@
 
 use std::convert::Infallible;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use quinn::{ReadToEndError, RecvStream};
+use quinn::RecvStream;
 use swarm::{Input, Rejection};
 use wire::{MAX_CHUNK_FRAME, UncheckedChunk};
 
 use super::{End, Session};
 use crate::net::streams::Checked;
+
+/// Pieces taken from QUIC at a time.
+const BATCH: usize = 16;
+
+/// A frame in more pieces than these is joined before it is whole: the largest takes 55 packets, and a peer that sends it
+/// byte by byte would have each byte hold a packet's memory.
+const MAX_PIECES: usize = 128;
 
 /// Hands checked chunks to the node.
 ///
@@ -37,13 +44,41 @@ enum Frame {
     Abandoned,
 }
 
+/// Takes a frame whole.
+///
+/// The pieces are copied once, when all are there, into memory of just their size, which the payload then shares for good:
+/// a view of the datagrams would keep all of them, and growing memory piece by piece would copy several times.
 async fn read_frame(mut stream: RecvStream) -> Frame {
-    match stream.read_to_end(MAX_CHUNK_FRAME).await {
-        // One copy out of the datagrams into memory of just this size, which the payload then shares for good.
-        Ok(bytes) => Frame::Whole(bytes.into()),
-        Err(ReadToEndError::TooLong) => Frame::TooLong,
-        Err(ReadToEndError::Read(_)) => Frame::Abandoned,
+    let mut pieces = Vec::new();
+    let mut len = 0;
+    let mut batch = [const { Bytes::new() }; BATCH];
+    loop {
+        match stream.read_chunks(&mut batch).await {
+            Ok(Some(count)) => {
+                pieces.extend(batch[..count].iter_mut().map(std::mem::take));
+                len += pieces[pieces.len() - count..]
+                    .iter()
+                    .map(Bytes::len)
+                    .sum::<usize>();
+                if len > MAX_CHUNK_FRAME {
+                    return Frame::TooLong;
+                }
+                if pieces.len() > MAX_PIECES {
+                    pieces = vec![joined(&pieces, len)];
+                }
+            }
+            Ok(None) => return Frame::Whole(joined(&pieces, len)),
+            Err(_) => return Frame::Abandoned,
+        }
     }
+}
+
+fn joined(pieces: &[Bytes], len: usize) -> Bytes {
+    let mut frame = BytesMut::with_capacity(len);
+    for piece in pieces {
+        frame.extend_from_slice(piece);
+    }
+    frame.freeze()
 }
 
 async fn take(session: Session<'_>, frame: Bytes) -> Result<(), End> {

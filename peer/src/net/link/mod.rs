@@ -14,6 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use quinn::{Connection, ConnectionError, VarInt};
 use swarm::Input;
 use tokio::sync::Notify;
@@ -295,28 +298,31 @@ async fn run(
     }
     let session = Session { shared, link };
     let connection = &link.connection;
-    let work = async {
-        tokio::try_join!(
-            control::read(session, reader, expect_hello),
-            control::write(session, send),
-            chunks_in::read(session),
-            chunks_out::write(session),
-        )
-    };
-    let end = tokio::select! {
-        result = work => match result {
-            Err(end) => end,
-            Ok((never, ..)) => match never {},
-        },
-        error = connection.closed() => End::Lost(error),
-        end = yielded(link) => end,
-        () = link.abandoned.cancelled() => End::Broken(Code::Stuck, "control messages are not read"),
-        () = shared.cancel.cancelled() => End::Finished,
-    };
+    // Each has a waker of its own: what arrives for one does not have all the others look what there is to do.
+    let mut parts = FuturesUnordered::<BoxFuture<'_, End>>::new();
+    parts.push(control::read(session, reader, expect_hello).map(end_of).boxed());
+    parts.push(control::write(session, send).map(end_of).boxed());
+    parts.push(chunks_in::read(session).map(end_of).boxed());
+    parts.push(chunks_out::write(session).map(end_of).boxed());
+    parts.push(connection.closed().map(End::Lost).boxed());
+    parts.push(yielded(link).boxed());
+    parts.push(link.abandoned.cancelled().map(|()| STUCK).boxed());
+    parts.push(shared.cancel.cancelled().map(|()| End::Finished).boxed());
+    let end = parts.next().await.unwrap_or(End::Finished);
+    drop(parts);
     connection.close(end.code().into(), end.to_string().as_bytes());
     tracing::debug!(peer = %link.peer.short(), addr = %link.addr, %end, "connection ended");
     finish(shared, link).await;
 }
+
+fn end_of(part: Result<Infallible, End>) -> End {
+    match part {
+        Err(end) => end,
+        Ok(never) => match never {},
+    }
+}
+
+const STUCK: End = End::Broken(Code::Stuck, "control messages are not read");
 
 /// Makes the connection known to the table and the node, in one step, so that the node sees beginnings and ends of a
 /// peer's connections in the order in which they happened.
