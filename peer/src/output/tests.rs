@@ -324,7 +324,7 @@ async fn a_reader_that_goes_is_a_clean_end() {
     let mut outputs = open(&[fifo.to_str().unwrap()]).await;
     let reader = {
         let fifo = fifo.clone();
-        std::thread::spawn(move || {
+        tokio::task::spawn_blocking(move || {
             use std::io::Read as _;
             let mut first = vec![0; 2000];
             std::fs::File::open(fifo).unwrap().read_exact(&mut first).unwrap();
@@ -332,7 +332,7 @@ async fn a_reader_that_goes_is_a_clean_end() {
         })
     };
     push(&outputs, 0..100);
-    assert_eq!(reader.join().unwrap(), expected(0..2)[..2000]);
+    assert_eq!(reader.await.unwrap(), expected(0..2)[..2000]);
     push(&outputs, 100..110);
     timeout(PATIENCE, outputs.all_closed()).await.unwrap();
     let status = outputs.finish(PATIENCE).await;
