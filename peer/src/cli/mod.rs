@@ -106,16 +106,12 @@ fn run(words: impl IntoIterator<Item = OsString>, started: Instant) -> Result<()
     let filter = command.log_filter();
     // The guard outlives the runtime, so the last lines are written.
     let (log, _guard) = log::start(filter)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(worker_threads(&command))
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            Failure::running(format!(
-                "the threads could not be started ({}); stop other programs and try again",
-                crate::error::plain_io(&error)
-            ))
-        })?;
+    let runtime = runtime_for(&command).enable_all().build().map_err(|error| {
+        Failure::running(format!(
+            "the threads could not be started ({}); stop other programs and try again",
+            crate::error::plain_io(&error)
+        ))
+    })?;
     let result = runtime.block_on(async {
         let interrupt = Interrupt::install().map_err(|error| {
             Failure::running(format!(
@@ -130,13 +126,7 @@ fn run(words: impl IntoIterator<Item = OsString>, started: Instant) -> Result<()
         };
         match command {
             Command::Cast(args) => cast::run(args, &context).await,
-            // On a worker beside the node, whose every chunk it takes: between threads each would cost two wake-ups.
-            Command::Watch(args) => {
-                let watching = tokio::spawn(async move { watch::run(args, &context).await });
-                watching
-                    .await
-                    .unwrap_or_else(|error| Err(Failure::running(format!("{error}"))))
-            }
+            Command::Watch(args) => watch::run(args, &context).await,
             Command::Donate(args) => donate::run(args, &context).await,
             Command::Demo(args) => demo::run(args, &context).await,
             Command::Completions(args) => completions::run(&args),
@@ -148,13 +138,16 @@ fn run(words: impl IntoIterator<Item = OsString>, started: Instant) -> Result<()
 }
 
 /// A node's own task, its connections and its outputs: more threads only add wake-ups. One is enough for a viewer (it takes
-/// in and passes on a Gbit/s); who sends many copies may need more, and a whole swarm does.
-fn worker_threads(command: &Command) -> usize {
-    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    match command {
-        Command::Watch(_) => 1,
-        _ => cores.clamp(2, 4),
+/// in and passes on a Gbit/s), without a scheduler that looks for others' work; who sends many copies may need more, and a
+/// whole swarm does.
+fn runtime_for(command: &Command) -> tokio::runtime::Builder {
+    if let Command::Watch(_) = command {
+        return tokio::runtime::Builder::new_current_thread();
     }
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(cores.clamp(2, 4));
+    builder
 }
 
 impl Command {

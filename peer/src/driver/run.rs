@@ -1,6 +1,7 @@
 //! The task that owns the node.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,6 +76,7 @@ impl Driver {
     pub(super) async fn run(mut self) {
         let mut batch = Vec::with_capacity(MAX_BATCH);
         let mut out = Outbox::new();
+        let mut alarm = pin!(tokio::time::sleep(LONGEST_SLEEP));
         loop {
             let now = self.clock.now();
             let deadline = self.node.next_deadline().unwrap_or(Time::NEVER);
@@ -97,6 +99,10 @@ impl Driver {
             } else {
                 Instant::now()
             };
+            // Setting it takes a lock and may wake the runtime up.
+            if wake != alarm.deadline() {
+                alarm.as_mut().reset(wake);
+            }
             tokio::select! {
                 biased;
                 command = self.queues.commands.recv() => match command {
@@ -109,7 +115,7 @@ impl Driver {
                 },
                 _ = self.queues.inputs.recv_many(&mut batch, MAX_BATCH) => {}
                 () = self.queues.produce.filled.notified() => {}
-                () = tokio::time::sleep_until(wake) => {}
+                () = &mut alarm => {}
             }
             self.take_produced(&mut out);
             self.measure_uplink(&mut out);
