@@ -692,13 +692,14 @@ impl Stream {
                 .last_arrival
                 .map_or(sub.parent_since, |at| at.max(sub.parent_since));
             let first = sub.last_arrival.is_none_or(|at| at < sub.parent_since);
-            let usual = if first { patience.max(FIRST_CHUNK) } else { patience };
+            let usual = if first {
+                patience.max(FIRST_CHUNK)
+            } else {
+                patience
+            };
             // Somebody above looks for a supplier already; if all below did, too, the whole tree would fall apart.
             let detached = if sub.attached { Duration::ZERO } else { DETACHED };
-            let allowed = usual
-                + detached
-                + spread
-                + DEEPER * u32::from(sub.hops.min(DEEPEST));
+            let allowed = usual + detached + spread + DEEPER * u32::from(sub.hops.min(DEEPEST));
             let Some((parent, flowing_since)) = sub.parent.zip(self.flowing_since) else {
                 continue;
             };

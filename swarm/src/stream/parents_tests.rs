@@ -2,13 +2,13 @@ use std::time::Duration;
 
 use incentives::Offence;
 use wire::message::{Displaced, Path, RefuseReason, Refused};
-use wire::{Bitrate, Seq, Substream, SubstreamSet};
+use wire::{Bitrate, Message, Seq, Substream, SubstreamSet};
 
 use super::super::Stream;
 use super::super::testing::{
-    Bench, CHUNK_MS, FIRST, K, asked, ended, no_referrals, nothing, offer, one, peer, stream_id,
+    Bench, CHUNK_MS, FIRST, K, asked, ended, no_referrals, nothing, offer, one, peer, request_for, stream_id,
 };
-use super::{DISTRUST, FIRST_CHUNK};
+use super::{DETACHED, DISTRUST, FIRST_CHUNK};
 
 /// A viewer that peer 1 supplies with everything but substream 5, and peer 2 with that.
 fn supplied(bench: &mut Bench) -> Stream {
@@ -242,4 +242,81 @@ fn storms_leave_no_heap_of_notes() {
         viewer.on_displaced(&mut bench.ctx(), peer(1), &displaced);
     }
     assert!(viewer.peers.get(&peer(1)).expect("known").refused.len() <= 64);
+}
+
+#[test]
+fn below_a_supplier_that_looks_for_its_own_everybody_waits() {
+    let silence = |attached: bool| {
+        let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+        let mut viewer = supplied(&mut bench);
+        flow(&mut bench, &mut viewer, FIRST..FIRST + 100, SubstreamSet::EMPTY);
+        let path = Path {
+            stream: stream_id(),
+            substream: Substream(5),
+            ancestors: [peer(2).tag()].into_iter().collect(),
+            attached,
+        };
+        viewer.on_path(&mut bench.ctx(), peer(2), &path);
+        let from = bench.now;
+        let mut seq = FIRST + 100;
+        while parent(&viewer, 5) == Some(peer(2)) {
+            flow(&mut bench, &mut viewer, seq..seq + 8, one(5));
+            seq += 8;
+        }
+        bench.now.since(from)
+    };
+    let (usual, detached) = (silence(true), silence(false));
+    assert!(detached >= usual + DETACHED / 2, "{usual:?}, {detached:?}");
+    assert!(detached <= usual + DETACHED * 2, "{usual:?}, {detached:?}");
+}
+
+#[test]
+fn a_child_is_told_at_once_that_the_way_is_broken() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = supplied(&mut bench);
+    flow(&mut bench, &mut viewer, FIRST..FIRST + 100, SubstreamSet::EMPTY);
+    bench.connect(7, 20);
+    viewer.slots = 8;
+    viewer.on_subscribe(&mut bench.ctx(), peer(7), &request_for(one(5), 0, true));
+    let told = |bench: &mut Bench| {
+        bench.said().into_iter().find_map(|(to, message)| match message {
+            Message::Path(path) if to == peer(7) => Some(path.attached),
+            _ => None,
+        })
+    };
+    assert_eq!(told(&mut bench), Some(true));
+    bench.now += Duration::from_secs(1);
+    viewer.forget_peer(&mut bench.ctx(), peer(2));
+    viewer.pass_paths_on(&mut bench.ctx());
+    assert_eq!(told(&mut bench), Some(false));
+}
+
+#[test]
+fn a_newcomer_waits_for_its_seat_and_nobody_else_does() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = bench.viewer();
+    bench.connect(1, 20);
+    for substream in 0..K {
+        viewer.sub_mut(Substream(substream)).expect("one of K").seat = Some((peer(2), bench.now));
+    }
+    viewer.on_advert(&mut bench.ctx(), peer(1), offer(20));
+    viewer.seek_parents(&mut bench.ctx());
+    assert_eq!(asked(&bench.said(), peer(1)), SubstreamSet::EMPTY);
+    // The connection is made, and there it asks.
+    bench.connect(2, 20);
+    viewer.peers.entry(peer(2)).or_default();
+    viewer.seek_parents(&mut bench.ctx());
+    let said = bench.said();
+    assert_eq!(asked(&said, peer(2)), SubstreamSet::all(K));
+    assert_eq!(asked(&said, peer(1)), SubstreamSet::EMPTY);
+    // Who was supplied before asks whoever there is.
+    let mut viewer = supplied(&mut bench);
+    viewer.settled_from = Some(Seq(FIRST));
+    bench.connect(3, 20);
+    viewer.on_advert(&mut bench.ctx(), peer(3), offer(20));
+    viewer.sub_mut(Substream(5)).expect("one of K").seat = Some((peer(9), bench.now));
+    bench.said();
+    viewer.forget_peer(&mut bench.ctx(), peer(2));
+    viewer.seek_parents(&mut bench.ctx());
+    assert!(asked(&bench.said(), peer(3)).contains(Substream(5)));
 }

@@ -1,13 +1,13 @@
 use std::time::Duration;
 
-use wire::message::{RefuseReason, Unsubscribe};
-use wire::{Bitrate, Message, PeerId, Seq, SubstreamSet};
+use wire::message::{Hold, RefuseReason, Unsubscribe};
+use wire::{Bitrate, Message, PeerId, Seq, Substream, SubstreamSet};
 
 use super::super::Stream;
 use crate::io::Class;
 
 use super::super::testing::{Bench, FIRST, K, addr, chunk, offer, one, peer, request_for, stream_id};
-use super::{GRACE, PATH_EVERY, SETTLED, reserve};
+use super::{GRACE, HELD_FOR, PATH_EVERY, SETTLED, reserve};
 
 /// Who was told that its place is given away.
 fn displaced(bench: &mut Bench) -> Vec<PeerId> {
@@ -171,9 +171,11 @@ fn the_reserve_is_for_those_who_have_nobody() {
         n += 1;
     }
     assert_eq!(viewer.free_slots(), reserve(16));
-    assert!(accepted(&mut bench, &mut viewer, n + 1, true));
-    assert!(accepted(&mut bench, &mut viewer, n + 2, true));
-    assert!(!accepted(&mut bench, &mut viewer, n + 3, true), "full is full");
+    assert!(viewer.free_slots() > 0);
+    for held in 1..=viewer.free_slots() as u8 {
+        assert!(accepted(&mut bench, &mut viewer, n + held, true));
+    }
+    assert!(!accepted(&mut bench, &mut viewer, n + 9, true), "full is full");
 }
 
 #[test]
@@ -291,4 +293,63 @@ fn children_are_told_of_a_new_path_at_once_and_then_in_peace() {
     };
     assert_eq!((*to, path.substream), (peer(2), substream));
     assert_eq!(path.ancestors.last(), Some(&39));
+}
+
+#[test]
+fn what_is_held_for_a_joiner_nobody_else_gets() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = bench.viewer();
+    bench.connect(1, 20);
+    bench.supplied_by(&mut viewer, 1, SubstreamSet::all(K));
+    for seq in FIRST..FIRST + u64::from(K) {
+        bench.push(&mut viewer, 1, seq);
+    }
+    viewer.slots = 2;
+    viewer.primaries = one(0);
+    let hold = |n: u8| Hold {
+        stream: stream_id(),
+        peer: peer(n),
+        substreams: one(0).or(one(1)),
+    };
+    let serves = |viewer: &Stream, n: u8| {
+        let children = &viewer.sub(Substream(0)).expect("one of K").children;
+        children.iter().any(|child| child.peer == peer(n))
+    };
+    // A stranger's word holds nothing.
+    viewer.on_hold(&mut bench.ctx(), peer(1), hold(2));
+    assert_eq!(viewer.free_slots(), 2);
+    viewer.membership.tracker = Some(peer(1));
+    viewer.on_hold(&mut bench.ctx(), peer(1), hold(2));
+    assert_eq!(viewer.free_slots(), 0);
+    bench.connect(3, 20);
+    viewer.on_subscribe(&mut bench.ctx(), peer(3), &request_for(one(0), 0, true));
+    assert!(!serves(&viewer, 3));
+    bench.connect(2, 20);
+    viewer.on_subscribe(&mut bench.ctx(), peer(2), &request_for(one(0), 0, true));
+    assert!(serves(&viewer, 2));
+    assert_eq!((viewer.slots_used(), viewer.free_slots()), (1, 0));
+    // It has found the other one elsewhere: then that is free for whoever asks.
+    let (stream, substreams) = (stream_id(), one(1));
+    viewer.on_unsubscribe(&mut bench.ctx(), peer(2), &Unsubscribe { stream, substreams });
+    viewer.on_subscribe(&mut bench.ctx(), peer(3), &request_for(one(0), 0, true));
+    assert!(serves(&viewer, 3));
+}
+
+#[test]
+fn a_joiner_that_does_not_come_holds_nothing_for_long() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = bench.viewer();
+    bench.connect(1, 20);
+    viewer.slots = 2;
+    viewer.membership.tracker = Some(peer(1));
+    let hold = Hold {
+        stream: stream_id(),
+        peer: peer(2),
+        substreams: one(0).or(one(1)),
+    };
+    viewer.on_hold(&mut bench.ctx(), peer(1), hold);
+    viewer.end_holds(bench.now + HELD_FOR - Duration::from_millis(1));
+    assert_eq!(viewer.free_slots(), 0);
+    viewer.end_holds(bench.now + HELD_FOR);
+    assert_eq!(viewer.free_slots(), 2);
 }
