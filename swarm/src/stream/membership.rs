@@ -5,35 +5,14 @@ use std::time::Duration;
 
 use incentives::Offence;
 use rand::RngExt;
-use wire::message::{
-    Bye, ByeReason, Hold, Info, Join, JoinAnswer, JoinRefused, MAX_REFERRALS, PeerRecord, Referral,
-    RefuseReason, Role,
-};
-use wire::{List, PeerId, PeerMap, Seq, StreamId, Substream, SubstreamSet, Time, Verifier};
+use wire::message::{Info, Join, JoinAnswer, JoinRefused, PeerRecord, RefuseReason, Role};
+use wire::{PeerId, PeerMap, Seq, StreamId, SubstreamSet, Time, Verifier};
 
-use super::supply::{PROMISED, primaries_for, scarcest, worth};
+use super::candidates::{DIALS_AT_ONCE, Known, MANY_PEERS};
 use super::{Ctx, Stream, SubstreamState};
 use crate::io::{Event, Output, Participation};
 use crate::playout::Playout;
 use crate::uplink::DIAL_BYTES;
-
-/// Connections to suppliers and candidates that a consumer aims at.
-const TARGET_PEERS: usize = 12;
-
-/// Beyond this many, useless connections are closed.
-const MANY_PEERS: usize = 18;
-
-/// Candidates are looked through this often.
-const FILL_EVERY: Duration = Duration::from_millis(40);
-
-/// Connections that are being made at once: as many as a newcomer may need.
-const DIALS_AT_ONCE: usize = 16;
-
-/// A peer that could not be reached is not dialled again before.
-const REDIAL: Duration = Duration::from_secs(5);
-
-/// Peers remembered beside those connected.
-const MAX_KNOWN: usize = 128;
 
 /// The first wait before the tracker is dialled again; it doubles up to [`TRACKER_RETRY_MAX`].
 const TRACKER_RETRY: Duration = Duration::from_millis(250);
@@ -51,26 +30,8 @@ const REPORT_SOONEST: Duration = Duration::from_millis(300);
 const WANT_FIRST: u8 = 24;
 const WANT_LATER: u8 = 4;
 
-/// Share of the peercaster's uplink that tracking may take before it answers only newcomers, and those with less: our
-/// judgement.
-const BUSY_TRACKER: f64 = 0.15;
-
-/// Peers named to a newcomer then: enough for a seat in each substream.
-const WANT_IN_A_CROWD: u8 = 16;
-
 /// Candidates tried with each later answer: the race of real probes that coordinates only pre-select.
 const TRY_PER_ANSWER: usize = 2;
-
-/// A peer heard of.
-#[derive(Debug)]
-struct Known {
-    record: Option<PeerRecord>,
-    addrs: Vec<SocketAddr>,
-    heard_at: Time,
-    tried_at: Option<Time>,
-    /// Named by a supplier that refused: it has room.
-    referred: bool,
-}
 
 /// What a node knows about getting into a stream.
 #[derive(Debug)]
@@ -80,11 +41,11 @@ pub(crate) struct Membership {
     pub(crate) tracker_addr: Option<SocketAddr>,
     pub(crate) members: u32,
     pub(crate) supply: Vec<u16>,
-    known: PeerMap<Known>,
+    pub(super) known: PeerMap<Known>,
     next_refresh: Time,
     refresh: Duration,
     next_dial: Time,
-    next_fill: Time,
+    pub(super) next_fill: Time,
     dial_wait: Duration,
     attempts: u32,
     answered: bool,
@@ -205,7 +166,7 @@ impl Stream {
         }
     }
 
-    fn own_record(&self, ctx: &Ctx<'_>) -> PeerRecord {
+    pub(super) fn own_record(&self, ctx: &Ctx<'_>) -> PeerRecord {
         PeerRecord {
             peer: ctx.config.peer,
             addrs: ctx.config.listen.iter().copied().collect(),
@@ -315,125 +276,6 @@ impl Stream {
             self.fill_up(ctx);
             self.prune(ctx);
         }
-    }
-
-    /// A peer asks this tracker.
-    pub(crate) fn on_join(&mut self, ctx: &mut Ctx<'_>, from: PeerId, mut message: Join) {
-        let stream = self.id;
-        let Some(listen) = ctx.neighbours.get(&from).map(|n| n.listen.clone()) else {
-            return;
-        };
-        if message.record.role == Role::Peercaster {
-            // There is one, and it does not join.
-            return ctx.penalise(from, Offence::Malformed);
-        }
-        message.record.peer = from;
-        message.record.addrs = listen.into_iter().collect();
-        let busy = ctx.uplink.control_share(ctx.now);
-        if busy > BUSY_TRACKER {
-            // A crowd must not take the peercaster's uplink from the stream: who asks again waits, who is new hears of few.
-            message.want = match message.known {
-                Some(_) => 0,
-                None => message.want.min(WANT_IN_A_CROWD),
-            };
-        }
-        let primaries = self.place_newcomer(ctx, &mut message);
-        let host_slots = (self.own_record(ctx), self.source_has_room_for(ctx, &message));
-        let head = self.head();
-        let head_at = self.repair.anchor.map_or(ctx.now, |(_, at)| at);
-        let random_access = self.window.newest_random_access();
-        let every = self.window.random_access_every();
-        let (Some(source), Some((held, info))) = (&mut self.source, &self.info) else {
-            ctx.send(
-                from,
-                JoinRefused {
-                    stream,
-                    reason: RefuseReason::UnknownStream,
-                },
-            );
-            return;
-        };
-        source.tracker.set_source(ctx.coord);
-        let answer = match source.tracker.join(ctx.now, from, &message) {
-            Ok(answer) => answer,
-            Err(reason) => {
-                ctx.send(from, JoinRefused { stream, reason });
-                return;
-            }
-        };
-        if message.want == 0 {
-            // Only a report: the transport's acknowledgement is answer enough.
-            return;
-        }
-        let (host, room) = host_slots;
-        let host = room.then_some((host, SubstreamSet::EMPTY));
-        for (record, substreams) in answer.peers.iter().filter(|(_, set)| !set.is_empty()) {
-            let hold = Hold {
-                stream,
-                peer: from,
-                substreams: *substreams,
-            };
-            ctx.send(record.peer, hold);
-        }
-        let named = host.into_iter().chain(answer.peers);
-        let (peers, seats): (Vec<_>, Vec<_>) = named.unzip();
-        let answer = JoinAnswer {
-            stream,
-            info: (message.known != Some((held.session, held.revision))).then(|| info.clone()),
-            peers: peers.into_iter().collect(),
-            seats: seats.into_iter().collect(),
-            refresh_ms: answer.refresh.as_millis().min(60_000) as u32,
-            head,
-            head_at,
-            random_access,
-            random_access_every_ms: every.map(|d| d.as_millis().min(u128::from(u32::MAX)) as u32),
-            primaries,
-            supply: answer.supply.into_iter().collect(),
-            members: answer.members,
-        };
-        ctx.send(from, answer);
-    }
-
-    /// Gives a newcomer, which does not know the stream's rate yet, its slots and the substreams that are scarcest, so
-    /// that those who join in the same moment do not all choose the same and hear of one another at once.
-    fn place_newcomer(&self, ctx: &mut Ctx<'_>, join: &mut Join) -> SubstreamSet {
-        // Who knows the stream and has no slots has none.
-        let new = join.known.is_none() && join.want > 0;
-        let record = &mut join.record;
-        let gives = matches!(record.role, Role::Consumer | Role::Donor);
-        if !new || !gives || record.slots > 0 || !record.primaries.is_empty() {
-            return SubstreamSet::EMPTY;
-        }
-        record.slots = self.slots_for(join.upload, PROMISED);
-        record.free_slots = record.slots;
-        let supply = self
-            .source
-            .as_ref()
-            .map(|source| source.tracker.supply())
-            .unwrap_or_default();
-        record.primaries = scarcest(&supply, self.k(), primaries_for(record.slots), ctx.rng);
-        record.primaries
-    }
-
-    /// Whether the source would take this peer as a child: it has a free slot, or a child that is worth less.
-    fn source_has_room_for(&self, ctx: &Ctx<'_>, join: &Join) -> bool {
-        let record = &join.record;
-        let way_ms = coords::coord::distance_ms(&ctx.coord, &record.coord) / 2.0;
-        let fanout = record.slots / record.primaries.len().max(1) as u16;
-        let newcomer = worth(fanout, Duration::from_secs_f64(way_ms.max(0.0) / 1000.0));
-        (0..self.k()).map(Substream).any(|s| {
-            let Some(sub) = self.sub(s) else { return false };
-            let here = sub.children.iter().filter(|c| c.leaves_at.is_none()).count() as u16;
-            let weaker = |child: &super::Child| {
-                let way = ctx
-                    .neighbours
-                    .get(&child.peer)
-                    .map_or(Duration::ZERO, |n| n.rtt() / 2);
-                worth(child.fanout, way) < newcomer
-            };
-            here < self.source_share(s)
-                || (fanout > 0 && record.primaries.contains(s) && sub.children.iter().any(weaker))
-        })
     }
 
     /// The tracker's answer.
@@ -566,199 +408,6 @@ impl Stream {
         }
     }
 
-    /// A connected peer turns out to be in this stream.
-    fn meet(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, record: Option<PeerRecord>) {
-        let state = self.peers.entry(peer).or_default();
-        let source = record
-            .as_ref()
-            .is_some_and(|record| record.role == Role::Peercaster);
-        if source {
-            // It is named to whom it has room for, at this moment: what it refused before does not count.
-            state.refused.clear();
-        }
-        let fresh = !state.interested;
-        if record.is_some() {
-            state.record = record;
-        }
-        state.interested = true;
-        if fresh && !source {
-            self.send_advert(ctx, peer);
-        }
-    }
-
-    fn hear(&mut self, now: Time, peer: PeerId, addrs: Vec<SocketAddr>) -> &mut Known {
-        if self.membership.known.len() >= MAX_KNOWN && !self.membership.known.contains_key(&peer) {
-            let oldest = self
-                .membership
-                .known
-                .iter()
-                .min_by_key(|(_, k)| k.heard_at)
-                .map(|(p, _)| *p);
-            if let Some(oldest) = oldest {
-                self.membership.known.remove(&oldest);
-            }
-        }
-        let known = self.membership.known.entry(peer).or_insert(Known {
-            record: None,
-            addrs: Vec::new(),
-            heard_at: now,
-            tried_at: None,
-            referred: false,
-        });
-        known.heard_at = now;
-        if !addrs.is_empty() {
-            known.addrs = addrs;
-        }
-        known
-    }
-
-    /// Somebody named peers that may have room.
-    pub(super) fn hear_of(&mut self, ctx: &mut Ctx<'_>, referrals: &List<Referral, MAX_REFERRALS>) {
-        // A supplier that names ever new peers does not make this node dial half the world.
-        let mut dials = self.dialling(ctx);
-        let most = dials + dials_now(ctx);
-        for referral in referrals {
-            if referral.peer == ctx.config.peer {
-                continue;
-            }
-            if ctx.neighbours.contains(&referral.peer) {
-                self.meet(ctx, referral.peer, None);
-                continue;
-            }
-            let known = self.hear(ctx.now, referral.peer, referral.addrs.to_vec());
-            known.referred = true;
-            if dials < most.min(DIALS_AT_ONCE) && self.peers.len() < MANY_PEERS {
-                dials += 1;
-                self.dial(ctx, referral.peer);
-            }
-        }
-    }
-
-    fn dial(&mut self, ctx: &mut Ctx<'_>, peer: PeerId) {
-        let Some(known) = self.membership.known.get_mut(&peer) else {
-            return;
-        };
-        if known.tried_at.is_some_and(|at| ctx.now.since(at) < REDIAL) || known.addrs.is_empty() {
-            return;
-        }
-        known.tried_at = Some(ctx.now);
-        if ctx.standings.is_banned(ctx.now, peer) {
-            return;
-        }
-        ctx.uplink.book_unpaced(ctx.now, DIAL_BYTES);
-        ctx.out.push(Output::Connect {
-            peer: Some(peer),
-            addrs: known.addrs.clone(),
-        });
-    }
-
-    /// Whether a peer from a later answer could supply something sooner than the worst present supplier.
-    fn looks_better(&self, ctx: &Ctx<'_>, peer: PeerId) -> bool {
-        let Some(Known {
-            record: Some(record), ..
-        }) = self.membership.known.get(&peer)
-        else {
-            return false;
-        };
-        let Some(lag) = record.lag_ms else { return false };
-        if record.free_slots == 0 && self.slots == 0 {
-            return false;
-        }
-        let predicted =
-            f64::from(lag) * 1000.0 + coords::coord::distance_ms(&ctx.coord, &record.coord) * 500.0;
-        let worst = self
-            .wanted()
-            .iter()
-            .filter_map(|s| self.lag_us(s, ctx.now))
-            .fold(0.0, f64::max);
-        predicted < worst || !self.orphans().is_empty()
-    }
-
-    /// Dials under way.
-    fn dialling(&self, ctx: &Ctx<'_>) -> usize {
-        let under_way = |(peer, known): &(&PeerId, &Known)| {
-            known.tried_at.is_some_and(|at| ctx.now.since(at) < DIAL_TIMEOUT)
-                && !ctx.neighbours.contains(peer)
-        };
-        self.membership.known.iter().filter(under_way).count()
-    }
-
-    /// Connects to more candidates while there are too few.
-    fn fill_up(&mut self, ctx: &mut Ctx<'_>) {
-        let now = ctx.now;
-        let useful = self.peers.values().filter(|state| state.interested).count();
-        let target = if self.orphans().is_empty() {
-            TARGET_PEERS
-        } else {
-            MANY_PEERS
-        };
-        if useful >= target || self.membership.next_fill > now {
-            return;
-        }
-        self.membership.next_fill = now + FILL_EVERY;
-        let dialling = self.dialling(ctx);
-        let room = target
-            .saturating_sub(useful + dialling)
-            .min(DIALS_AT_ONCE.saturating_sub(dialling))
-            .min(dials_now(ctx));
-        if room == 0 {
-            return;
-        }
-        let mut open: Vec<(bool, bool, u64, PeerId)> = self
-            .membership
-            .known
-            .iter()
-            .filter(|(peer, known)| {
-                !ctx.neighbours.contains(peer)
-                    && known.tried_at.is_none_or(|at| now.since(at) >= REDIAL)
-                    && !known.addrs.is_empty()
-            })
-            .map(|(peer, known)| {
-                let (full, us) = known.record.as_ref().map_or((false, 0.0), |record| {
-                    let lag = f64::from(record.lag_ms.unwrap_or(1_000)) * 1000.0;
-                    let way = coords::coord::distance_ms(&ctx.coord, &record.coord) * 500.0;
-                    (record.free_slots == 0, lag + way)
-                });
-                let promised = known.referred || self.seated_at(*peer, now);
-                (!promised, full, us as u64, *peer)
-            })
-            .collect();
-        open.sort();
-        for (_, _, _, peer) in open.into_iter().take(room) {
-            self.dial(ctx, peer);
-        }
-    }
-
-    /// Closes connections that nothing flows over.
-    fn prune(&mut self, ctx: &mut Ctx<'_>) {
-        let useful = self.peers.values().filter(|state| state.interested).count();
-        if useful <= MANY_PEERS {
-            return;
-        }
-        let idle = self
-            .peers
-            .iter()
-            .filter(|(peer, state)| {
-                state.supplies.or(state.asked).or(state.supplied).is_empty()
-                    && self.membership.tracker != Some(**peer)
-                    && ctx
-                        .neighbours
-                        .get(peer)
-                        .is_some_and(|n| ctx.now.since(n.since) > Duration::from_secs(5))
-            })
-            .max_by_key(|(peer, _)| ctx.neighbours.get(peer).map(|n| n.rtt()))
-            .map(|(peer, _)| *peer);
-        if let Some(peer) = idle {
-            ctx.send(
-                peer,
-                Bye {
-                    reason: ByeReason::Unneeded,
-                },
-            );
-            ctx.out.push(Output::Disconnect { peer });
-        }
-    }
-
     /// The tracker refused.
     pub(crate) fn on_join_refused(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: JoinRefused) {
         if self.membership.tracker != Some(from) {
@@ -830,33 +479,10 @@ impl Stream {
             );
         }
     }
-
-    /// Addresses under which others can reach a connected or known peer.
-    pub(super) fn addresses(&self, ctx: &Ctx<'_>, peer: PeerId) -> Vec<SocketAddr> {
-        match ctx.neighbours.get(&peer) {
-            Some(neighbour) => neighbour.listen.clone(),
-            None => self
-                .membership
-                .known
-                .get(&peer)
-                .map(|k| k.addrs.clone())
-                .unwrap_or_default(),
-        }
-    }
 }
-
-/// How many handshakes the uplink bears now: what is booked and they together should take no longer than [`DIAL_BACKLOG`],
-/// or the queue in the modem overflows and all of them wait for a retransmission.
-fn dials_now(ctx: &Ctx<'_>) -> usize {
-    let left = DIAL_BACKLOG.saturating_sub(ctx.uplink.booked(ctx.now));
-    usize::try_from(ctx.uplink.rate().bytes_in(left) / DIAL_BYTES).unwrap_or(DIALS_AT_ONCE)
-}
-
-/// Most of the usual modem's 100 ms of queue.
-const DIAL_BACKLOG: Duration = Duration::from_millis(80);
 
 /// A dial that has not answered in this time has failed.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Bounds on what a tracker may ask for as renewal interval.
 const MIN_REFRESH: Duration = Duration::from_millis(500);

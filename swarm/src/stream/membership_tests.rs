@@ -4,8 +4,9 @@ use wire::message::{Referral, RefuseReason, Refused, Role};
 use wire::{Bitrate, List, PeerId, SubstreamSet, Time};
 
 use super::super::Stream;
+use super::super::candidates::{DIALS_AT_ONCE, REDIAL};
 use super::super::testing::{Bench, K, addr, offer, peer, stream_id};
-use super::{REDIAL, TRACKER_RETRY, TRACKER_RETRY_MAX};
+use super::{TRACKER_RETRY, TRACKER_RETRY_MAX};
 
 /// When a joiner whose every dial fails at once dials again: the waits between.
 fn waits(seed: u64) -> Vec<Duration> {
@@ -127,7 +128,7 @@ fn dials_at_a_time_are_bounded_however_many_are_named() {
         viewer.membership_tick(&mut bench.ctx());
         dials += bench.dialled().len();
     }
-    assert_eq!(dials, super::DIALS_AT_ONCE);
+    assert_eq!(dials, DIALS_AT_ONCE);
 }
 
 #[test]

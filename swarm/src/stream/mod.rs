@@ -1,15 +1,19 @@
 //! One stream at one node: what it holds, whom it gets it from, whom it gives it to.
 
 mod advert;
+mod candidates;
 mod exchange;
 mod holders;
 mod membership;
+mod offers;
 mod parents;
 mod repair;
 mod source;
 mod supply;
 #[cfg(test)]
 mod testing;
+mod tracking;
+mod watch;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -6,16 +6,13 @@
 
 use std::time::Duration;
 
-use incentives::Offence;
 use rand::RngExt;
-use wire::message::{
-    Displaced, NO_LAG, Path, RefuseReason, Refused, Role, Subscribe, Subscribed, Unsubscribe,
-};
+use wire::message::{Displaced, Path, RefuseReason, Refused, Role, Subscribe, Subscribed, Unsubscribe};
 use wire::{PeerId, Seq, Substream, SubstreamSet, Time};
 
+use super::offers::UNKNOWN_LAG_US;
 use super::supply::{reserve, scarcest};
-use super::{Ctx, Stream, StreamPeer, SubstreamState};
-use crate::neighbour::Neighbour;
+use super::{Ctx, Stream, SubstreamState};
 
 /// One substream is moved this often at most: seldom enough that moves do not chase one another.
 pub(super) const IMPROVE_EVERY: Duration = Duration::from_millis(250);
@@ -36,58 +33,6 @@ const WORTH_MOVING_SHARE: f64 = 0.05;
 /// What a substream's lag beyond the mean counts, against the lag that a move would save.
 const SLOWEST_FIRST: f64 = 1.0;
 
-/// Each child before ours delays our copy by one copy's time; not all of them are served first.
-const CHILD_WEIGHT: f64 = 0.6;
-
-/// Part of a supplier's backlog that a live copy meets: repairs wait behind it.
-const BACKLOG_WEIGHT: f64 = 0.3;
-
-/// Each substream already taken from a peer makes it less attractive: it may vanish with all of them.
-const SPREAD_US: f64 = 4_000.0;
-
-/// Two suppliers that differ by less than this are as good as one another. Newcomers with the same list would all ask the
-/// same one if each had not its own taste.
-const TASTE_US: f64 = 15_000.0;
-
-/// A supplier without a free slot may make room for a strong peer, but it takes an attempt.
-const FULL_US: f64 = 60_000.0;
-
-/// Making a leaf move costs it a change of supplier.
-const LEAF_US: f64 = 40_000.0;
-
-/// A peer that agreed to supply and sent nothing is chosen after all others for a while: its unreliability, 0.05 for
-/// once, times this. Half a second is more than any honest difference.
-const UNRELIABLE_US: f64 = 10_000_000.0;
-
-/// The lag assumed of a peer that has only just joined.
-const UNKNOWN_LAG_US: f64 = 500_000.0;
-
-/// Adverts older than this say nothing any more.
-const ADVERT_VALID: Duration = Duration::from_millis(5_000);
-
-/// A supplier is silent after so many of its substream's periods: two chunks lost in a row and some jitter. With 2.2, one
-/// lost copy in two hundred made a hundred peers change suppliers without need in a minute...
-const SILENT_PERIODS: f64 = 3.2;
-
-/// ...and after no less than this: a lost packet and its repair by the transport take two round trips.
-const SILENT_MIN: Duration = Duration::from_millis(280);
-
-/// How much longer a silent supplier is borne with that has said why it is silent: what it takes to find another.
-const DETACHED: Duration = Duration::from_millis(500);
-
-/// All below a supplier that fails hear nothing at the same time. The nearest acts first, and its children hear of that
-/// before they act, because each hop makes a peer more patient by this much...
-const DEEPER: Duration = Duration::from_millis(40);
-
-/// ...up to so many hops.
-const DEEPEST: u8 = 10;
-
-/// How long a silent supplier is not asked again.
-const DISTRUST: Duration = Duration::from_secs(3);
-
-/// A newcomer's supplier gets this long for its first chunk: handshake, queue, and its own supplier's first chunk.
-const FIRST_CHUNK: Duration = Duration::from_millis(700);
-
 /// A slot that the tracker holds is worth asking for so long: then somebody else has it.
 const SEAT_HELD: Duration = Duration::from_millis(2_000);
 
@@ -99,80 +44,6 @@ enum Seat {
     At(PeerId),
     Dialled,
     None,
-}
-
-/// What a peer says of its supply of one substream.
-struct Offer {
-    /// How late it has the chunks itself.
-    lag_us: f64,
-    /// Whether its own lag is known.
-    proven: bool,
-    slots: u16,
-    free: u16,
-    /// Whether it passes this substream on to many.
-    primary: bool,
-    /// Whether a child that passes nothing on holds a place in it.
-    leaf: bool,
-    /// Copies it sends of each chunk before one more.
-    copies: u16,
-    /// What one copy takes on its uplink.
-    copy_us: f64,
-    backlog_us: f64,
-}
-
-impl StreamPeer {
-    /// Notes not to ask for a substream before `until`.
-    pub(super) fn pause(&mut self, substream: Substream, until: Time) {
-        match self.refused.iter_mut().find(|(s, _)| *s == substream) {
-            Some((_, held)) => *held = until,
-            None => self.refused.push((substream, until)),
-        }
-    }
-
-    /// What this peer offers of a substream, by its own advert or, until it speaks for itself, by the tracker's word.
-    /// `None` if it has not got it, or is itself no less late than `below` microseconds.
-    fn offer(&self, now: Time, substream: Substream, below: f64) -> Option<Offer> {
-        match (&self.advert, &self.record) {
-            (Some((advert, at)), _) if now.since(*at) <= ADVERT_VALID => {
-                let lag = advert.lags_ms.get(usize::from(substream.0)).copied();
-                let lag_us = f64::from(lag.filter(|&lag| lag != NO_LAG)?) * 1000.0;
-                if lag_us >= below {
-                    return None;
-                }
-                let used = advert.slots.saturating_sub(advert.free_slots);
-                Some(Offer {
-                    lag_us,
-                    proven: true,
-                    slots: advert.slots,
-                    free: advert.free_slots,
-                    primary: advert.primaries.contains(substream),
-                    leaf: advert.leaves.contains(substream),
-                    copies: used / advert.primaries.len().max(1) as u16,
-                    copy_us: f64::from(advert.copy_time_10us) * 10.0,
-                    backlog_us: f64::from(advert.backlog_ms) * 1000.0,
-                })
-            }
-            (_, Some(record)) => {
-                let primary = record.primaries.contains(substream);
-                let lag_us = record.lag_ms.map_or(UNKNOWN_LAG_US, |ms| f64::from(ms) * 1000.0);
-                if !primary && !record.has.contains(substream) || lag_us >= below {
-                    return None;
-                }
-                Some(Offer {
-                    lag_us,
-                    proven: record.lag_ms.is_some(),
-                    slots: record.slots,
-                    free: record.free_slots,
-                    primary,
-                    leaf: record.leaves.contains(substream),
-                    copies: 0,
-                    copy_us: 0.0,
-                    backlog_us: 0.0,
-                })
-            }
-            _ => None,
-        }
-    }
 }
 
 impl Stream {
@@ -193,89 +64,6 @@ impl Stream {
             .iter()
             .filter(|&s| self.sub(s).is_some_and(|sub| sub.parent.is_none()))
             .collect()
-    }
-
-    /// Predicted lag of `substream` if `peer` supplied it, in microseconds. `None` if it cannot, or not below a bound.
-    #[allow(clippy::too_many_arguments, reason = "called once")]
-    fn predicted_us(
-        &self,
-        ctx: &Ctx<'_>,
-        peer: &PeerId,
-        state: &StreamPeer,
-        neighbour: &Neighbour,
-        substream: Substream,
-        asked_now: u16,
-        below: f64,
-    ) -> Option<f64> {
-        if state.distrusted_until > ctx.now || state.supplied.contains(substream) {
-            return None;
-        }
-        let way_us = neighbour.rtt_us() / 2.0;
-        // Most are too late by their own lag alone; a microsecond covers what rounding may do.
-        let offer = state.offer(ctx.now, substream, below - way_us + 1.0)?;
-        let refused = |&(s, until): &(Substream, Time)| s == substream && until > ctx.now;
-        if state.refused.iter().any(refused) {
-            return None;
-        }
-        let taken = f64::from(state.supplies.or(state.asked).len());
-        let orphan = self.sub(substream).is_some_and(|sub| sub.parent.is_none());
-        // Outside its primaries a peer takes only who has nobody, unless most of its slots lie idle.
-        if !orphan && !offer.primary && offer.free <= offer.slots / 2 {
-            return None;
-        }
-        // What it is only about to get it gives to leaves, in the substreams it passes on.
-        if !offer.proven && (!offer.primary || self.fanout(substream) > 0) {
-            return None;
-        }
-        let mut predicted = offer.lag_us
-            + way_us
-            + offer.copy_us * (1.0 + CHILD_WEIGHT * f64::from(offer.copies))
-            + BACKLOG_WEIGHT * offer.backlog_us
-            + SPREAD_US * taken;
-        // What follows only adds to it, and has to be looked up.
-        if predicted >= below {
-            return None;
-        }
-        predicted = predicted
-            + UNRELIABLE_US * ctx.standings.of(*peer).unreliability(ctx.now)
-            + taste(ctx.config.peer, *peer) * TASTE_US;
-        let kept = if orphan { 0 } else { reserve(offer.slots) };
-        if offer.free <= asked_now + state.asked.len() as u16 + kept {
-            if self.fanout(substream) == 0 {
-                return None;
-            }
-            // A child that passes nothing on makes room at once; any other only for one that is worth more.
-            predicted += if offer.leaf { LEAF_US } else { FULL_US };
-        }
-        debug_assert!(*peer != ctx.config.peer);
-        Some(predicted)
-    }
-
-    /// The best supplier for a substream by prediction, if it promises less than `below`.
-    fn best_for(
-        &self,
-        ctx: &Ctx<'_>,
-        substream: Substream,
-        asked_now: &[(PeerId, SubstreamSet)],
-        mut below: f64,
-    ) -> Option<(PeerId, f64)> {
-        let mut best: Option<(PeerId, f64)> = None;
-        for (peer, state, neighbour) in self.peers.joined(ctx.neighbours.map()) {
-            let asked = asked_now
-                .iter()
-                .find(|(p, _)| p == peer)
-                .map_or(0, |(_, set)| set.len() as u16);
-            let spread = f64::from(asked) * SPREAD_US;
-            let Some(us) = self.predicted_us(ctx, peer, state, neighbour, substream, asked, below) else {
-                continue;
-            };
-            let us = us + spread;
-            if us < below {
-                below = us;
-                best = Some((*peer, us));
-            }
-        }
-        best
     }
 
     /// Asks for every substream that has no supplier and no request under way.
@@ -598,7 +386,7 @@ impl Stream {
     }
 
     /// Gives up the supplier of a substream and does not ask it again for a while.
-    fn leave_parent(&mut self, ctx: &mut Ctx<'_>, substream: Substream, pause: Duration) {
+    pub(super) fn leave_parent(&mut self, ctx: &mut Ctx<'_>, substream: Substream, pause: Duration) {
         let now = ctx.now;
         let Some(sub) = self.sub_mut(substream) else {
             return;
@@ -637,117 +425,6 @@ impl Stream {
             let substreams = SubstreamSet::one(substream);
             let stream = self.id;
             ctx.send(parent, Unsubscribe { stream, substreams });
-        }
-    }
-
-    /// For each supplier when it was last heard in any substream, and how many of them flow.
-    fn heard_from_suppliers(&self) -> Vec<(PeerId, Time, u32)> {
-        let mut heard: Vec<(PeerId, Time, u32)> = Vec::new();
-        for sub in &self.subs {
-            let Some((parent, at)) = sub.parent.zip(sub.last_arrival) else {
-                continue;
-            };
-            if at < sub.parent_since {
-                continue;
-            }
-            match heard.iter_mut().find(|(peer, _, _)| *peer == parent) {
-                Some((_, newest, substreams)) => {
-                    *newest = at.max(*newest);
-                    *substreams += 1;
-                }
-                None => heard.push((parent, at, 1)),
-            }
-        }
-        heard
-    }
-
-    /// Finds suppliers that went silent, and requests that were never answered.
-    pub(super) fn watch_parents(&mut self, ctx: &mut Ctx<'_>) {
-        if self.source.is_some() {
-            return;
-        }
-        let now = ctx.now;
-        let patience = self.period().mul_f64(SILENT_PERIODS).max(SILENT_MIN);
-        // When nothing at all is known to be newer, the encoder pauses: nobody is to blame, nor before the first chunks
-        // of all substreams can be here again. Half the patience, because the substreams' last chunks came up to a
-        // period before the last one of all.
-        let newest = self.subs.iter().filter_map(|sub| sub.last_arrival).max();
-        let seen = self.repair.anchor.map_or(self.session, |(seq, _)| seq);
-        let ahead = |state: &StreamPeer| {
-            let head = state.advert.as_ref().map(|(advert, _)| advert.head);
-            head.is_some_and(|head| head > seen.plus(u64::from(self.k())))
-        };
-        let flowing = newest.is_some_and(|at| now.since(at) < patience / 2) || self.peers.values().any(ahead);
-        if flowing && self.flowing_since.is_none() {
-            self.flowing_since = Some(now);
-        } else if !flowing {
-            self.flowing_since = None;
-        }
-        let heard = self.heard_from_suppliers();
-        for s in 0..self.k() {
-            let substream = Substream(s);
-            let Some(sub) = self.sub(substream) else { continue };
-            let spread = Duration::from_micros((4.0 * sub.delay_dev_us) as u64);
-            let quiet_since = sub
-                .last_arrival
-                .map_or(sub.parent_since, |at| at.max(sub.parent_since));
-            let first = sub.last_arrival.is_none_or(|at| at < sub.parent_since);
-            let usual = if first {
-                patience.max(FIRST_CHUNK)
-            } else {
-                patience
-            };
-            // Somebody above looks for a supplier already; if all below did, too, the whole tree would fall apart.
-            let detached = if sub.attached { Duration::ZERO } else { DETACHED };
-            let allowed = usual + detached + spread + DEEPER * u32::from(sub.hops.min(DEEPEST));
-            let Some((parent, flowing_since)) = sub.parent.zip(self.flowing_since) else {
-                continue;
-            };
-            // Who supplies several is silent in all of them at once, and sooner known to be gone.
-            let gone = heard.iter().any(|&(peer, at, substreams)| {
-                let patience = (patience / substreams).max(SILENT_MIN);
-                peer == parent && substreams > 1 && now.since(at.max(flowing_since)) > patience + spread
-            });
-            if gone || now.since(quiet_since.max(flowing_since)) > allowed {
-                let displaced = sub.orphan_since.is_some();
-                if let Some(state) = self.peers.get_mut(&parent) {
-                    // Who agreed and sent nothing did not keep its word: once, however many substreams it was.
-                    if first && !displaced && state.distrusted_until <= now {
-                        ctx.penalise(parent, Offence::NeverSent);
-                    }
-                    state.distrusted_until = now + DISTRUST;
-                }
-                self.leave_parent(ctx, substream, DISTRUST);
-            }
-        }
-        let mut overdue: Vec<PeerId> = Vec::new();
-        for (peer, state) in &self.peers {
-            if state.asked.is_empty() {
-                continue;
-            }
-            let timeout = ctx
-                .neighbours
-                .get(peer)
-                .map_or(Duration::ZERO, |n| n.timeout() + ANSWER_SLACK);
-            if now.since(state.asked_at) > timeout {
-                overdue.push(*peer);
-            }
-        }
-        for peer in overdue {
-            let Some(state) = self.peers.get_mut(&peer) else {
-                continue;
-            };
-            for substream in std::mem::take(&mut state.asked).iter() {
-                state.pause(substream, now + Duration::from_secs(1));
-            }
-            // Not even a no: it is gone, or busy beyond use.
-            state.distrusted_until = now + DISTRUST;
-            for sub in &mut self.subs {
-                if sub.pending == Some(peer) {
-                    sub.pending = None;
-                    sub.seat = None;
-                }
-            }
         }
     }
 
@@ -824,15 +501,6 @@ impl Stream {
         }
     }
 }
-
-/// A number from 0 to 1 that is fixed for two peers and looks random over many.
-fn taste(a: PeerId, b: PeerId) -> f64 {
-    let mixed = a.tag().wrapping_mul(0x9e37_79b9) ^ b.tag().wrapping_mul(0x85eb_ca6b);
-    f64::from(mixed.wrapping_mul(0xc2b2_ae35) >> 16) / 65_536.0
-}
-
-/// Beyond the round trip, an answer may take this long to be made.
-const ANSWER_SLACK: Duration = Duration::from_millis(150);
 
 #[cfg(test)]
 #[path = "parents_tests.rs"]

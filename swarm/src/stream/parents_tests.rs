@@ -8,7 +8,7 @@ use super::super::Stream;
 use super::super::testing::{
     Bench, CHUNK_MS, FIRST, K, asked, ended, no_referrals, nothing, offer, one, peer, request_for, stream_id,
 };
-use super::{DETACHED, DISTRUST, FIRST_CHUNK};
+use super::super::watch::{DETACHED, DISTRUST, FIRST_CHUNK};
 
 /// A viewer that peer 1 supplies with everything but substream 5, and peer 2 with that.
 fn supplied(bench: &mut Bench) -> Stream {

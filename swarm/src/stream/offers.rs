@@ -1,0 +1,206 @@
+//! Offers: what a neighbour's supply of a substream would be worth.
+//!
+//! Its own lag, the way here, its uplink's queue and the number of copies it sends before ours say when a chunk would be here.
+
+use std::time::Duration;
+
+use wire::message::NO_LAG;
+use wire::{PeerId, Substream, SubstreamSet, Time};
+
+use super::supply::reserve;
+use super::{Ctx, Stream, StreamPeer};
+use crate::neighbour::Neighbour;
+
+/// Each child before ours delays our copy by one copy's time; not all of them are served first.
+const CHILD_WEIGHT: f64 = 0.6;
+
+/// Part of a supplier's backlog that a live copy meets: repairs wait behind it.
+const BACKLOG_WEIGHT: f64 = 0.3;
+
+/// Each substream already taken from a peer makes it less attractive: it may vanish with all of them.
+const SPREAD_US: f64 = 4_000.0;
+
+/// Two suppliers that differ by less than this are as good as one another. Newcomers with the same list would all ask the
+/// same one if each had not its own taste.
+const TASTE_US: f64 = 15_000.0;
+
+/// A supplier without a free slot may make room for a strong peer, but it takes an attempt.
+const FULL_US: f64 = 60_000.0;
+
+/// Making a leaf move costs it a change of supplier.
+const LEAF_US: f64 = 40_000.0;
+
+/// A peer that agreed to supply and sent nothing is chosen after all others for a while: its unreliability, 0.05 for
+/// once, times this. Half a second is more than any honest difference.
+const UNRELIABLE_US: f64 = 10_000_000.0;
+
+/// The lag assumed of a peer that has only just joined.
+pub(super) const UNKNOWN_LAG_US: f64 = 500_000.0;
+
+/// Adverts older than this say nothing any more.
+const ADVERT_VALID: Duration = Duration::from_millis(5_000);
+
+/// What a peer says of its supply of one substream.
+pub(super) struct Offer {
+    /// How late it has the chunks itself.
+    pub(super) lag_us: f64,
+    /// Whether its own lag is known.
+    proven: bool,
+    slots: u16,
+    free: u16,
+    /// Whether it passes this substream on to many.
+    primary: bool,
+    /// Whether a child that passes nothing on holds a place in it.
+    leaf: bool,
+    /// Copies it sends of each chunk before one more.
+    copies: u16,
+    /// What one copy takes on its uplink.
+    copy_us: f64,
+    backlog_us: f64,
+}
+
+impl StreamPeer {
+    /// Notes not to ask for a substream before `until`.
+    pub(super) fn pause(&mut self, substream: Substream, until: Time) {
+        match self.refused.iter_mut().find(|(s, _)| *s == substream) {
+            Some((_, held)) => *held = until,
+            None => self.refused.push((substream, until)),
+        }
+    }
+
+    /// What this peer offers of a substream, by its own advert or, until it speaks for itself, by the tracker's word.
+    /// `None` if it has not got it, or is itself no less late than `below` microseconds.
+    pub(super) fn offer(&self, now: Time, substream: Substream, below: f64) -> Option<Offer> {
+        match (&self.advert, &self.record) {
+            (Some((advert, at)), _) if now.since(*at) <= ADVERT_VALID => {
+                let lag = advert.lags_ms.get(usize::from(substream.0)).copied();
+                let lag_us = f64::from(lag.filter(|&lag| lag != NO_LAG)?) * 1000.0;
+                if lag_us >= below {
+                    return None;
+                }
+                let used = advert.slots.saturating_sub(advert.free_slots);
+                Some(Offer {
+                    lag_us,
+                    proven: true,
+                    slots: advert.slots,
+                    free: advert.free_slots,
+                    primary: advert.primaries.contains(substream),
+                    leaf: advert.leaves.contains(substream),
+                    copies: used / advert.primaries.len().max(1) as u16,
+                    copy_us: f64::from(advert.copy_time_10us) * 10.0,
+                    backlog_us: f64::from(advert.backlog_ms) * 1000.0,
+                })
+            }
+            (_, Some(record)) => {
+                let primary = record.primaries.contains(substream);
+                let lag_us = record.lag_ms.map_or(UNKNOWN_LAG_US, |ms| f64::from(ms) * 1000.0);
+                if !primary && !record.has.contains(substream) || lag_us >= below {
+                    return None;
+                }
+                Some(Offer {
+                    lag_us,
+                    proven: record.lag_ms.is_some(),
+                    slots: record.slots,
+                    free: record.free_slots,
+                    primary,
+                    leaf: record.leaves.contains(substream),
+                    copies: 0,
+                    copy_us: 0.0,
+                    backlog_us: 0.0,
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Stream {
+    /// Predicted lag of `substream` if `peer` supplied it, in microseconds. `None` if it cannot, or not below a bound.
+    #[allow(clippy::too_many_arguments, reason = "called once")]
+    fn predicted_us(
+        &self,
+        ctx: &Ctx<'_>,
+        peer: &PeerId,
+        state: &StreamPeer,
+        neighbour: &Neighbour,
+        substream: Substream,
+        asked_now: u16,
+        below: f64,
+    ) -> Option<f64> {
+        if state.distrusted_until > ctx.now || state.supplied.contains(substream) {
+            return None;
+        }
+        let way_us = neighbour.rtt_us() / 2.0;
+        // Most are too late by their own lag alone; a microsecond covers what rounding may do.
+        let offer = state.offer(ctx.now, substream, below - way_us + 1.0)?;
+        let refused = |&(s, until): &(Substream, Time)| s == substream && until > ctx.now;
+        if state.refused.iter().any(refused) {
+            return None;
+        }
+        let taken = f64::from(state.supplies.or(state.asked).len());
+        let orphan = self.sub(substream).is_some_and(|sub| sub.parent.is_none());
+        // Outside its primaries a peer takes only who has nobody, unless most of its slots lie idle.
+        if !orphan && !offer.primary && offer.free <= offer.slots / 2 {
+            return None;
+        }
+        // What it is only about to get it gives to leaves, in the substreams it passes on.
+        if !offer.proven && (!offer.primary || self.fanout(substream) > 0) {
+            return None;
+        }
+        let mut predicted = offer.lag_us
+            + way_us
+            + offer.copy_us * (1.0 + CHILD_WEIGHT * f64::from(offer.copies))
+            + BACKLOG_WEIGHT * offer.backlog_us
+            + SPREAD_US * taken;
+        // What follows only adds to it, and has to be looked up.
+        if predicted >= below {
+            return None;
+        }
+        predicted = predicted
+            + UNRELIABLE_US * ctx.standings.of(*peer).unreliability(ctx.now)
+            + taste(ctx.config.peer, *peer) * TASTE_US;
+        let kept = if orphan { 0 } else { reserve(offer.slots) };
+        if offer.free <= asked_now + state.asked.len() as u16 + kept {
+            if self.fanout(substream) == 0 {
+                return None;
+            }
+            // A child that passes nothing on makes room at once; any other only for one that is worth more.
+            predicted += if offer.leaf { LEAF_US } else { FULL_US };
+        }
+        debug_assert!(*peer != ctx.config.peer);
+        Some(predicted)
+    }
+
+    /// The best supplier for a substream by prediction, if it promises less than `below`.
+    pub(super) fn best_for(
+        &self,
+        ctx: &Ctx<'_>,
+        substream: Substream,
+        asked_now: &[(PeerId, SubstreamSet)],
+        mut below: f64,
+    ) -> Option<(PeerId, f64)> {
+        let mut best: Option<(PeerId, f64)> = None;
+        for (peer, state, neighbour) in self.peers.joined(ctx.neighbours.map()) {
+            let asked = asked_now
+                .iter()
+                .find(|(p, _)| p == peer)
+                .map_or(0, |(_, set)| set.len() as u16);
+            let spread = f64::from(asked) * SPREAD_US;
+            let Some(us) = self.predicted_us(ctx, peer, state, neighbour, substream, asked, below) else {
+                continue;
+            };
+            let us = us + spread;
+            if us < below {
+                below = us;
+                best = Some((*peer, us));
+            }
+        }
+        best
+    }
+}
+
+/// A number from 0 to 1 that is fixed for two peers and looks random over many.
+fn taste(a: PeerId, b: PeerId) -> f64 {
+    let mixed = a.tag().wrapping_mul(0x9e37_79b9) ^ b.tag().wrapping_mul(0x85eb_ca6b);
+    f64::from(mixed.wrapping_mul(0xc2b2_ae35) >> 16) / 65_536.0
+}

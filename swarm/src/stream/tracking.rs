@@ -1,0 +1,138 @@
+//! The tracker's host: what the peercaster answers to who asks for a way into its stream.
+
+use std::time::Duration;
+
+use incentives::Offence;
+use wire::message::{Hold, Join, JoinAnswer, JoinRefused, RefuseReason, Role};
+use wire::{PeerId, Substream, SubstreamSet};
+
+use super::supply::{PROMISED, primaries_for, scarcest, worth};
+use super::{Ctx, Stream};
+
+/// Share of the peercaster's uplink that tracking may take before it answers only newcomers, and those with less: our
+/// judgement.
+const BUSY_TRACKER: f64 = 0.15;
+
+/// Peers named to a newcomer then: enough for a seat in each substream.
+const WANT_IN_A_CROWD: u8 = 16;
+
+impl Stream {
+    /// A peer asks this tracker.
+    pub(crate) fn on_join(&mut self, ctx: &mut Ctx<'_>, from: PeerId, mut message: Join) {
+        let stream = self.id;
+        let Some(listen) = ctx.neighbours.get(&from).map(|n| n.listen.clone()) else {
+            return;
+        };
+        if message.record.role == Role::Peercaster {
+            // There is one, and it does not join.
+            return ctx.penalise(from, Offence::Malformed);
+        }
+        message.record.peer = from;
+        message.record.addrs = listen.into_iter().collect();
+        let busy = ctx.uplink.control_share(ctx.now);
+        if busy > BUSY_TRACKER {
+            // A crowd must not take the peercaster's uplink from the stream: who asks again waits, who is new hears of few.
+            message.want = match message.known {
+                Some(_) => 0,
+                None => message.want.min(WANT_IN_A_CROWD),
+            };
+        }
+        let primaries = self.place_newcomer(ctx, &mut message);
+        let host_slots = (self.own_record(ctx), self.source_has_room_for(ctx, &message));
+        let head = self.head();
+        let head_at = self.repair.anchor.map_or(ctx.now, |(_, at)| at);
+        let random_access = self.window.newest_random_access();
+        let every = self.window.random_access_every();
+        let (Some(source), Some((held, info))) = (&mut self.source, &self.info) else {
+            ctx.send(
+                from,
+                JoinRefused {
+                    stream,
+                    reason: RefuseReason::UnknownStream,
+                },
+            );
+            return;
+        };
+        source.tracker.set_source(ctx.coord);
+        let answer = match source.tracker.join(ctx.now, from, &message) {
+            Ok(answer) => answer,
+            Err(reason) => {
+                ctx.send(from, JoinRefused { stream, reason });
+                return;
+            }
+        };
+        if message.want == 0 {
+            // Only a report: the transport's acknowledgement is answer enough.
+            return;
+        }
+        let (host, room) = host_slots;
+        let host = room.then_some((host, SubstreamSet::EMPTY));
+        for (record, substreams) in answer.peers.iter().filter(|(_, set)| !set.is_empty()) {
+            let hold = Hold {
+                stream,
+                peer: from,
+                substreams: *substreams,
+            };
+            ctx.send(record.peer, hold);
+        }
+        let named = host.into_iter().chain(answer.peers);
+        let (peers, seats): (Vec<_>, Vec<_>) = named.unzip();
+        let answer = JoinAnswer {
+            stream,
+            info: (message.known != Some((held.session, held.revision))).then(|| info.clone()),
+            peers: peers.into_iter().collect(),
+            seats: seats.into_iter().collect(),
+            refresh_ms: answer.refresh.as_millis().min(60_000) as u32,
+            head,
+            head_at,
+            random_access,
+            random_access_every_ms: every.map(|d| d.as_millis().min(u128::from(u32::MAX)) as u32),
+            primaries,
+            supply: answer.supply.into_iter().collect(),
+            members: answer.members,
+        };
+        ctx.send(from, answer);
+    }
+
+    /// Gives a newcomer, which does not know the stream's rate yet, its slots and the substreams that are scarcest, so
+    /// that those who join in the same moment do not all choose the same and hear of one another at once.
+    fn place_newcomer(&self, ctx: &mut Ctx<'_>, join: &mut Join) -> SubstreamSet {
+        // Who knows the stream and has no slots has none.
+        let new = join.known.is_none() && join.want > 0;
+        let record = &mut join.record;
+        let gives = matches!(record.role, Role::Consumer | Role::Donor);
+        if !new || !gives || record.slots > 0 || !record.primaries.is_empty() {
+            return SubstreamSet::EMPTY;
+        }
+        record.slots = self.slots_for(join.upload, PROMISED);
+        record.free_slots = record.slots;
+        let supply = self
+            .source
+            .as_ref()
+            .map(|source| source.tracker.supply())
+            .unwrap_or_default();
+        record.primaries = scarcest(&supply, self.k(), primaries_for(record.slots), ctx.rng);
+        record.primaries
+    }
+
+    /// Whether the source would take this peer as a child: it has a free slot, or a child that is worth less.
+    fn source_has_room_for(&self, ctx: &Ctx<'_>, join: &Join) -> bool {
+        let record = &join.record;
+        let way_ms = coords::coord::distance_ms(&ctx.coord, &record.coord) / 2.0;
+        let fanout = record.slots / record.primaries.len().max(1) as u16;
+        let newcomer = worth(fanout, Duration::from_secs_f64(way_ms.max(0.0) / 1000.0));
+        (0..self.k()).map(Substream).any(|s| {
+            let Some(sub) = self.sub(s) else { return false };
+            let here = sub.children.iter().filter(|c| c.leaves_at.is_none()).count() as u16;
+            let weaker = |child: &super::Child| {
+                let way = ctx
+                    .neighbours
+                    .get(&child.peer)
+                    .map_or(Duration::ZERO, |n| n.rtt() / 2);
+                worth(child.fanout, way) < newcomer
+            };
+            here < self.source_share(s)
+                || (fanout > 0 && record.primaries.contains(s) && sub.children.iter().any(weaker))
+        })
+    }
+}
