@@ -123,9 +123,10 @@ impl Stream {
             return Seat::None;
         };
         let age = ctx.now.since(since);
-        // The tracker hears late that a member is gone.
+        // The tracker hears late that a member is gone, and never that it does not keep its word.
         let state = self.peers.get(&peer);
-        if state.is_some_and(|state| state.distrusted_until > ctx.now) {
+        let distrusted = state.is_some_and(|state| state.distrusted_until > ctx.now);
+        if distrusted || ctx.standings.of(peer).unreliability(ctx.now) > 0.0 {
             return Seat::None;
         }
         if state.is_some() && ctx.neighbours.contains(&peer) {

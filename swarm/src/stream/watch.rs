@@ -92,7 +92,8 @@ impl Stream {
                 patience
             };
             // Somebody above looks for a supplier already; if all below did, too, the whole tree would fall apart.
-            let detached = if sub.attached { Duration::ZERO } else { DETACHED };
+            let told = !sub.attached && !sub.path.is_empty();
+            let detached = if told { DETACHED } else { Duration::ZERO };
             let allowed = usual + detached + spread + DEEPER * u32::from(sub.hops.min(DEEPEST));
             let Some((parent, flowing_since)) = sub.parent.zip(self.flowing_since) else {
                 continue;
