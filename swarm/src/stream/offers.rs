@@ -7,6 +7,7 @@ use std::time::Duration;
 use wire::message::NO_LAG;
 use wire::{PeerId, Substream, SubstreamSet, Time};
 
+use super::repair::SILENT;
 use super::supply::reserve;
 use super::{Ctx, Stream, StreamPeer};
 use crate::neighbour::Neighbour;
@@ -39,6 +40,9 @@ pub(super) const UNKNOWN_LAG_US: f64 = 500_000.0;
 
 /// Adverts older than this say nothing any more.
 const ADVERT_VALID: Duration = Duration::from_millis(5_000);
+
+/// Who leaves requests unanswered is gone unless it has said something since: adverts come every one or two seconds.
+const SPEAKS: Duration = Duration::from_millis(1_000);
 
 /// What a peer says of its supply of one substream.
 pub(super) struct Offer {
@@ -127,7 +131,9 @@ impl Stream {
         asked_now: u16,
         below: f64,
     ) -> Option<f64> {
-        if state.distrusted_until > ctx.now || state.supplied.contains(substream) {
+        let spoke = |at: Time| ctx.now.since(at) <= SPEAKS;
+        let silent = state.unanswered >= SILENT && !state.advert.as_ref().is_some_and(|(_, at)| spoke(*at));
+        if silent || state.distrusted_until > ctx.now || state.supplied.contains(substream) {
             return None;
         }
         let way_us = neighbour.rtt_us() / 2.0;

@@ -51,6 +51,11 @@ const MAX_TRIES: u8 = 6;
 /// So many requests in a row without a word, twice what may be open at a time, are no accident of one moment.
 const UNANSWERED: u16 = 2 * MAX_OPEN;
 
+/// After so many without a word a peer is not asked for anything for a while, nor taken as a supplier before it has spoken:
+/// after a mass exit half of all neighbours are gone, and nobody knows which.
+pub(super) const SILENT: u16 = 3;
+const SILENT_PAUSE: Duration = Duration::from_millis(1_000);
+
 /// The state of repair.
 #[derive(Debug, Default)]
 pub(super) struct Repair {
@@ -106,12 +111,17 @@ impl Stream {
 
     /// Notes the requests whose time is over: a peer that leaves many without a word does not keep its promises.
     fn note_unanswered(&mut self, ctx: &mut Ctx<'_>) {
+        let now = ctx.now;
         let mut silent = Vec::new();
         self.repair.open.run_out(ctx.now, |to| {
             let Some(state) = self.peers.get_mut(&to) else {
                 return;
             };
             state.unanswered += 1;
+            if state.unanswered >= SILENT {
+                // Most likely it is gone: the next ones may be asked in vain, too.
+                state.busy_until = state.busy_until.max(now + SILENT_PAUSE);
+            }
             if state.unanswered >= UNANSWERED {
                 state.unanswered = 0;
                 silent.push(to);

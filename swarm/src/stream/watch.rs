@@ -31,7 +31,7 @@ pub(super) const DISTRUST: Duration = Duration::from_secs(3);
 pub(super) const FIRST_CHUNK: Duration = Duration::from_millis(700);
 
 /// Beyond the round trip, an answer may take this long to be made.
-const ANSWER_SLACK: Duration = Duration::from_millis(150);
+const ANSWER_SLACK: Duration = Duration::from_millis(80);
 
 impl Stream {
     /// For each supplier when it was last heard in any substream, and how many of them flow.
