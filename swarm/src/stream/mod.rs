@@ -350,6 +350,16 @@ impl Stream {
             .filter(|sub| sub.parent.is_some() && sub.delay_samples > 0)
             .map(|sub| (sub.delay_us + JITTER_DEVIATIONS * sub.delay_dev_us) as i64)
             .max()
+            .map(|us| us + if self.is_disturbed() { DISTURBED_US } else { 0 })
+    }
+
+    /// Whether supply that once was complete is not now: what is missing has to be fetched, and that takes longer.
+    fn is_disturbed(&self) -> bool {
+        self.settled_from.is_some()
+            && self
+                .wanted()
+                .iter()
+                .any(|s| self.sub(s).is_some_and(|sub| sub.parent.is_none() || !sub.attached))
     }
 
     /// Mean arrival lag over the substreams, in milliseconds.
@@ -467,6 +477,10 @@ const UNPROVEN_US: f64 = 300_000.0;
 
 /// Mean deviations within which nearly all chunks of one supplier come.
 const JITTER_DEVIATIONS: f64 = 4.0;
+
+/// What chunks may be later than usual that are fetched because their supplier is gone: noticing that, asking, being declined
+/// by those who are gone, too, and asking again.
+const DISTURBED_US: i64 = 600_000;
 
 /// How long chunks are kept for repair and for joiners: longer than any playout buffer, and two groups of pictures of
 /// the usual second.
