@@ -111,6 +111,9 @@ pub(super) struct Held {
     until: Time,
 }
 
+/// A child's adverts come every second, and a lost one a round trip later.
+const CHILD_SPEAKS: Duration = Duration::from_millis(1_300);
+
 /// What becomes of a request for one substream.
 enum Verdict {
     Accept,
@@ -288,6 +291,9 @@ impl Stream {
         let mut refused = SubstreamSet::EMPTY;
         let mut why = RefuseReason::Full;
         let wanted = message.substreams.and(SubstreamSet::all(self.k()));
+        if message.orphan {
+            self.evict_silent(ctx);
+        }
         for substream in wanted.iter() {
             match self.judge(ctx, from, substream, message.fanout, message.orphan) {
                 Verdict::Accept => {}
@@ -491,6 +497,27 @@ impl Stream {
                 && copy.chunk.seq().substream(k) == substream
                 && copy.class == crate::Class::Live
         });
+    }
+
+    /// Children that have not said for a while how they fare hold no place that somebody needs who has nobody: after a mass
+    /// exit half of the children are gone, and the transport notices later.
+    fn evict_silent(&mut self, ctx: &mut Ctx<'_>) {
+        let mut gone: Vec<(PeerId, Substream)> = Vec::new();
+        for (s, sub) in self.subs.iter().enumerate() {
+            for child in &sub.children {
+                let told = self.peers.get(&child.peer).and_then(|state| state.advert.as_ref());
+                let heard = told.map_or(child.since, |(_, at)| child.since.max(*at));
+                if ctx.now.since(heard) > CHILD_SPEAKS {
+                    gone.push((child.peer, Substream(s as u8)));
+                }
+            }
+        }
+        for (peer, substream) in gone {
+            if let Some(sub) = self.sub_mut(substream) {
+                sub.children.retain(|child| child.peer != peer);
+            }
+            self.drop_supplied(ctx, peer, substream);
+        }
     }
 
     /// A child does not need these any more.
