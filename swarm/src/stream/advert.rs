@@ -8,7 +8,7 @@ use wire::{PeerId, Seq, Substream, SubstreamSet, Time};
 use super::{Ctx, Stream, SubstreamState};
 
 /// Between two adverts to the same neighbour when nothing important changed.
-const ADVERT_EVERY: Duration = Duration::from_millis(1_000);
+const ADVERT_EVERY: Duration = Duration::from_millis(700);
 
 /// The same to a neighbour that neither supplies nor is supplied: it only compares.
 const ADVERT_EVERY_IDLE: Duration = Duration::from_millis(2_000);

@@ -111,8 +111,8 @@ pub(super) struct Held {
     until: Time,
 }
 
-/// A child's adverts come every second, and a lost one a round trip later.
-const CHILD_SPEAKS: Duration = Duration::from_millis(1_300);
+/// A child's adverts come every 0.7 s, and a lost one a round trip later.
+const CHILD_SPEAKS: Duration = Duration::from_millis(950);
 
 /// What becomes of a request for one substream.
 enum Verdict {
