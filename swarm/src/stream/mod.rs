@@ -356,10 +356,10 @@ impl Stream {
     /// Whether supply that once was complete is not now: what is missing has to be fetched, and that takes longer.
     fn is_disturbed(&self) -> bool {
         self.settled_from.is_some()
-            && self
-                .wanted()
-                .iter()
-                .any(|s| self.sub(s).is_some_and(|sub| sub.parent.is_none() || !sub.attached))
+            && self.wanted().iter().any(|s| {
+                self.sub(s)
+                    .is_some_and(|sub| sub.parent.is_none() || !sub.attached)
+            })
     }
 
     /// Mean arrival lag over the substreams, in milliseconds.

@@ -505,7 +505,10 @@ impl Stream {
         let mut gone: Vec<(PeerId, Substream)> = Vec::new();
         for (s, sub) in self.subs.iter().enumerate() {
             for child in &sub.children {
-                let told = self.peers.get(&child.peer).and_then(|state| state.advert.as_ref());
+                let told = self
+                    .peers
+                    .get(&child.peer)
+                    .and_then(|state| state.advert.as_ref());
                 let heard = told.map_or(child.since, |(_, at)| child.since.max(*at));
                 if ctx.now.since(heard) > CHILD_SPEAKS {
                     gone.push((child.peer, Substream(s as u8)));

@@ -7,7 +7,7 @@ use super::super::Stream;
 use crate::io::Class;
 
 use super::super::testing::{Bench, FIRST, K, addr, chunk, offer, one, peer, request_for, stream_id};
-use super::{GRACE, HELD_FOR, PATH_EVERY, SETTLED, reserve};
+use super::{CHILD_SPEAKS, GRACE, HELD_FOR, PATH_EVERY, SETTLED, reserve};
 
 /// Who was told that its place is given away.
 fn displaced(bench: &mut Bench) -> Vec<PeerId> {
@@ -54,8 +54,29 @@ fn a_child_that_passes_on_is_given_time_to_show_it() {
     ask(&mut bench, &mut source, 2, 9);
     assert_eq!(displaced(&mut bench), []);
     bench.now += SETTLED;
+    source.on_advert(&mut bench.ctx(), peer(1), offer(20));
+    bench.out.clear();
     ask(&mut bench, &mut source, 2, 9);
     assert_eq!(displaced(&mut bench), [peer(1)]);
+}
+
+#[test]
+fn a_silent_child_holds_no_place_that_somebody_needs() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut source = full_source(&mut bench, &[(1, 20, 9), (2, 20, 9)]);
+    bench.now += CHILD_SPEAKS;
+    source.on_advert(&mut bench.ctx(), peer(1), offer(20));
+    bench.now += Duration::from_millis(1);
+    bench.out.clear();
+    // Neither passes on less than the newcomer, and one of them has said nothing.
+    ask(&mut bench, &mut source, 3, 0);
+    assert_eq!(displaced(&mut bench), []);
+    let children: Vec<PeerId> = (0..K)
+        .filter_map(|s| source.sub(Substream(s)))
+        .flat_map(|sub| sub.children.iter().map(|child| child.peer))
+        .collect();
+    assert!(children.contains(&peer(1)) && children.contains(&peer(3)));
+    assert!(!children.contains(&peer(2)));
 }
 
 #[test]
