@@ -400,8 +400,8 @@ impl Stream {
             Some(every) if every.saturating_sub(age) <= by_the_past => {
                 let chunks = every.as_micros() / chunk.as_micros().max(1);
                 let next = point.plus(u64::try_from(chunks).unwrap_or(0));
-                // Key frames may come a little sooner than they did.
-                (live, live.max(Seq(next.0.saturating_sub(EARLIER))))
+                let sooner = u64::try_from(chunks).unwrap_or(0) / EARLIER;
+                (live, live.max(Seq(next.0.saturating_sub(sooner))))
             }
             _ if point.behind(live) > MAX_PAST => (live, live),
             _ => (point, point),
@@ -491,8 +491,9 @@ const MAX_REFRESH: Duration = Duration::from_secs(30);
 /// How much faster than live a joiner gets the past: what peers with a third of their slots free gave in the simulator.
 const SPARE_RATE: f64 = 3.0;
 
-/// Chunks by which the next key frame may come sooner than the last two lay apart.
-const EARLIER: u64 = 8;
+/// The next key frame may come sooner than the last two lay apart, by one part in so many: encoders of a constant rate put
+/// them into their buffer when there is room.
+const EARLIER: u64 = 4;
 
 /// A joiner never asks for more chunks of the past than this: 8 s of the default stream.
 const MAX_PAST: u64 = 1_000;
