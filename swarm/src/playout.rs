@@ -68,7 +68,7 @@ const MISSED_US: i64 = 40_000;
 const FAR_US: i64 = 100_000;
 
 /// ...so many of the excess in a second.
-const HURRY: f64 = 3.0;
+const HURRY: f64 = 2.0;
 
 /// So many chunks given up in a row, a tenth of a second of the default stream, are no single supplier's doing.
 const ALL_LATE: u32 = 12;

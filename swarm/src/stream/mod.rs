@@ -480,7 +480,7 @@ const JITTER_DEVIATIONS: f64 = 4.0;
 
 /// What chunks may be later than usual that are fetched because their supplier is gone: noticing that, asking, being declined
 /// by those who are gone, too, and asking again.
-const DISTURBED_US: i64 = 600_000;
+const DISTURBED_US: i64 = 400_000;
 
 /// How long chunks are kept for repair and for joiners: longer than any playout buffer, and two groups of pictures of
 /// the usual second.
