@@ -29,6 +29,17 @@ fn full_source(bench: &mut Bench, children: &[(u8, u64, u16)]) -> Stream {
     source
 }
 
+/// A viewer that peer 1 supplies with everything.
+fn flowing(bench: &mut Bench) -> Stream {
+    let mut viewer = bench.viewer();
+    bench.connect(1, 20);
+    bench.supplied_by(&mut viewer, 1, SubstreamSet::all(K));
+    for seq in FIRST..FIRST + u64::from(K) {
+        bench.push(&mut viewer, 1, seq);
+    }
+    viewer
+}
+
 fn ask(bench: &mut Bench, stream: &mut Stream, n: u8, fanout: u16) {
     bench.connect(n, 20);
     stream.on_subscribe(&mut bench.ctx(), peer(n), &request_for(one(0), fanout, true));
@@ -172,12 +183,7 @@ fn a_displaced_child_is_served_until_its_time_is_over() {
 #[test]
 fn the_reserve_is_for_those_who_have_nobody() {
     let mut bench = Bench::new(Bitrate::from_kbps(4_000));
-    let mut viewer = bench.viewer();
-    bench.connect(1, 20);
-    bench.supplied_by(&mut viewer, 1, SubstreamSet::all(K));
-    for seq in FIRST..FIRST + u64::from(K) {
-        bench.push(&mut viewer, 1, seq);
-    }
+    let mut viewer = flowing(&mut bench);
     viewer.slots = 16;
     viewer.primaries = one(0).or(one(1));
     let accepted = |bench: &mut Bench, viewer: &mut Stream, n: u8, orphan: bool| {
@@ -319,12 +325,7 @@ fn children_are_told_of_a_new_path_at_once_and_then_in_peace() {
 #[test]
 fn what_is_held_for_a_joiner_nobody_else_gets() {
     let mut bench = Bench::new(Bitrate::from_kbps(4_000));
-    let mut viewer = bench.viewer();
-    bench.connect(1, 20);
-    bench.supplied_by(&mut viewer, 1, SubstreamSet::all(K));
-    for seq in FIRST..FIRST + u64::from(K) {
-        bench.push(&mut viewer, 1, seq);
-    }
+    let mut viewer = flowing(&mut bench);
     viewer.slots = 2;
     viewer.primaries = one(0);
     let hold = |n: u8| Hold {
