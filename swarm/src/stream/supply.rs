@@ -111,8 +111,8 @@ pub(super) struct Held {
     until: Time,
 }
 
-/// A child's adverts come every 0.7 s, and a lost one a round trip later.
-const CHILD_SPEAKS: Duration = Duration::from_millis(950);
+/// A child's adverts come every 0.7 s. One of them may be late: on a small uplink that is full, a lost one takes half a second.
+const CHILD_SPEAKS: Duration = Duration::from_millis(1_300);
 
 /// What becomes of a request for one substream.
 enum Verdict {
