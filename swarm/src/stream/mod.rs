@@ -4,9 +4,11 @@ mod advert;
 mod candidates;
 mod exchange;
 mod holders;
+mod holds;
 mod membership;
 mod offers;
 mod parents;
+mod paths;
 mod repair;
 mod source;
 mod supply;
@@ -213,7 +215,7 @@ pub(crate) struct Stream {
     next_expansion: Time,
     pub(crate) slots: u16,
     /// Slots kept for joiners by the tracker's word.
-    holds: Vec<supply::Held>,
+    holds: Vec<holds::Held>,
     pub(crate) clock: SourceClock,
     pub(crate) playout: Option<Playout>,
     repair: Repair,

@@ -10,10 +10,8 @@ use std::time::Duration;
 use incentives::Contribution;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use wire::message::{
-    Displaced, Hold, Path, Referral, RefuseReason, Refused, Role, Subscribe, Subscribed, Unsubscribe,
-};
-use wire::{Bitrate, List, PeerId, Substream, SubstreamSet, Time};
+use wire::message::{Displaced, Referral, RefuseReason, Refused, Role, Subscribe, Subscribed, Unsubscribe};
+use wire::{Bitrate, List, PeerId, Substream, SubstreamSet};
 
 use super::{Child, Ctx, Stream};
 use crate::uplink::bytes_on_link;
@@ -46,9 +44,6 @@ const SETTLED: Duration = Duration::from_millis(1_000);
 
 /// The rate assumed until the peercaster has measured it, in bits a second.
 const RATE_UNKNOWN: f64 = 4e6;
-
-/// Between two changes of a substream's path that the children are told of. Honest ones come seconds apart.
-const PATH_EVERY: Duration = Duration::from_millis(200);
 
 /// A lag beyond which nothing is gained any more: the yardstick for a child's distance.
 const HORIZON: Duration = Duration::from_millis(300);
@@ -95,20 +90,6 @@ pub(super) fn scarcest(supply: &[u16], k: u8, count: u32, rng: &mut ChaCha8Rng) 
         .take(count as usize)
         .map(|(_, _, substream)| substream)
         .collect()
-}
-
-/// A joiner that was promised a slot asks within so long, or it has found another.
-const HELD_FOR: Duration = Duration::from_millis(1_000);
-
-/// Promises remembered: a tracker that makes more does not fill this node's memory.
-const MAX_HOLDS: usize = 128;
-
-/// Slots kept for a joiner.
-#[derive(Debug)]
-pub(super) struct Held {
-    peer: PeerId,
-    substreams: SubstreamSet,
-    until: Time,
 }
 
 /// A child's adverts come every 0.7 s. One of them may be late: on a small uplink that is full, a lost one takes half a second.
@@ -242,46 +223,6 @@ impl Stream {
             let Some((substream, peer)) = weakest else { return };
             self.displace(ctx, peer, substream, None);
         }
-    }
-
-    /// The tracker promised slots here to a joiner.
-    pub(crate) fn on_hold(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: Hold) {
-        if self.membership.tracker != Some(from) || self.holds.len() >= MAX_HOLDS {
-            return;
-        }
-        let substreams = message.substreams.and(SubstreamSet::all(self.k()));
-        self.holds.push(Held {
-            peer: message.peer,
-            substreams,
-            until: ctx.now + HELD_FOR,
-        });
-    }
-
-    /// Slots that are kept for joiners.
-    pub(super) fn slots_held(&self) -> u16 {
-        self.holds.iter().map(|held| held.substreams.len() as u16).sum()
-    }
-
-    /// Slots kept for this peer, and for this substream among them.
-    fn held_for(&self, peer: PeerId, substream: Substream) -> (u16, bool) {
-        let own = self.holds.iter().filter(|held| held.peer == peer);
-        own.fold((0, false), |(slots, this), held| {
-            let slots = slots + held.substreams.len() as u16;
-            (slots, this || held.substreams.contains(substream))
-        })
-    }
-
-    /// A joiner took what was kept for it, or has it already.
-    fn end_hold(&mut self, peer: PeerId, substream: Substream) {
-        for held in self.holds.iter_mut().filter(|held| held.peer == peer) {
-            held.substreams.remove(substream);
-        }
-        self.holds.retain(|held| !held.substreams.is_empty());
-    }
-
-    /// Keeps slots no longer than promised.
-    pub(super) fn end_holds(&mut self, now: Time) {
-        self.holds.retain(|held| held.until > now);
     }
 
     /// A peer asks for substreams.
@@ -535,51 +476,6 @@ impl Stream {
                 self.drop_supplied(ctx, from, substream);
             }
             self.end_hold(from, substream);
-        }
-    }
-
-    /// The ancestors as this node's children are told: itself first.
-    fn path_below(&self, ctx: &Ctx<'_>, substream: Substream) -> Vec<u32> {
-        let mut path = vec![ctx.config.peer.tag()];
-        if let Some(sub) = self.sub(substream) {
-            path.extend(&sub.path);
-        }
-        path
-    }
-
-    pub(super) fn send_path(&self, ctx: &mut Ctx<'_>, to: PeerId, substream: Substream) {
-        let ancestors = self.path_below(ctx, substream).into_iter().collect();
-        let attached = self.source.is_some()
-            || self
-                .sub(substream)
-                .is_some_and(|sub| sub.parent.is_some() && sub.attached);
-        ctx.send(
-            to,
-            Path {
-                stream: self.id,
-                substream,
-                ancestors,
-                attached,
-            },
-        );
-    }
-
-    /// Where the way of a substream changed, every child must know, or a loop could close below: at once, but a supplier
-    /// whose word changes all the time does not make this node flood its children.
-    pub(super) fn pass_paths_on(&mut self, ctx: &mut Ctx<'_>) {
-        for substream in (0..self.k()).map(Substream) {
-            let Some(sub) = self.sub_mut(substream) else {
-                return;
-            };
-            if !sub.path_news || ctx.now.since(sub.path_told) < PATH_EVERY {
-                continue;
-            }
-            sub.path_news = false;
-            sub.path_told = ctx.now;
-            let children: Vec<PeerId> = sub.children.iter().map(|child| child.peer).collect();
-            for child in children {
-                self.send_path(ctx, child, substream);
-            }
         }
     }
 

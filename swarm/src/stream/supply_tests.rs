@@ -6,8 +6,10 @@ use wire::{Bitrate, Message, PeerId, Seq, Substream, SubstreamSet};
 use super::super::Stream;
 use crate::io::Class;
 
+use super::super::holds::HELD_FOR;
+use super::super::paths::PATH_EVERY;
 use super::super::testing::{Bench, FIRST, K, addr, chunk, offer, one, peer, request_for, stream_id};
-use super::{CHILD_SPEAKS, GRACE, HELD_FOR, PATH_EVERY, SETTLED, reserve};
+use super::{CHILD_SPEAKS, GRACE, SETTLED, reserve};
 
 /// Who was told that its place is given away.
 fn displaced(bench: &mut Bench) -> Vec<PeerId> {

@@ -1,0 +1,64 @@
+//! Slots that the tracker has promised to joiners, and that are kept for them.
+
+use std::time::Duration;
+
+use wire::message::Hold;
+use wire::{PeerId, Substream, SubstreamSet, Time};
+
+use super::{Ctx, Stream};
+
+/// A joiner that was promised a slot asks within so long, or it has found another.
+pub(super) const HELD_FOR: Duration = Duration::from_millis(1_000);
+
+/// Promises remembered: a tracker that makes more does not fill this node's memory.
+const MAX_HOLDS: usize = 128;
+
+/// Slots kept for a joiner.
+#[derive(Debug)]
+pub(super) struct Held {
+    peer: PeerId,
+    substreams: SubstreamSet,
+    until: Time,
+}
+
+impl Stream {
+    /// The tracker promised slots here to a joiner.
+    pub(crate) fn on_hold(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: Hold) {
+        if self.membership.tracker != Some(from) || self.holds.len() >= MAX_HOLDS {
+            return;
+        }
+        let substreams = message.substreams.and(SubstreamSet::all(self.k()));
+        self.holds.push(Held {
+            peer: message.peer,
+            substreams,
+            until: ctx.now + HELD_FOR,
+        });
+    }
+
+    /// Slots that are kept for joiners.
+    pub(super) fn slots_held(&self) -> u16 {
+        self.holds.iter().map(|held| held.substreams.len() as u16).sum()
+    }
+
+    /// Slots kept for this peer, and for this substream among them.
+    pub(super) fn held_for(&self, peer: PeerId, substream: Substream) -> (u16, bool) {
+        let own = self.holds.iter().filter(|held| held.peer == peer);
+        own.fold((0, false), |(slots, this), held| {
+            let slots = slots + held.substreams.len() as u16;
+            (slots, this || held.substreams.contains(substream))
+        })
+    }
+
+    /// A joiner took what was kept for it, or has it already.
+    pub(super) fn end_hold(&mut self, peer: PeerId, substream: Substream) {
+        for held in self.holds.iter_mut().filter(|held| held.peer == peer) {
+            held.substreams.remove(substream);
+        }
+        self.holds.retain(|held| !held.substreams.is_empty());
+    }
+
+    /// Keeps slots no longer than promised.
+    pub(super) fn end_holds(&mut self, now: Time) {
+        self.holds.retain(|held| held.until > now);
+    }
+}
