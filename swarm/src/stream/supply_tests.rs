@@ -42,6 +42,19 @@ fn flowing(bench: &mut Bench) -> Stream {
     viewer
 }
 
+/// A viewer with much room that peer 1 supplies, the substream of whose first chunk flows; peer 2 is connected.
+fn roomy(bench: &mut Bench) -> (Stream, Substream) {
+    let mut viewer = bench.viewer();
+    for n in 1..=2 {
+        bench.connect(n, 20);
+    }
+    bench.supplied_by(&mut viewer, 1, SubstreamSet::all(K));
+    bench.push(&mut viewer, 1, FIRST);
+    viewer.slots = 100;
+    let substream = Seq(FIRST).substream(K);
+    (viewer, substream)
+}
+
 fn ask(bench: &mut Bench, stream: &mut Stream, n: u8, fanout: u16) {
     bench.connect(n, 20);
     stream.on_subscribe(&mut bench.ctx(), peer(n), &request_for(one(0), fanout, true));
@@ -236,14 +249,7 @@ fn who_asks_twice_gets_the_past_once() {
 #[test]
 fn an_ancestor_is_no_child() {
     let mut bench = Bench::new(Bitrate::from_kbps(4_000));
-    let mut viewer = bench.viewer();
-    for n in 1..=2 {
-        bench.connect(n, 20);
-    }
-    bench.supplied_by(&mut viewer, 1, SubstreamSet::all(K));
-    bench.push(&mut viewer, 1, FIRST);
-    viewer.slots = 100;
-    let substream = Seq(FIRST).substream(K);
+    let (mut viewer, substream) = roomy(&mut bench);
     viewer.sub_mut(substream).expect("one of K").path = vec![peer(1).tag(), peer(2).tag()];
     for n in 1..=2 {
         bench.out.clear();
@@ -285,14 +291,7 @@ fn a_refusal_names_who_has_room() {
 #[test]
 fn children_are_told_of_a_new_path_at_once_and_then_in_peace() {
     let mut bench = Bench::new(Bitrate::from_kbps(4_000));
-    let mut viewer = bench.viewer();
-    for n in 1..=2 {
-        bench.connect(n, 20);
-    }
-    bench.supplied_by(&mut viewer, 1, SubstreamSet::all(K));
-    bench.push(&mut viewer, 1, FIRST);
-    viewer.slots = 100;
-    let substream = Seq(FIRST).substream(K);
+    let (mut viewer, substream) = roomy(&mut bench);
     let wanted = SubstreamSet::one(substream);
     viewer.on_subscribe(&mut bench.ctx(), peer(2), &request_for(wanted, 0, true));
     bench.out.clear();
