@@ -136,7 +136,7 @@ pub enum Input {
         chunk: Arc<Chunk>,
         /// Hops it has gone, as the sender says.
         hops: u8,
-        /// Whether it answers a request.
+        /// Whether it was fetched, by this node or further up, instead of pushed at its first chance.
         repair: bool,
     },
     /// A chunk came whose signature is wrong, or bytes that are no message: dropped, and it costs the sender standing.
@@ -177,9 +177,9 @@ pub enum Class {
     Control,
     /// A chunk on its first way through the swarm.
     Live,
-    /// A chunk that somebody asked for again.
+    /// A chunk that somebody asked for again, or that goes on after being asked for.
     Repair,
-    /// What a joiner wants of the past, and lists.
+    /// What a joiner wants of the past, and copies for a child whose place is given to another.
     Bulk,
 }
 

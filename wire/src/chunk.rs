@@ -166,7 +166,8 @@ impl Chunk {
     pub fn encode_header(&self, hops: u8, repair: bool) -> Bytes {
         let mut out = BytesMut::with_capacity(CHUNK_HEADER_LEN);
         out.put_u8(CHUNK_FRAME_TYPE);
-        // The top bit tells an answer to a request from a pushed chunk.
+        // The top bit tells what was fetched, here or further up, from a chunk on its first way: its age says nothing about the
+        // sender's lag.
         out.put_u8(hops.min(0x7f) | if repair { 0x80 } else { 0 });
         out.put_u32(self.header.stream.tag());
         put_signed_fields(&mut out, &self.header);
