@@ -16,8 +16,12 @@ use wire::{Chunk, Seq, Time};
 /// Most slots: 32 s of the default stream, 2 s of one with 2000 chunks a second.
 const MAX_SLOTS: u64 = 4096;
 
-/// Most payload bytes held: bounds the memory of a viewer of a fast stream (3 s at 85 Mbit/s).
-const MAX_BYTES: usize = 32 * 1024 * 1024;
+/// Payload bytes that may be held of any stream: 3 s at 85 Mbit/s.
+const ROOM: usize = 32 * 1024 * 1024;
+
+/// Of a stream too fast for that, so much time may be held: what repairs and playout may need when lags are still those of
+/// a live stream. The slots bound it: with the largest chunks they take 256 MiB.
+const SPAN: Duration = Duration::from_millis(1_000);
 
 /// What [`Window::insert`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +47,8 @@ pub(crate) struct Window {
     /// Between the last two random-access chunks.
     random_access_every: Option<Duration>,
     newest_random_access: Option<(Seq, Time)>,
+    /// When the newest of all chunks so far was made.
+    newest: Time,
 }
 
 impl Window {
@@ -56,6 +62,7 @@ impl Window {
             random_access: VecDeque::new(),
             random_access_every: None,
             newest_random_access: None,
+            newest: Time::ZERO,
         }
     }
 
@@ -127,6 +134,7 @@ impl Window {
         *slot = Some(chunk.clone());
         self.held.insert(seq);
         self.bytes += chunk.payload().len();
+        self.newest = self.newest.max(chunk.header().generated_at);
         if chunk.header().flags.random_access {
             self.note_random_access(seq, chunk.header().generated_at);
         }
@@ -216,9 +224,15 @@ impl Window {
     }
 
     fn bound(&mut self) {
-        while self.slots.len() as u64 > MAX_SLOTS || self.bytes > MAX_BYTES {
+        while self.slots.len() as u64 > MAX_SLOTS || (self.bytes > ROOM && self.is_long()) {
             self.pop_oldest();
         }
+    }
+
+    /// Whether the oldest chunk held was made long before the newest one.
+    fn is_long(&self) -> bool {
+        self.first_held(self.base)
+            .is_none_or(|oldest| self.newest.since(oldest.header().generated_at) > SPAN)
     }
 }
 

@@ -5,22 +5,28 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use wire::{Chunk, ChunkFlags, ChunkHeader, SecretKey, Seq, Time};
 
-use super::{Inserted, MAX_SLOTS, Window};
+use super::{Inserted, MAX_SLOTS, ROOM, SPAN, Window};
 
 fn chunk(seq: u64, random_access: bool) -> Arc<Chunk> {
+    let every = Duration::from_millis(8);
+    chunk_of(seq, every, random_access, Bytes::from_static(&[0; 10]))
+}
+
+/// One of those made `every` so often.
+fn chunk_of(seq: u64, every: Duration, random_access: bool, payload: Bytes) -> Arc<Chunk> {
     let key = SecretKey::from_bytes(&[7; 32]);
     let header = ChunkHeader {
         stream: key.stream_id(),
         session: Seq(0),
         seq: Seq(seq),
-        generated_at: Time::from_millis(seq * 8),
-        duration: Duration::from_millis(8),
+        generated_at: Time::ZERO + every * seq as u32,
+        duration: every,
         flags: ChunkFlags {
             random_access,
             ..ChunkFlags::default()
         },
     };
-    Arc::new(Chunk::sign(header, Bytes::from(vec![0; 10]), &key))
+    Arc::new(Chunk::sign(header, payload, &key))
 }
 
 #[test]
@@ -64,6 +70,37 @@ fn a_number_absurdly_far_ahead_is_refused_and_costs_no_memory() {
     assert_eq!(window.insert(chunk(u64::MAX / 16, false)), Inserted::Outside);
     window.extend_head(Seq(u64::MAX));
     assert_eq!(window.end(), Seq(1));
+}
+
+/// Fills a window with the largest chunks, one `every` so often; what it holds in the end.
+fn held_of_a_stream(every: Duration, missing: u64) -> u64 {
+    let payload = Bytes::from(vec![0; wire::MAX_PAYLOAD]);
+    let mut window = Window::new(Seq(0));
+    let fill = (ROOM / wire::MAX_PAYLOAD) as u64 + SPAN.div_duration_f64(every) as u64;
+    for seq in (0..fill + 500).filter(|&seq| seq != missing) {
+        window.insert(chunk_of(seq, every, false, payload.clone()));
+    }
+    window.slots_from(Seq(0)).filter(|(_, slot)| slot.is_some()).count() as u64
+}
+
+#[test]
+fn a_slow_stream_has_its_room_and_a_fast_one_its_time() {
+    let slow = held_of_a_stream(Duration::from_millis(8), u64::MAX);
+    assert_eq!(slow, (ROOM / wire::MAX_PAYLOAD) as u64);
+    // 1 Gbit/s.
+    let every = Duration::from_micros(500);
+    let fast = held_of_a_stream(every, u64::MAX);
+    assert_eq!(fast, SPAN.div_duration_f64(every) as u64 + 1);
+    assert!(fast > 3 * slow);
+}
+
+#[test]
+fn a_hole_is_no_reason_to_let_go_of_what_is_behind_it() {
+    let every = Duration::from_micros(500);
+    let whole = held_of_a_stream(every, u64::MAX);
+    // The hole is the oldest of those that are not old.
+    let missing = (ROOM / wire::MAX_PAYLOAD) as u64 + 500;
+    assert!(held_of_a_stream(every, missing) >= whole - 1);
 }
 
 proptest! {
