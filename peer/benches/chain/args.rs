@@ -31,6 +31,7 @@ pub(crate) struct Args {
     seconds: u64,
     peers: usize,
     only: Option<Chain>,
+    shared: bool,
 }
 
 impl Args {
@@ -41,6 +42,7 @@ impl Args {
             seconds: 10,
             peers: 5,
             only: None,
+            shared: false,
         };
         let mut given = std::env::args().skip(1);
         while let Some(flag) = given.next() {
@@ -50,6 +52,7 @@ impl Args {
                 "--seconds" => args.seconds = value()?.parse()?,
                 "--peers" => args.peers = value()?.parse()?,
                 "--search" => args.search = true,
+                "--shared" => args.shared = true,
                 "--only" => {
                     args.only = Some(match value()?.as_str() {
                         "headwater" => Chain::Headwater,
@@ -72,6 +75,7 @@ impl Args {
             peers: self.peers,
             rate,
             duration: Duration::from_secs(self.seconds),
+            shared: self.shared,
         }
     }
 

@@ -9,7 +9,6 @@ use anyhow::Context;
 use bytes::Bytes;
 use headwater::net::Tuning;
 use headwater::net::tls::Tls;
-use headwater::report::Usage;
 use quinn::{ClientConfig, Connection, Endpoint, EndpointConfig, ServerConfig};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{mpsc, watch};
@@ -17,6 +16,8 @@ use wire::SecretKey;
 
 use crate::Trial;
 use crate::feed::{Feeder, PIECE, Take};
+use crate::hosts::Hosts;
+use crate::meter::Meter;
 use crate::outcome::{Ledger, Outcome};
 use crate::pattern::Pattern;
 
@@ -40,42 +41,40 @@ const END: u64 = u64::MAX;
 
 pub(crate) async fn run(trial: Trial) -> anyhow::Result<Outcome> {
     let base = Instant::now();
-    let endpoints: Vec<Endpoint> = (0..trial.peers)
-        .map(|n| endpoint(n as u8))
-        .collect::<anyhow::Result<_>>()?;
+    let hosts = Hosts::start(trial.peers, trial.shared)?;
+    let mut endpoints = Vec::new();
+    for n in 0..trial.peers {
+        endpoints.push(hosts.spawn(n, async move { endpoint(n as u8) }).await??);
+    }
     let mut links = Vec::new();
     for (n, pair) in endpoints.windows(2).enumerate() {
         let [from, to] = pair else { continue };
-        let accepting = async { anyhow::Ok(to.accept().await.context("the endpoint is closed")?.await?) };
-        let dialling = from.connect_with(client(n as u8)?, to.local_addr()?, "headwater")?;
-        let (incoming, outgoing) = tokio::try_join!(accepting, async { anyhow::Ok(dialling.await?) })?;
-        links.push((outgoing, incoming));
+        let outgoing = hosts.spawn(n, dial(from.clone(), n as u8, to.local_addr()?));
+        let incoming = hosts.spawn(n + 1, accept(to.clone()));
+        links.push((outgoing.await??, incoming.await??));
     }
     let mut tasks = Vec::new();
-    for pair in links.windows(2) {
+    for (n, pair) in links.windows(2).enumerate() {
         let [(_, incoming), (outgoing, _)] = pair else {
             continue;
         };
-        tasks.push(tokio::spawn(relay(incoming.clone(), outgoing.clone())));
+        tasks.push(hosts.spawn(n + 1, relay(incoming.clone(), outgoing.clone())));
     }
     let (Some((first, _)), Some((_, last))) = (links.first(), links.last()) else {
         anyhow::bail!("a chain has two peers at least");
     };
     let (pieces, waiting) = mpsc::channel(WAITING);
-    tasks.push(tokio::spawn(send(first.clone(), waiting)));
+    tasks.push(hosts.spawn(0, send(first.clone(), waiting)));
     let pattern = Arc::new(Pattern::new());
     let feeder = Feeder::start(trial.rate, Arc::clone(&pattern), Encoder { base, pieces });
     let (measuring, measure) = watch::channel(false);
-    let sink = tokio::spawn(receive(last.clone(), base, pattern, measure));
+    let sink = hosts.spawn(trial.peers - 1, receive(last.clone(), base, pattern, measure));
     tokio::time::sleep(WARM_UP).await;
 
-    let mut usage = Usage::new();
-    let (cpu_before, _) = usage.read();
     measuring.send_replace(true);
-    let began = Instant::now();
+    let meter = Meter::start()?;
     tokio::time::sleep(trial.duration).await;
-    let measured = began.elapsed();
-    let (cpu_after, _) = usage.read();
+    let cost = meter.stop();
 
     feeder.stop().await?;
     let (mut ledger, end) = sink.await?;
@@ -98,11 +97,18 @@ pub(crate) async fn run(trial: Trial) -> anyhow::Result<Outcome> {
         duplicate: ledger.duplicate,
         wrong: ledger.wrong,
         lag: ledger.lag(),
-        cpu_seconds: cpu_after - cpu_before,
-        measured,
+        cost,
         faults,
         notes,
     })
+}
+
+async fn dial(from: Endpoint, n: u8, to: SocketAddr) -> anyhow::Result<Connection> {
+    Ok(from.connect_with(client(n)?, to, "headwater")?.await?)
+}
+
+async fn accept(at: Endpoint) -> anyhow::Result<Connection> {
+    Ok(at.accept().await.context("the endpoint is closed")?.await?)
 }
 
 /// What the sending side of a link says about its path.

@@ -6,19 +6,20 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use headwater::driver::{self, DriverConfig, NodeHandle, StreamEvents, StreamItem};
 use headwater::media::{Segment, Segmenter, SegmenterConfig};
-use headwater::report::Usage;
 use swarm::{Event, NewChunk, Participation, PlayoutWish, StreamStats};
 use tokio::sync::watch;
 use wire::{Bitrate, Media, SecretKey, Seq, StreamId, StreamInfo};
 
 use crate::Trial;
 use crate::feed::{Feeder, Take};
+use crate::hosts::Hosts;
+use crate::meter::Meter;
 use crate::outcome::{Ledger, Outcome};
 use crate::pattern::Pattern;
 
@@ -36,9 +37,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(trial: Trial) -> anyhow::Result<Outcome> {
     let uplink = trial.rate.scaled(UPLINK);
+    let hosts = Hosts::start(trial.peers, trial.shared)?;
     let mut nodes = Vec::new();
     for n in 0..trial.peers {
-        nodes.push(start(n as u8, uplink).await?);
+        nodes.push(hosts.spawn(n, start(n as u8, uplink)).await??);
     }
     let source = nodes[0].clone();
     let key = SecretKey::from_bytes(&[200; 32]);
@@ -61,35 +63,32 @@ pub(crate) async fn run(trial: Trial) -> anyhow::Result<Outcome> {
         end: Arc::clone(&end),
     };
     let feeder = Feeder::start(trial.rate, Arc::clone(&pattern), encoder);
-    let last = join_one_by_one(&nodes, stream).await?;
+    let joining = Meter::start()?;
+    let last = match join_one_by_one(&nodes, stream).await {
+        Ok(last) => last,
+        Err(error) => {
+            feeder.stop().await?;
+            shut_down(&nodes).await;
+            return Ok(Outcome::failed(format!("{error:#}"), joining.stop()));
+        }
+    };
     let (measuring, measure) = watch::channel(false);
-    let sink = tokio::spawn(watch_stream(
-        last,
-        source.clone(),
-        session,
-        pattern,
-        places,
-        measure,
-    ));
+    let watching = watch_stream(last, source.clone(), session, pattern, places, measure);
+    let sink = hosts.spawn(trial.peers - 1, watching);
     tokio::time::sleep(WARM_UP).await;
 
-    let mut usage = Usage::new();
     let before = Counts::read(&nodes, stream).await?;
-    let (cpu_before, _) = usage.read();
     measuring.send_replace(true);
-    let began = Instant::now();
+    let meter = Meter::start()?;
     tokio::time::sleep(trial.duration).await;
-    let measured = began.elapsed();
-    let (cpu_after, _) = usage.read();
+    let cost = meter.stop();
     let after = Counts::read(&nodes, stream).await?;
     let shape = shape(&nodes, stream).await?;
 
     feeder.stop().await?;
     source.end_of_stream(stream).await?;
     let (ledger, ended) = sink.await?;
-    for node in &nodes {
-        node.shutdown().await;
-    }
+    shut_down(&nodes).await;
     let mut ledger = ledger;
     ledger.finish(end.load(Ordering::Relaxed));
     let mut faults = shape.faults;
@@ -103,11 +102,16 @@ pub(crate) async fn run(trial: Trial) -> anyhow::Result<Outcome> {
         duplicate: ledger.duplicate,
         wrong: ledger.wrong,
         lag: ledger.lag(),
-        cpu_seconds: cpu_after - cpu_before,
-        measured,
+        cost,
         faults,
         notes: shape.notes,
     })
+}
+
+async fn shut_down(nodes: &[NodeHandle]) {
+    for node in nodes {
+        node.shutdown().await;
+    }
 }
 
 async fn start(n: u8, uplink: Bitrate) -> anyhow::Result<NodeHandle> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use wire::Bitrate;
 
+use crate::meter::Cost;
 use crate::pattern::Pattern;
 
 /// A stream that is later than this at its end is not live any more, whether or not a byte is missing.
@@ -20,16 +21,37 @@ pub(crate) struct Outcome {
     pub(crate) duplicate: u64,
     pub(crate) wrong: u64,
     pub(crate) lag: Lag,
-    pub(crate) cpu_seconds: f64,
-    pub(crate) measured: Duration,
+    pub(crate) cost: Cost,
     /// Anything else that went wrong: then the trial does not count as lossless.
     pub(crate) faults: Vec<String>,
     /// What is worth telling.
     pub(crate) notes: Vec<String>,
 }
 
+/// Other programs may take so many cores during a trial before it counts as disturbed.
+const QUIET: f64 = 0.2;
+
 impl Outcome {
-    pub(crate) const HEADINGS: &str = "chain       Mbit/s    at the end    lost B   twice B   wrong B    lag p50       p99       max   CPU-s/Gbit   cores";
+    pub(crate) const HEADINGS: &str = "chain       Mbit/s    at the end    lost B   twice B   wrong B    lag p50       p99       max   CPU-s/Gbit   cores  others";
+
+    /// Nothing was carried at all.
+    pub(crate) fn failed(fault: String, cost: Cost) -> Self {
+        Outcome {
+            received: 0,
+            lost: 0,
+            duplicate: 0,
+            wrong: 0,
+            lag: Lag::default(),
+            cost,
+            faults: vec![fault],
+            notes: Vec::new(),
+        }
+    }
+
+    /// Whether other programs took what the chain might have needed.
+    pub(crate) fn is_disturbed(&self) -> bool {
+        self.cost.others > QUIET
+    }
 
     pub(crate) fn is_lossless(&self) -> bool {
         self.lost == 0
@@ -42,15 +64,15 @@ impl Outcome {
 
     /// CPU time of all peers together for each Gbit that went through the chain.
     pub(crate) fn cpu_per_gbit(&self) -> f64 {
-        self.cpu_seconds / (self.received as f64 * 8.0 / 1e9)
+        self.cost.cpu_seconds / (self.received as f64 * 8.0 / 1e9)
     }
 
     pub(crate) fn row(&self, name: &str, rate: Bitrate) -> String {
         let ms = |lag: Duration| lag.as_secs_f64() * 1000.0;
-        let seconds = self.measured.as_secs_f64();
+        let seconds = self.cost.measured.as_secs_f64();
         let verdict = if self.is_lossless() { "lossless" } else { "LOSSY" };
         let mut row = format!(
-            "{name:<11} {:>6.0} {:>13.1} {:>9} {:>9} {:>9} {:>7.1} ms {:>6.1} ms {:>6.1} ms {:>12.2} {:>7.2}  {verdict}",
+            "{name:<11} {:>6.0} {:>13.1} {:>9} {:>9} {:>9} {:>7.1} ms {:>6.1} ms {:>6.1} ms {:>12.2} {:>7.2} {:>7.2}  {verdict}",
             crate::mbit(rate),
             self.received as f64 * 8.0 / seconds / 1e6,
             self.lost,
@@ -60,7 +82,8 @@ impl Outcome {
             ms(self.lag.p99),
             ms(self.lag.max),
             self.cpu_per_gbit(),
-            self.cpu_seconds / seconds,
+            self.cost.cpu_seconds / seconds,
+            self.cost.others,
         );
         for fault in &self.faults {
             row.push_str("; ");
