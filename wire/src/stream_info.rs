@@ -54,7 +54,7 @@ impl StreamInfo {
     /// Whether the values are ones a peer can work with; a stranger may sign anything with a key of its own.
     pub fn is_sane(&self) -> bool {
         (1..=MAX_SUBSTREAMS).contains(&self.substreams)
-            && (500..=1_000_000).contains(&self.chunk_duration_us)
+            && (100..=1_000_000).contains(&self.chunk_duration_us)
             && self.title.len() <= MAX_TITLE
             && self.rate.as_bps() <= 100_000_000_000
     }

@@ -319,7 +319,7 @@ fn signatures_are_made_as_documented() {
     let stream = common::key().stream_id();
     check_signature(
         "chunk",
-        &[stream.as_bytes(), &frame[6..=34], &frame[99..]],
+        &[&frame[99..], stream.as_bytes(), &frame[6..=34]],
         &frame[35..99],
     );
 

@@ -79,9 +79,9 @@ fn a_signature_for_another_purpose_does_not_count() {
     put_signed_fields(&mut &mut fields[..], &header());
     let hash = Domain::STREAM_INFO
         .hasher()
+        .update(b"x")
         .update(header().stream.as_bytes())
         .update(&fields)
-        .update(b"x")
         .finalize();
     let forged = Chunk {
         header: header(),
