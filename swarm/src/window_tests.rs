@@ -80,7 +80,10 @@ fn held_of_a_stream(every: Duration, missing: u64) -> u64 {
     for seq in (0..fill + 500).filter(|&seq| seq != missing) {
         window.insert(chunk_of(seq, every, false, payload.clone()));
     }
-    window.slots_from(Seq(0)).filter(|(_, slot)| slot.is_some()).count() as u64
+    window
+        .slots_from(Seq(0))
+        .filter(|(_, slot)| slot.is_some())
+        .count() as u64
 }
 
 #[test]
