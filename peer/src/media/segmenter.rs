@@ -137,6 +137,10 @@ impl Segmenter {
     /// As [`push`](Segmenter::push), without a copy when `data` has no other owner and nothing is waiting in front
     /// of it (large reads at high rates).
     pub fn push_bytes(&mut self, now: Time, data: Bytes, out: &mut Vec<Segment>) {
+        if self.buf.len() == self.config.max_bytes && self.cut_max() == self.end() {
+            // What comes now goes into another segment anyway.
+            self.close_to(now, self.end(), out);
+        }
         if !self.buf.is_empty() {
             return self.push(now, &data, out);
         }

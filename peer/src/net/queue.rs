@@ -13,9 +13,9 @@ const MAX_CONTROL_BYTES: usize = 512 * 1024;
 /// The least room for chunks: four of the largest.
 pub(super) const MIN_CHUNK_BYTES: usize = 256 * 1024;
 
-/// The most room for chunks, at whatever rate: 60 ms at 2 Gbit/s. The node holds the same chunks, so they seldom take memory
-/// of their own.
-const MAX_CHUNK_BYTES: usize = 16 * 1024 * 1024;
+/// The most room for chunks, at whatever rate: 150 ms at 1.8 Gbit/s. The node holds the same chunks, so they seldom take
+/// memory of their own.
+const MAX_CHUNK_BYTES: usize = 32 * 1024 * 1024;
 
 /// How many classes of chunks there are.
 const CLASSES: usize = 3;

@@ -95,6 +95,25 @@ fn owned_bytes_are_not_copied() {
 }
 
 #[test]
+fn nor_are_those_that_come_behind_a_full_segment() {
+    let mut out = Vec::new();
+    let mut segmenter = segmenter();
+    let full = SegmenterConfig::default().max_bytes;
+    let pieces: Vec<_> = (0..3).map(|n| Bytes::from(vec![n; full])).collect();
+    let addresses: Vec<_> = pieces.iter().map(|piece| piece.as_ptr()).collect();
+    for (n, piece) in pieces.into_iter().enumerate() {
+        segmenter.push_bytes(Time::from_millis(n as u64), piece, &mut out);
+    }
+    // A full one is closed by the next, so that it is known how much time it holds.
+    assert_eq!(out.len(), 2);
+    segmenter.finish(Time::from_millis(3), &mut out);
+    let got: Vec<_> = out.iter().map(|segment| segment.payload.as_ptr()).collect();
+    assert_eq!(got, addresses);
+    assert!(out.iter().all(|segment| segment.duration == MS));
+    assert!(out.iter().all(|segment| segment.payload.len() == full));
+}
+
+#[test]
 fn the_first_bytes_of_a_trickle_are_held_back_only_briefly() {
     let mut out = Vec::new();
     let mut segmenter = segmenter();

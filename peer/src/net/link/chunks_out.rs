@@ -15,8 +15,10 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::{Code, End, Session};
 use crate::net::queue::QueuedChunk;
 
-/// The longest that chunks should wait for one peer: the bound of its queue at the rate that the path takes.
-const MAX_WAIT: Duration = Duration::from_millis(60);
+/// The longest that chunks should wait for one peer: the bound of its queue at the rate that the path takes. As long as the
+/// node's own queue of live copies may get: what waits longer would arrive later than a repair from somebody who has room.
+/// With 60 ms a machine that was busy elsewhere for a moment lost chunks from 1.2 Gbit/s on.
+const MAX_WAIT: Duration = Duration::from_millis(150);
 
 /// What QUIC gets beyond its window at the least, so that the window is what limits it.
 const MIN_AHEAD: u64 = 4 * 1024;
