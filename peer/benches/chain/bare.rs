@@ -21,9 +21,6 @@ use crate::meter::Meter;
 use crate::outcome::{Ledger, Outcome};
 use crate::pattern::Pattern;
 
-/// As long as a headwater chain has.
-const WARM_UP: Duration = Duration::from_secs(3);
-
 /// Chunks that may wait for the first peer: as many as a node takes.
 const WAITING: usize = 512;
 
@@ -69,7 +66,8 @@ pub(crate) async fn run(trial: Trial) -> anyhow::Result<Outcome> {
     let feeder = Feeder::start(trial.rate, Arc::clone(&pattern), Encoder { base, pieces });
     let (measuring, measure) = watch::channel(false);
     let sink = hosts.spawn(trial.peers - 1, receive(last.clone(), base, pattern, measure));
-    tokio::time::sleep(WARM_UP).await;
+    feeder.go_fully();
+    tokio::time::sleep(crate::WARM_UP).await;
 
     measuring.send_replace(true);
     let meter = Meter::start()?;

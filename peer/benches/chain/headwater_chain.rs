@@ -26,9 +26,6 @@ use crate::pattern::Pattern;
 /// Each uplink as a multiple of the stream: with its headers one copy takes 1.06, and the peercaster keeps 7 % back.
 const UPLINK: f64 = 1.6;
 
-/// From the last join to the beginning of the measurement: connections have found their packet size and windows by then.
-const WARM_UP: Duration = Duration::from_secs(3);
-
 /// Between two joins.
 const SETTLE: Duration = Duration::from_millis(300);
 
@@ -75,7 +72,8 @@ pub(crate) async fn run(trial: Trial) -> anyhow::Result<Outcome> {
     let (measuring, measure) = watch::channel(false);
     let watching = watch_stream(last, source.clone(), session, pattern, places, measure);
     let sink = hosts.spawn(trial.peers - 1, watching);
-    tokio::time::sleep(WARM_UP).await;
+    feeder.go_fully();
+    tokio::time::sleep(crate::WARM_UP).await;
 
     let before = Counts::read(&nodes, stream).await?;
     measuring.send_replace(true);
@@ -96,6 +94,8 @@ pub(crate) async fn run(trial: Trial) -> anyhow::Result<Outcome> {
         faults.push("the end did not come through".to_owned());
     }
     faults.extend(after.faults_since(&before));
+    let mut notes = shape.notes;
+    notes.extend(after.notes_since(&before));
     Ok(Outcome {
         received: ledger.received,
         lost: ledger.lost,
@@ -104,7 +104,7 @@ pub(crate) async fn run(trial: Trial) -> anyhow::Result<Outcome> {
         lag: ledger.lag(),
         cost,
         faults,
-        notes: shape.notes,
+        notes,
     })
 }
 
@@ -287,28 +287,36 @@ impl Counts {
         Ok(counts)
     }
 
+    /// What somebody lacked.
     fn faults_since(&self, before: &Counts) -> Vec<String> {
-        [
+        told([
             (
                 self.produce_dropped - before.produce_dropped,
                 "chunks not taken from the encoder",
             ),
             (self.missed - before.missed, "chunks missed on the way"),
+        ])
+    }
+
+    /// What cost something and no more: QUIC's own repetitions are no losses, either.
+    fn notes_since(&self, before: &Counts) -> Vec<String> {
+        told([
+            (
+                self.not_sent - before.not_sent,
+                "chunks not sent by the transport at first",
+            ),
+            (self.repairs - before.repairs, "chunks asked for again"),
             (
                 self.duplicate - before.duplicate,
                 "bytes received twice on the way",
             ),
-            (
-                self.not_sent - before.not_sent,
-                "chunks not sent by the transport",
-            ),
-            (self.repairs - before.repairs, "repairs"),
-        ]
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{count} {what}"))
-        .collect()
+        ])
     }
+}
+
+fn told<const N: usize>(counts: [(u64, &str); N]) -> Vec<String> {
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    counts.map(|(count, what)| format!("{count} {what}")).collect()
 }
 
 /// Whether it is a chain.

@@ -44,6 +44,9 @@ struct Trial {
     shared: bool,
 }
 
+/// At the full rate before the measurement: connections have found their windows by then.
+const WARM_UP: Duration = Duration::from_secs(5);
+
 /// The search stops when the bounds are this close.
 const SEARCHED: f64 = 1.04;
 
