@@ -32,6 +32,7 @@ use std::time::Duration;
 use wire::Bitrate;
 
 use args::{Args, Chain};
+use meter::Meter;
 use outcome::Outcome;
 
 /// What is measured, whichever chain carries it.
@@ -53,8 +54,8 @@ const SEARCHED: f64 = 1.04;
 /// A trial during which other programs were busy is repeated, so many times in all at the most.
 const ATTEMPTS: usize = 8;
 
-/// Between two of these attempts: others may be done by then.
-const PAUSE: Duration = Duration::from_secs(5);
+/// Seconds that a trial waits at the most for other programs to be done.
+const QUIET_WITHIN: usize = 120;
 
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::from_command_line()?;
@@ -110,10 +111,7 @@ async fn search(args: &Args) -> anyhow::Result<ExitCode> {
     while searches.iter().any(|search| search.next().is_some()) {
         for search in &mut searches {
             if let Some(rate) = search.next() {
-                let carried = run_undisturbed(search.chain, args.trial(rate))
-                    .await?
-                    .is_lossless();
-                search.learn(rate, carried);
+                search.learn(rate, carries(search.chain, args.trial(rate)).await?);
             }
         }
     }
@@ -133,17 +131,29 @@ async fn search(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn run_undisturbed(chain: Chain, trial: Trial) -> anyhow::Result<Outcome> {
-    for _ in 1..ATTEMPTS {
+/// Whether the rate was carried, in a trial that other programs did not disturb.
+async fn carries(chain: Chain, trial: Trial) -> anyhow::Result<bool> {
+    for _ in 0..ATTEMPTS {
+        wait_for_quiet().await?;
         let outcome = run(chain, trial).await?;
         // What was carried nevertheless was carried.
-        if outcome.is_lossless() || !outcome.is_disturbed() {
-            return Ok(outcome);
+        if outcome.is_lossless() || !outcome.cost.is_disturbed() {
+            return Ok(outcome.is_lossless());
         }
         println!("  other programs were busy: again");
-        tokio::time::sleep(PAUSE).await;
     }
-    run(chain, trial).await
+    anyhow::bail!("other programs are busy all the time: there is nothing to be found out")
+}
+
+async fn wait_for_quiet() -> anyhow::Result<()> {
+    for _ in 0..QUIET_WITHIN {
+        let meter = Meter::start()?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if !meter.stop().is_disturbed() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// The search for the highest rate that a chain carries without loss: doubles it until something is lost, then halves the

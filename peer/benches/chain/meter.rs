@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 use headwater::report::Usage;
 use sysinfo::System;
 
+/// Other programs may take so many cores before what was measured counts as disturbed.
+const QUIET: f64 = 0.2;
+
 /// Measures from its making to [`Meter::stop`].
 #[derive(Debug)]
 pub(crate) struct Meter {
@@ -23,6 +26,13 @@ pub(crate) struct Cost {
     /// Cores that were busy with anything else on average. The kernel's work for our own packets counts here in part: less
     /// than a tenth.
     pub(crate) others: f64,
+}
+
+impl Cost {
+    /// Whether other programs took what a chain might have needed.
+    pub(crate) fn is_disturbed(&self) -> bool {
+        self.others > QUIET
+    }
 }
 
 impl Meter {

@@ -28,9 +28,6 @@ pub(crate) struct Outcome {
     pub(crate) notes: Vec<String>,
 }
 
-/// Other programs may take so many cores during a trial before it counts as disturbed.
-const QUIET: f64 = 0.2;
-
 impl Outcome {
     pub(crate) const HEADINGS: &str = "chain       Mbit/s    at the end    lost B   twice B   wrong B    lag p50       p99       max   CPU-s/Gbit   cores  others";
 
@@ -46,11 +43,6 @@ impl Outcome {
             faults: vec![fault],
             notes: Vec::new(),
         }
-    }
-
-    /// Whether other programs took what the chain might have needed.
-    pub(crate) fn is_disturbed(&self) -> bool {
-        self.cost.others > QUIET
     }
 
     pub(crate) fn is_lossless(&self) -> bool {
