@@ -157,6 +157,12 @@ pub enum Input {
         /// The transport's smoothed round trip.
         rtt: Duration,
     },
+    /// So much has left this node since the last such word, whatever it was: what the transport sends by itself is only
+    /// known from this. A driver that cannot count says nothing.
+    Sent {
+        /// Bytes with all headers, as the link counts them.
+        bytes: u64,
+    },
 }
 
 /// Why something from a peer was thrown away.

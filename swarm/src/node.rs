@@ -142,6 +142,7 @@ impl Node {
                 self.penalise(now, from, why.into());
             }
             Input::Upload { rate } => self.uplink.set_rate(now, rate),
+            Input::Sent { bytes } => self.uplink.reconcile(now, bytes),
             Input::Wish { stream: id, wish } => {
                 if let Some(playout) = self.streams.get_mut(&id).and_then(|s| s.playout.as_mut()) {
                     playout.set_wish(wish);

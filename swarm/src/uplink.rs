@@ -51,6 +51,10 @@ fn live_queue(hops: u8) -> Duration {
 /// The longest the queue of repairs and of the past may get.
 const SLOW_QUEUE: Duration = Duration::from_millis(1_500);
 
+/// What was booked and has not left after so long never will: a copy was dropped by the transport, or a guess at what the
+/// transport sends by itself was too high.
+const LEAVES_WITHIN: Duration = Duration::from_millis(30);
+
 /// Control traffic is averaged over this time.
 const CONTROL_SPAN: Duration = Duration::from_secs(1);
 
@@ -76,6 +80,8 @@ pub(crate) struct Uplink {
     rate: Bitrate,
     /// The link is booked until then.
     free_at: Time,
+    /// Bytes that were booked and have not left yet.
+    to_leave: u64,
     live: VecDeque<Copy>,
     repair: VecDeque<Copy>,
     bulk: VecDeque<Copy>,
@@ -96,6 +102,7 @@ impl Uplink {
         Uplink {
             rate,
             free_at: Time::ZERO,
+            to_leave: 0,
             live: VecDeque::new(),
             repair: VecDeque::new(),
             bulk: VecDeque::new(),
@@ -115,7 +122,7 @@ impl Uplink {
 
     /// The link turned out faster or slower: what it is booked for takes less or more time.
     pub(crate) fn set_rate(&mut self, now: Time, rate: Bitrate) {
-        let booked = Bitrate::from_bps(self.rate.as_bps() / 100 * FILLED).bytes_in(self.free_at.since(now));
+        let booked = self.bytes_in(self.free_at.since(now));
         self.rate = rate;
         self.free_at = now + self.time_for(booked);
     }
@@ -127,6 +134,10 @@ impl Uplink {
         } else {
             Bitrate::from_bps(self.rate.as_bps() / 100 * FILLED).time_for(bytes)
         }
+    }
+
+    fn bytes_in(&self, time: Duration) -> u64 {
+        Bitrate::from_bps(self.rate.as_bps() / 100 * FILLED).bytes_in(time)
     }
 
     /// Time until a live copy handed in now would be on the link.
@@ -220,6 +231,17 @@ impl Uplink {
         }
     }
 
+    /// So many bytes have left since the last call. What was not booked is booked now, above all what the transport
+    /// repeats: were it not, a link whose queue overflows would be sent ever more.
+    pub(crate) fn reconcile(&mut self, now: Time, bytes: u64) {
+        let unbooked = bytes.saturating_sub(self.to_leave);
+        if unbooked > 0 {
+            self.book_unpaced(now, unbooked);
+        }
+        let booked_ahead = self.bytes_in(self.free_at.since(now) + LEAVES_WITHIN);
+        self.to_leave = self.to_leave.saturating_sub(bytes).min(booked_ahead);
+    }
+
     /// Share of the link that control messages took of late, 0 to 1 and above.
     pub(crate) fn control_share(&self, now: Time) -> f64 {
         // Of the span that is not over, what has come already: a crowd comes in less than a second.
@@ -234,6 +256,7 @@ impl Uplink {
     }
 
     fn book(&mut self, now: Time, bytes: u64) {
+        self.to_leave += bytes;
         self.free_at = self.free_at.max(now) + self.time_for(bytes);
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use wire::{Bitrate, Chunk, ChunkFlags, ChunkHeader, PeerId, SecretKey, Seq, Time};
 
-use super::{Copy, LIVE_QUEUE, Uplink, bytes_on_link};
+use super::{Copy, LEAVES_WITHIN, LIVE_QUEUE, Uplink, bytes_on_link};
 use crate::io::{Class, Outbox, Output};
 
 fn chunk(seq: u64, len: usize) -> Arc<Chunk> {
@@ -187,4 +187,34 @@ fn the_peercasters_own_copies_wait_longer() {
     let takes = uplink.copy_time(3599);
     assert!(accepted as u32 * takes > LIVE_QUEUE * 2, "{accepted} accepted");
     assert!(uplink.dropped > 0, "bounded all the same");
+}
+
+#[test]
+fn what_the_transport_sends_by_itself_takes_its_time_on_the_link() {
+    let rate = Bitrate::from_kbps(1_000);
+    let mut uplink = Uplink::new(rate);
+    let mut out = Outbox::new();
+    let start = Time::from_millis(1_000);
+    uplink.offer(start, copy(0, Class::Live), &mut out);
+    let booked = bytes_on_link(copy(0, Class::Live).chunk.frame_len());
+    let until = uplink.booked(start);
+    // What was booked has left, and nothing else.
+    uplink.reconcile(start, booked / 2);
+    uplink.reconcile(start, booked - booked / 2);
+    assert_eq!(uplink.booked(start), until);
+    // The transport has repeated all of it.
+    uplink.reconcile(start, booked);
+    assert!(uplink.booked(start) >= until * 2 - Duration::from_micros(2));
+    // A copy that never left does not hide such a thing for ever.
+    let later = start + Duration::from_secs(1);
+    uplink.offer(later, copy(1, Class::Live), &mut out);
+    let idle = later + Duration::from_secs(1);
+    uplink.reconcile(idle, 0);
+    uplink.reconcile(idle, booked);
+    let hidden = rate.bytes_in(LEAVES_WITHIN);
+    assert!(
+        uplink.booked(idle) >= rate.time_for(booked - hidden),
+        "{:?}",
+        uplink.booked(idle)
+    );
 }

@@ -120,6 +120,10 @@ impl Driver {
             self.take_produced(&mut out);
             self.measure_uplink(&mut out);
             let now = self.clock.now();
+            let bytes = self.transport.take_departed();
+            if bytes > 0 {
+                self.node.handle(now, Input::Sent { bytes }, &mut out);
+            }
             for input in batch.drain(..) {
                 self.node.handle(now, input, &mut out);
             }

@@ -11,6 +11,7 @@ use quinn::{ClientConfig, Connecting, Endpoint, EndpointConfig, ServerConfig};
 use quinn_proto::HashedConnectionIdGenerator;
 use wire::{PeerId, SecretKey};
 
+use super::socket::Departures;
 use super::tls::{Tls, TlsError};
 use super::{BindError, Tuning, socket};
 
@@ -28,6 +29,7 @@ pub(super) struct Endpoints {
     tls: Tls,
     tuning: Tuning,
     identity: SecretKey,
+    departures: Departures,
     /// Those that accept.
     listening: Vec<Endpoint>,
     /// Those made when an address of a family was dialled that no listening socket has: IPv4, IPv6.
@@ -46,6 +48,7 @@ impl Endpoints {
             tls,
             tuning,
             identity: identity.clone(),
+            departures: Departures::default(),
             listening: Vec::with_capacity(listen.len()),
             dialling: Mutex::default(),
         };
@@ -59,6 +62,11 @@ impl Endpoints {
             endpoints.listening.push(endpoint);
         }
         Ok(endpoints)
+    }
+
+    /// Bytes that have left since the last call, in IP packets.
+    pub(super) fn take_departed(&self) -> u64 {
+        self.departures.take()
     }
 
     pub(super) fn listening(&self) -> &[Endpoint] {
@@ -132,7 +140,7 @@ impl Endpoints {
         dual_stack: bool,
         server: Option<ServerConfig>,
     ) -> io::Result<Endpoint> {
-        let socket = socket::wrap(socket::bind(addr, dual_stack)?)?;
+        let socket = socket::wrap(socket::bind(addr, dual_stack)?, self.departures.clone())?;
         let secret = self.identity.to_bytes();
         let mut config = EndpointConfig::new(Arc::new(ResetKey(blake3::derive_key(
             "headwater 1 stateless reset",

@@ -310,6 +310,12 @@ impl Transport {
         }
     }
 
+    /// Bytes that have left through all sockets since the last call, counted in IP packets: all there is, what QUIC repeats
+    /// and acknowledges, too. Nothing where the system's own sockets are used.
+    pub fn take_departed(&self) -> u64 {
+        self.shared.endpoints.take_departed()
+    }
+
     /// Counters and sizes.
     pub fn stats(&self) -> NetStats {
         let shared = &self.shared;

@@ -14,19 +14,23 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Sleep;
 
+use super::Departures;
+use crate::net::IP_UDP_HEADERS;
+
 /// When the system takes no more packets, it is asked again after so long. Its buffer (see `BUFFER_BYTES`) holds many
 /// times of what leaves meanwhile, so the link does not fall idle.
 const RETRY: Duration = Duration::from_millis(1);
 
-/// Makes the socket one for quinn. It must not block.
-pub(in crate::net) fn wrap(socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-    Ok(Arc::new(Readable::new(socket)?))
+/// Makes the socket one for quinn, whose packets `departures` counts. It must not block.
+pub(in crate::net) fn wrap(socket: UdpSocket, departures: Departures) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+    Ok(Arc::new(Readable::new(socket, departures)?))
 }
 
 #[derive(Debug)]
 struct Readable {
     io: AsyncFd<UdpSocket>,
     state: UdpSocketState,
+    departures: Departures,
     /// The system took no more packets when last asked.
     full: AtomicBool,
 }
@@ -36,8 +40,9 @@ impl Readable {
         deprecated,
         reason = "it asks for what a standard socket keeps: to be the same descriptor for as long as it lives"
     )]
-    fn new(socket: UdpSocket) -> io::Result<Self> {
+    fn new(socket: UdpSocket, departures: Departures) -> io::Result<Self> {
         Ok(Readable {
+            departures,
             state: UdpSocketState::new((&socket).into())?,
             io: AsyncFd::with_interest(socket, Interest::READABLE)?,
             full: AtomicBool::new(false),
@@ -55,10 +60,10 @@ impl AsyncUdpSocket for Readable {
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         let sent = self.state.send(self.io.get_ref().into(), transmit);
-        if let Err(error) = &sent
-            && error.kind() == ErrorKind::WouldBlock
-        {
-            self.full.store(true, Ordering::Relaxed);
+        match &sent {
+            Ok(()) => self.departures.add(bytes_on_link(transmit)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.full.store(true, Ordering::Relaxed),
+            Err(_) => {}
         }
         sent
     }
@@ -101,6 +106,13 @@ impl AsyncUdpSocket for Readable {
     fn max_receive_segments(&self) -> usize {
         self.state.gro_segments()
     }
+}
+
+/// What a transmission takes with the headers of its packets.
+fn bytes_on_link(transmit: &Transmit<'_>) -> u64 {
+    let len = transmit.contents.len();
+    let packets = transmit.segment_size.map_or(1, |size| len.div_ceil(size.max(1)));
+    (len + packets * IP_UDP_HEADERS as usize) as u64
 }
 
 /// Waits for the system to take packets again, for one connection.

@@ -29,7 +29,7 @@ async fn receive(socket: &Arc<dyn AsyncUdpSocket>) -> usize {
 async fn every_datagram_comes_in_whether_it_was_waited_for_or_not() {
     let receiver = bound();
     let addr = receiver.local_addr().unwrap();
-    let receiver = wrap(receiver).unwrap();
+    let receiver = wrap(receiver, Departures::default()).unwrap();
     let sender = bound();
     for burst in [1, 1, BATCH_SIZE, BATCH_SIZE + 1, 3 * BATCH_SIZE, 1, 2] {
         for _ in 0..burst {
@@ -50,7 +50,7 @@ async fn every_datagram_comes_in_whether_it_was_waited_for_or_not() {
 
 #[tokio::test]
 async fn a_full_system_is_asked_again() {
-    let socket = Arc::new(Readable::new(bound()).unwrap());
+    let socket = Arc::new(Readable::new(bound(), Departures::default()).unwrap());
     let mut poller = Arc::clone(&socket).create_io_poller();
     assert!(poll_fn(|cx| Poll::Ready(poller.as_mut().poll_writable(cx).is_ready())).await);
     for _ in 0..2 {
@@ -60,5 +60,31 @@ async fn a_full_system_is_asked_again() {
         let waited = poll_fn(|cx| poller.as_mut().poll_writable(cx));
         timeout(PATIENCE, waited).await.unwrap().unwrap();
         assert!(began.elapsed() >= RETRY);
+    }
+}
+
+#[tokio::test]
+async fn all_that_leaves_is_counted_with_its_headers() {
+    let receiver = bound();
+    let departures = Departures::default();
+    let socket = Readable::new(bound(), departures.clone()).unwrap();
+    let contents = [7; 2500];
+    let send = |contents, segment_size| {
+        let transmit = Transmit {
+            destination: receiver.local_addr().unwrap(),
+            ecn: None,
+            contents,
+            segment_size,
+            src_ip: None,
+        };
+        socket.try_send(&transmit)
+    };
+    send(&contents[..100], None).unwrap();
+    assert_eq!(departures.take(), 128);
+    assert_eq!(departures.take(), 0);
+    // Three packets in one call, where the system can do that.
+    if socket.max_transmit_segments() >= 3 {
+        send(&contents, Some(1000)).unwrap();
+        assert_eq!(departures.take(), 2500 + 3 * 28);
     }
 }
