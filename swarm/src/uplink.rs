@@ -58,6 +58,9 @@ const LEAVES_WITHIN: Duration = Duration::from_millis(30);
 /// Control traffic is averaged over this time.
 const CONTROL_SPAN: Duration = Duration::from_secs(1);
 
+/// What live copies leave of the link at the least: it is never promised to its last byte.
+const LEAST_LEFT: f64 = 0.04;
+
 /// Bytes on the link for a chunk frame of `frame_len` bytes.
 pub(crate) fn bytes_on_link(frame_len: usize) -> u64 {
     (frame_len + frame_len.div_ceil(PACKET_PAYLOAD) * PACKET_OVERHEAD) as u64
@@ -152,14 +155,17 @@ impl Uplink {
         self.free_at.since(now)
     }
 
-    /// Time until a copy of this class handed in now would be on the link.
-    pub(crate) fn backlog_for(&self, class: Class, now: Time) -> Duration {
+    /// Time until a copy of this class handed in now would be on the link, while live copies to come leave this share of
+    /// the link.
+    pub(crate) fn backlog_for(&self, class: Class, now: Time, left: f64) -> Duration {
         let slower = match class {
             Class::Control | Class::Live => 0,
             Class::Repair => self.repair_waiting,
             Class::Bulk => self.repair_waiting + self.bulk_waiting,
         };
-        self.backlog(now).saturating_add(self.time_for(slower))
+        let behind = self.time_for(slower).as_secs_f64() / left.clamp(LEAST_LEFT, 1.0);
+        self.backlog(now)
+            .saturating_add(Duration::try_from_secs_f64(behind).unwrap_or(Duration::MAX))
     }
 
     /// How long one copy of `frame_len` bytes takes.

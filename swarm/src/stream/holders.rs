@@ -15,8 +15,9 @@ pub(super) const MAX_OPEN: u16 = 16;
 /// A peer without a free slot has only the unpromised rest of its uplink for repairs.
 const FULL_US: f64 = 100_000.0;
 
-/// What a peer without a free slot has to spare, in slots: the unpromised rest of a small uplink.
-const NO_SLOT: f64 = 0.25;
+/// Share of a peer's slots that it has to spare beside the free ones: most of what it does not promise to children.
+const UNPROMISED: f64 = 0.05;
+const UNPROMISED_BY_SOURCE: f64 = 0.15;
 
 /// One copy's time on the uplink of a peer that has not said it: 3.8 KB at 6 Mbit/s.
 const TYPICAL_COPY_US: f64 = 5_000.0;
@@ -181,7 +182,7 @@ impl Holder<'_> {
             return None;
         }
         let substream = wanted.substream;
-        let (lag_ms, backlog_ms, copy_us, free, role) = match self.word {
+        let (lag_ms, backlog_ms, copy_us, free, slots, role) = match self.word {
             Word::Own(advert) => {
                 let oldest = Seq(advert.head.0.saturating_sub(u64::from(advert.held)));
                 if wanted.seq <= oldest {
@@ -192,16 +193,32 @@ impl Holder<'_> {
                     return None;
                 }
                 let copy_us = f64::from(advert.copy_time_10us) * 10.0;
-                (lag, advert.backlog_ms, copy_us, advert.free_slots, advert.role)
+                (
+                    lag,
+                    advert.backlog_ms,
+                    copy_us,
+                    advert.free_slots,
+                    advert.slots,
+                    advert.role,
+                )
             }
             Word::Tracker(record) => {
                 let carries = record.role != Role::Donor || record.primaries.contains(substream);
                 let lag = record.lag_ms.filter(|_| carries)?;
-                (lag, 0, TYPICAL_COPY_US, record.free_slots, record.role)
+                (
+                    lag,
+                    0,
+                    TYPICAL_COPY_US,
+                    record.free_slots,
+                    record.slots,
+                    record.role,
+                )
             }
         };
         let is_parent = wanted.parent == Some(self.peer);
-        if role == Role::Peercaster && !is_parent {
+        let is_source = role == Role::Peercaster;
+        // It has time for its children, and something left over for joiners.
+        if is_source && !is_parent && wanted.spare_period_us.is_none() {
             return None;
         }
         let wait_us = (f64::from(lag_ms) * 1000.0 + self.rtt_us * 0.5 - wanted.age_us).max(0.0);
@@ -209,11 +226,19 @@ impl Holder<'_> {
         let queue_us = f64::from(backlog_ms) * 1000.0
             + match wanted.spare_period_us {
                 None => open * copy_us,
-                Some(period_us) => (open + 1.0) * (period_us / f64::from(free).max(NO_SLOT)),
+                Some(period_us) => {
+                    let unpromised = if is_source {
+                        UNPROMISED_BY_SOURCE
+                    } else {
+                        UNPROMISED
+                    };
+                    let spare = f64::from(free) + unpromised * f64::from(slots);
+                    (open + 1.0) * period_us / spare.max(UNPROMISED)
+                }
             };
         // The one that should have sent it had its chance, and may be the reason.
         let blame_us = if is_parent { 20_000.0 } else { 0.0 };
-        let full_us = if free == 0 { FULL_US } else { 0.0 };
+        let full_us = if free == 0 && !is_source { FULL_US } else { 0.0 };
         Some(self.rtt_us + wait_us + queue_us + blame_us + full_us + self.unreliable_us)
     }
 }

@@ -24,15 +24,30 @@ pub(super) struct Held {
 impl Stream {
     /// The tracker promised slots here to a joiner.
     pub(crate) fn on_hold(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: Hold) {
-        if self.membership.tracker != Some(from) || self.holds.len() >= MAX_HOLDS {
+        if self.membership.tracker != Some(from) {
             return;
         }
         let substreams = message.substreams.and(SubstreamSet::all(self.k()));
-        self.holds.push(Held {
-            peer: message.peer,
-            substreams,
-            until: ctx.now + HELD_FOR,
-        });
+        self.keep(ctx.now, message.peer, substreams);
+    }
+
+    /// Keeps slots for a joiner.
+    pub(super) fn keep(&mut self, now: Time, peer: PeerId, substreams: SubstreamSet) {
+        if self.holds.len() < MAX_HOLDS && !substreams.is_empty() {
+            self.holds.push(Held {
+                peer,
+                substreams,
+                until: now + HELD_FOR,
+            });
+        }
+    }
+
+    /// Slots of this substream that are kept for joiners.
+    pub(super) fn kept(&self, substream: Substream) -> u16 {
+        self.holds
+            .iter()
+            .filter(|held| held.substreams.contains(substream))
+            .count() as u16
     }
 
     /// Slots that are kept for joiners.

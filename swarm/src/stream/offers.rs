@@ -63,6 +63,13 @@ pub(super) struct Offer {
     backlog_us: f64,
 }
 
+impl Offer {
+    /// Whether a joiner that asks for one more than these takes nobody's last slot.
+    pub(super) fn is_roomy(&self, asked: u16) -> bool {
+        self.proven && self.free > asked + self.slots / 4
+    }
+}
+
 impl StreamPeer {
     /// Notes not to ask for a substream before `until`.
     pub(super) fn pause(&mut self, substream: Substream, until: Time) {

@@ -92,7 +92,10 @@ impl Stream {
             let present = self.sub(substream).and_then(|sub| sub.parent);
             let peer = match self.seat(ctx, substream) {
                 Seat::At(peer) => peer,
-                Seat::Dialled => continue,
+                Seat::Dialled => match self.roomy(ctx, substream, &asks) {
+                    Some(peer) => peer,
+                    None => continue,
+                },
                 Seat::None => match self.best_for(ctx, substream, &asks, f64::INFINITY) {
                     Some((peer, _)) => peer,
                     None => continue,
@@ -142,6 +145,19 @@ impl Stream {
         }
     }
 
+    /// A supplier that is connected already and has plenty of room: it is nearer than where a slot is held, whose
+    /// connection takes longer. What is held there is given back.
+    fn roomy(&self, ctx: &Ctx<'_>, substream: Substream, asks: &[(PeerId, SubstreamSet)]) -> Option<PeerId> {
+        let (peer, _) = self.best_for(ctx, substream, asks, f64::INFINITY)?;
+        let state = self.peers.get(&peer)?;
+        let asked = asks
+            .iter()
+            .find(|(p, _)| *p == peer)
+            .map_or(0, |(_, set)| set.len());
+        let offer = state.offer(ctx.now, substream, f64::INFINITY)?;
+        (offer.is_roomy(asked as u16 + state.asked.len() as u16)).then_some(peer)
+    }
+
     /// The substreams that no supplier is in sight for: nobody asked, and no slot held anywhere.
     pub(super) fn forlorn(&self, now: Time) -> SubstreamSet {
         let promised = |s: Substream| {
@@ -173,7 +189,7 @@ impl Stream {
                 .any(|s| self.sub(s).is_some_and(|sub| sub.parent.is_none()));
             let from = part
                 .iter()
-                .map(|s| self.subscribe_from(s))
+                .map(|s| self.subscribe_from(ctx, peer, s))
                 .min()
                 .unwrap_or(Seq(0));
             let fanout = self.fanout(first);
@@ -212,17 +228,26 @@ impl Stream {
 
     /// The first chunk to ask a new supplier for: the first that is missing. What a joiner wants of the past is
     /// pulled from whoever has room, which a new supplier seldom has.
-    fn subscribe_from(&self, substream: Substream) -> Seq {
+    /// What the present supplier will have sent until the new one has agreed need not come twice.
+    fn subscribe_from(&self, ctx: &Ctx<'_>, peer: PeerId, substream: Substream) -> Seq {
         let point = self
             .playout
             .as_ref()
             .and_then(|p| p.point())
             .unwrap_or(self.live_from);
         let k = self.k();
-        self.window
+        let missing = self
+            .window
             .holes(point.max(self.live_from))
             .find(|seq| seq.substream(k) == substream)
-            .unwrap_or(self.window.end().max(self.live_from))
+            .unwrap_or(self.window.end().max(self.live_from));
+        let supplied = |sub: &&SubstreamState| sub.flows() && sub.attached && sub.orphan_since.is_none();
+        let Some(last) = self.sub(substream).filter(supplied).and_then(|sub| sub.last_seq) else {
+            return missing;
+        };
+        let answered = ctx.neighbours.get(&peer).map_or(Duration::ZERO, |n| n.rtt());
+        let meanwhile = answered.as_micros() as u64 / (self.period().as_micros() as u64).max(1);
+        missing.max(last.plus(u64::from(k) * meanwhile + 1))
     }
 
     /// A supplier agreed.

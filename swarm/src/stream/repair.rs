@@ -150,9 +150,17 @@ impl Stream {
         let from = self.repair_from();
         let begun = self.playout.as_ref().is_none_or(|p| p.point().is_some());
         match self.window.newest_random_access() {
+            // Where playout begins was only guessed: nothing before the key frame is shown.
+            Some(point) if !begun && point > from && !self.holds_start() => (point, point),
             Some(point) if !begun && point > from => (point, from),
             _ => (from, from),
         }
+    }
+
+    /// Whether playout could begin with the first chunk asked for.
+    fn holds_start(&self) -> bool {
+        let from = self.repair_from();
+        self.window.random_access_at(from) == Some(from)
     }
 
     /// Looks for holes that are overdue and asks for them.
@@ -333,12 +341,6 @@ impl Stream {
 
     /// A neighbour asks for single chunks.
     pub(crate) fn on_request(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: &Request) {
-        // The source has no time for anybody but its own children: a flood of requests would hold up the live stream.
-        let child = self
-            .peers
-            .get(&from)
-            .is_some_and(|state| !state.supplied.is_empty());
-        let allowed = self.contributes() && (self.source.is_none() || child);
         let useful = Duration::from_millis(u64::from(message.deadline_ms)).min(PAST_USEFUL);
         let expires = ctx.now + useful;
         // What may take long goes after all that may not.
@@ -347,17 +349,25 @@ impl Stream {
         } else {
             Class::Repair
         };
+        // The source has no time for anybody but its own children: a flood of requests would hold up the live stream. What
+        // joiners want of the past waits behind all that.
+        let child = self
+            .peers
+            .get(&from)
+            .is_some_and(|state| !state.supplied.is_empty());
+        let allowed = self.contributes() && (self.source.is_none() || child || class == Class::Bulk);
         let busy = match class {
             Class::Bulk => BUSY_WITH_PAST,
             // What the peercaster's first tier lacks nobody has.
             _ if self.source.is_some() => BUSY * 4,
             _ => BUSY,
         };
+        let left = self.left_by_live(ctx);
         let k = self.k().max(1);
         let mut lacking = Vec::new();
         for &seq in &message.seqs {
             let chunk = self.window.get(seq).filter(|_| allowed).cloned();
-            let Some(chunk) = chunk.filter(|_| ctx.uplink.backlog_for(class, ctx.now) <= busy) else {
+            let Some(chunk) = chunk.filter(|_| ctx.uplink.backlog_for(class, ctx.now, left) <= busy) else {
                 lacking.push(seq);
                 continue;
             };

@@ -113,12 +113,7 @@ impl Stream {
             self.primaries = SubstreamSet::EMPTY;
             return;
         }
-        let promised = if self.source.is_some() {
-            PROMISED_BY_SOURCE
-        } else {
-            PROMISED
-        };
-        self.slots = self.slots_for(ctx.uplink.rate_for_chunks(), promised);
+        self.slots = self.slots_for(ctx.uplink.rate_for_chunks(), self.promised());
         if self.source.is_none() {
             self.shrink_primaries(ctx);
         }
@@ -143,6 +138,23 @@ impl Stream {
         let on_link = rate * bytes_on_link(frame as usize) as f64 / payload;
         let slots = promised * upload.as_bps() as f64 * f64::from(info.substreams) / on_link;
         slots.min(f64::from(u16::MAX)) as u16
+    }
+
+    /// Share of the uplink that the children's live copies leave, control messages as they were of late taken off.
+    pub(super) fn left_by_live(&self, ctx: &Ctx<'_>) -> f64 {
+        let chunks =
+            ctx.uplink.rate_for_chunks().as_bps() as f64 / (ctx.uplink.rate().as_bps() as f64).max(1.0);
+        let used = f64::from(self.slots_used()) / f64::from(self.slots.max(1));
+        chunks * (1.0 - self.promised() * used)
+    }
+
+    /// Part of this node's uplink that is promised to children.
+    fn promised(&self) -> f64 {
+        if self.source.is_some() {
+            PROMISED_BY_SOURCE
+        } else {
+            PROMISED
+        }
     }
 
     pub(super) fn max_primaries(&self) -> u32 {
@@ -322,7 +334,7 @@ impl Stream {
         }
         if self.source.is_some() {
             let here = sub.children.iter().filter(|c| c.leaves_at.is_none()).count() as u16;
-            if here < self.source_share(substream) {
+            if here + self.kept(substream) < self.source_share(substream) {
                 return Verdict::Accept;
             }
         } else if used < self.slots {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use incentives::Offence;
-use wire::message::{Hold, Join, JoinAnswer, JoinRefused, RefuseReason, Role};
+use wire::message::{Hold, Join, JoinAnswer, JoinRefused, PeerRecord, RefuseReason, Role};
 use wire::{PeerId, Substream, SubstreamSet};
 
 use super::supply::{PROMISED, primaries_for, scarcest, worth};
@@ -38,7 +38,12 @@ impl Stream {
             };
         }
         let primaries = self.place_newcomer(ctx, &mut message);
-        let host_slots = (self.own_record(ctx), self.source_has_room_for(ctx, &message));
+        let own_seats = self.seat_here(&message);
+        let host = if !own_seats.is_empty() || self.source_has_room_for(ctx, &message) {
+            Some(self.own_record(ctx))
+        } else {
+            (message.known.is_none() && busy <= BUSY_TRACKER).then(|| for_the_past(self.own_record(ctx)))
+        };
         let head = self.head();
         let head_at = self.repair.anchor.map_or(ctx.now, |(_, at)| at);
         let random_access = self.window.newest_random_access();
@@ -54,6 +59,7 @@ impl Stream {
             return;
         };
         source.tracker.set_source(ctx.coord);
+        message.need = message.need.minus(own_seats);
         let answer = match source.tracker.join(ctx.now, from, &message) {
             Ok(answer) => answer,
             Err(reason) => {
@@ -65,8 +71,6 @@ impl Stream {
             // Only a report: the transport's acknowledgement is answer enough.
             return;
         }
-        let (host, room) = host_slots;
-        let host = room.then_some((host, SubstreamSet::EMPTY));
         for (record, substreams) in answer.peers.iter().filter(|(_, set)| !set.is_empty()) {
             let hold = Hold {
                 stream,
@@ -75,7 +79,7 @@ impl Stream {
             };
             ctx.send(record.peer, hold);
         }
-        let named = host.into_iter().chain(answer.peers);
+        let named = host.map(|host| (host, own_seats)).into_iter().chain(answer.peers);
         let (peers, seats): (Vec<_>, Vec<_>) = named.unzip();
         let answer = JoinAnswer {
             stream,
@@ -91,6 +95,7 @@ impl Stream {
             supply: answer.supply.into_iter().collect(),
             members: answer.members,
         };
+        self.keep(ctx.now, from, own_seats);
         ctx.send(from, answer);
     }
 
@@ -115,6 +120,29 @@ impl Stream {
         record.primaries
     }
 
+    /// What the source can give a newcomer itself: it is connected already, and has the past, too. Only as long as slots are
+    /// free; who passes on more takes the place later.
+    fn seat_here(&self, join: &Join) -> SubstreamSet {
+        let members = self
+            .source
+            .as_ref()
+            .map_or(usize::MAX, |source| source.tracker.members());
+        if join.want == 0 || members >= usize::from(self.slots / u16::from(self.k().max(1))) * 4 {
+            return SubstreamSet::EMPTY;
+        }
+        let free = |&s: &Substream| {
+            self.sub(s).is_some_and(|sub| {
+                let here = sub.children.iter().filter(|c| c.leaves_at.is_none()).count() as u16;
+                here + self.kept(s) < self.source_share(s)
+            })
+        };
+        join.need
+            .and(SubstreamSet::all(self.k()))
+            .iter()
+            .filter(free)
+            .collect()
+    }
+
     /// Whether the source would take this peer as a child: it has a free slot, or a child that is worth less.
     fn source_has_room_for(&self, ctx: &Ctx<'_>, join: &Join) -> bool {
         let record = &join.record;
@@ -134,5 +162,16 @@ impl Stream {
             here < self.source_share(s)
                 || (fanout > 0 && record.primaries.contains(s) && sub.children.iter().any(weaker))
         })
+    }
+}
+
+/// A record that names the source to a joiner for what it has to spare beside its children, and not as a supplier.
+fn for_the_past(record: PeerRecord) -> PeerRecord {
+    PeerRecord {
+        free_slots: 0,
+        primaries: SubstreamSet::EMPTY,
+        leaves: SubstreamSet::EMPTY,
+        has: SubstreamSet::EMPTY,
+        ..record
     }
 }
