@@ -22,6 +22,15 @@ const PING_EVERY_EARLY: Duration = Duration::from_millis(330);
 /// How many pings are early ones.
 const EARLY_PINGS: u32 = 3;
 
+/// The roll is called this often at most: a ping and its answer for each neighbour, 6 KB with twenty.
+const ROLL_EVERY: Duration = Duration::from_millis(1_000);
+
+/// Who was heard from so lately need not be called.
+const HEARD_LATELY: Duration = Duration::from_millis(50);
+
+/// Beyond the round trip, the answer to a call may take this long: some queue in a modem.
+const CALL_SLACK: Duration = Duration::from_millis(80);
+
 /// Weight of a new round trip in the smoothed one, as in RFC 6298.
 const RTT_GAIN: f64 = 0.125;
 
@@ -40,6 +49,10 @@ pub(crate) struct Neighbour {
     next_ping: Time,
     /// The ping not answered yet: an answer to anything else measures nothing.
     open_ping: Option<(u32, Time)>,
+    /// When anything came from it last.
+    heard: Time,
+    /// When it was called, if it was not heard since.
+    called: Option<Time>,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     /// Entered in the accounts every so often: a search there for each chunk would cost more than most of its way.
@@ -79,6 +92,17 @@ impl Neighbour {
         ours
     }
 
+    /// Whether it was called and has not answered in time: gone, most likely, long before the transport says so.
+    pub(crate) fn is_mute(&self, now: Time) -> bool {
+        self.called
+            .is_some_and(|at| now.since(at) > self.timeout() + CALL_SLACK)
+    }
+
+    /// Whether it was called and has not answered yet.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.called.is_some()
+    }
+
     /// Takes in a measured round trip.
     pub(crate) fn observe_rtt(&mut self, rtt: Duration) {
         let sample = rtt.as_micros() as f64;
@@ -100,6 +124,7 @@ struct Passed {
 pub(crate) struct Neighbours {
     map: PeerMap<Neighbour>,
     next_nonce: u32,
+    called: Option<Time>,
 }
 
 impl Neighbours {
@@ -128,6 +153,8 @@ impl Neighbours {
             pings: 0,
             next_ping: now,
             open_ping: None,
+            heard: now,
+            called: None,
             bytes_in: 0,
             bytes_out: 0,
             passed: None,
@@ -237,6 +264,45 @@ impl Neighbours {
             uplink.book_control(now, frame.len());
             out.push(Output::Send { to, message, frame });
         }
+    }
+
+    /// Something came from a neighbour. False when it is none.
+    pub(crate) fn hear(&mut self, now: Time, peer: &PeerId) -> bool {
+        let Some(neighbour) = self.map.get_mut(peer) else {
+            return false;
+        };
+        neighbour.heard = now;
+        neighbour.called = None;
+        true
+    }
+
+    /// Asks all neighbours for a sign of life, because one of them seems to be gone: where many go at once, as after a power
+    /// cut, nobody should be asked in vain for what they held, nor keep the places that they had.
+    pub(crate) fn call_roll(&mut self, now: Time) {
+        if self.called.is_some_and(|at| now.since(at) < ROLL_EVERY) {
+            return;
+        }
+        self.called = Some(now);
+        for (_, neighbour) in &mut self.map {
+            if now.since(neighbour.heard) > HEARD_LATELY {
+                neighbour.called.get_or_insert(now);
+                neighbour.next_ping = now;
+            }
+        }
+    }
+
+    /// Whether the roll was called so lately that somebody may turn out to be mute.
+    pub(crate) fn expects_answers(&self, now: Time) -> bool {
+        self.called.is_some_and(|at| now.since(at) <= 2 * ROLL_EVERY)
+    }
+
+    /// Whether the roll has just been called.
+    pub(crate) fn is_calling(&self, now: Time) -> bool {
+        self.called == Some(now)
+    }
+
+    pub(crate) fn is_mute(&self, peer: &PeerId, now: Time) -> bool {
+        self.map.get(peer).is_some_and(|neighbour| neighbour.is_mute(now))
     }
 
     /// The neighbours to be pinged now, with the nonce for each.

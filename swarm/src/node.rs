@@ -109,7 +109,7 @@ impl Node {
                 repair,
             } => {
                 let id = chunk.header().stream;
-                if self.neighbours.contains(&from) {
+                if self.neighbours.hear(now, &from) {
                     with_stream!(self, now, out, &id, |stream, ctx| stream
                         .on_chunk(ctx, from, &chunk, hops, repair));
                 }
@@ -274,7 +274,7 @@ impl Node {
     }
 
     fn on_message(&mut self, now: Time, from: PeerId, message: Message, out: &mut Outbox) {
-        if !self.neighbours.contains(&from) {
+        if !self.neighbours.hear(now, &from) {
             return;
         }
         match message {
@@ -458,6 +458,9 @@ impl Node {
         }
         for stream in self.streams.iter_mut().filter(|stream| stream.has_duty(now)) {
             stream.do_duties(&mut ctx!(self, now, out));
+        }
+        if self.neighbours.is_calling(now) {
+            self.ping_due(now, out);
         }
     }
 

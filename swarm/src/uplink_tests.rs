@@ -151,12 +151,12 @@ fn a_change_of_the_rate_leaves_no_queue_behind() {
     }
     // What was booked at the slow rate does not hold up the fast one.
     uplink.set_rate(Time::ZERO, Bitrate::from_kbps(100_000));
-    assert!(uplink.backlog_for(Class::Repair, Time::ZERO) < Duration::from_millis(10));
+    assert!(uplink.backlog_for(Class::Repair, Time::ZERO, 1.0) < Duration::from_millis(10));
     while let Some(deadline) = uplink.next_deadline() {
         uplink.release(deadline, &mut out);
     }
     assert_eq!(
-        uplink.backlog_for(Class::Repair, Time::from_millis(40)),
+        uplink.backlog_for(Class::Repair, Time::from_millis(40), 1.0),
         Duration::ZERO
     );
     // Without any rate nothing overflows.
@@ -164,11 +164,11 @@ fn a_change_of_the_rate_leaves_no_queue_behind() {
         uplink.offer(Time::from_millis(40), copy(seq, Class::Live), &mut out);
     }
     uplink.set_rate(Time::from_millis(40), Bitrate::ZERO);
-    assert!(uplink.backlog_for(Class::Repair, Time::from_millis(40)) > Duration::from_secs(1));
+    assert!(uplink.backlog_for(Class::Repair, Time::from_millis(40), 1.0) > Duration::from_secs(1));
     uplink.forget(|_| true);
     uplink.set_rate(Time::from_millis(40), Bitrate::from_kbps(1_000));
     assert_eq!(
-        uplink.backlog_for(Class::Repair, Time::from_millis(40)),
+        uplink.backlog_for(Class::Repair, Time::from_millis(40), 1.0),
         Duration::ZERO
     );
 }

@@ -140,7 +140,11 @@ impl Stream {
     ) -> Option<f64> {
         let spoke = |at: Time| ctx.now.since(at) <= SPEAKS;
         let silent = state.unanswered >= SILENT && !state.advert.as_ref().is_some_and(|(_, at)| spoke(*at));
-        if silent || state.distrusted_until > ctx.now || state.supplied.contains(substream) {
+        if silent
+            || neighbour.is_mute(ctx.now)
+            || state.distrusted_until > ctx.now
+            || state.supplied.contains(substream)
+        {
             return None;
         }
         let way_us = neighbour.rtt_us() / 2.0;

@@ -129,7 +129,10 @@ impl Stream {
         // The tracker hears late that a member is gone, and never that it does not keep its word.
         let state = self.peers.get(&peer);
         let distrusted = state.is_some_and(|state| state.distrusted_until > ctx.now);
-        if distrusted || ctx.standings.of(peer).unreliability(ctx.now) > 0.0 {
+        if distrusted
+            || ctx.neighbours.is_mute(&peer, ctx.now)
+            || ctx.standings.of(peer).unreliability(ctx.now) > 0.0
+        {
             return Seat::None;
         }
         if state.is_some() && ctx.neighbours.contains(&peer) {
@@ -508,6 +511,9 @@ impl Stream {
     /// Everything that hung on a peer that is gone.
     pub(crate) fn forget_peer(&mut self, ctx: &mut Ctx<'_>, peer: PeerId) {
         let now = ctx.now;
+        if let Some(source) = &mut self.source {
+            source.tracker.leave(now, peer);
+        }
         let known = self.peers.remove(&peer).is_some();
         for sub in &mut self.subs {
             sub.children.retain(|child| child.peer != peer);

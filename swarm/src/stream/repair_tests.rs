@@ -200,9 +200,9 @@ fn a_request_costs_no_more_than_is_left_of_the_uplink() {
     source.on_request(&mut bench.ctx(), peer(1), &request);
     assert_eq!(bench.sent(), []);
     source.peers.entry(peer(2)).or_default().supplied = SubstreamSet::all(K);
-    let before = bench.uplink.backlog_for(Class::Bulk, bench.now);
+    let before = bench.uplink.backlog_for(Class::Bulk, bench.now, 1.0);
     source.on_request(&mut bench.ctx(), peer(2), &request);
-    let added = bench.uplink.backlog_for(Class::Bulk, bench.now) - before;
+    let added = bench.uplink.backlog_for(Class::Bulk, bench.now, 1.0) - before;
     assert!(added < Duration::from_millis(300), "{added:?}");
     let declined = bench
         .said()

@@ -95,6 +95,9 @@ pub(super) fn scarcest(supply: &[u16], k: u8, count: u32, rng: &mut ChaCha8Rng) 
 /// A child's adverts come every 0.7 s. One of them may be late: on a small uplink that is full, a lost one takes half a second.
 const CHILD_SPEAKS: Duration = Duration::from_millis(1_300);
 
+/// Who is connected for less than this asks because it is new.
+const NEW_HERE: Duration = Duration::from_secs(3);
+
 /// What becomes of a request for one substream.
 enum Verdict {
     Accept,
@@ -245,7 +248,15 @@ impl Stream {
         let mut why = RefuseReason::Full;
         let wanted = message.substreams.and(SubstreamSet::all(self.k()));
         if message.orphan {
-            self.evict_silent(ctx);
+            if ctx
+                .neighbours
+                .get(&from)
+                .is_some_and(|n| ctx.now.since(n.since) > NEW_HERE)
+            {
+                // It has lost a supplier, and seldom does one alone.
+                ctx.neighbours.call_roll(ctx.now);
+            }
+            self.evict(ctx, CHILD_SPEAKS);
         }
         for substream in wanted.iter() {
             match self.judge(ctx, from, substream, message.fanout, message.orphan) {
@@ -452,9 +463,16 @@ impl Stream {
         });
     }
 
-    /// Children that have not said for a while how they fare hold no place that somebody needs who has nobody: after a mass
+    /// Children that do not answer a call get nothing more: what they are sent is lost to those who are there.
+    pub(super) fn evict_mute(&mut self, ctx: &mut Ctx<'_>) {
+        if ctx.neighbours.expects_answers(ctx.now) {
+            self.evict(ctx, Duration::MAX);
+        }
+    }
+
+    /// Children that have not said for so long how they fare hold no place that somebody needs who has nobody: after a mass
     /// exit half of the children are gone, and the transport notices later.
-    fn evict_silent(&mut self, ctx: &mut Ctx<'_>) {
+    fn evict(&mut self, ctx: &mut Ctx<'_>, speaks: Duration) {
         let mut gone: Vec<(PeerId, Substream)> = Vec::new();
         for (s, sub) in self.subs.iter().enumerate() {
             for child in &sub.children {
@@ -463,7 +481,7 @@ impl Stream {
                     .get(&child.peer)
                     .and_then(|state| state.advert.as_ref());
                 let heard = told.map_or(child.since, |(_, at)| child.since.max(*at));
-                if ctx.now.since(heard) > CHILD_SPEAKS {
+                if ctx.now.since(heard) > speaks || ctx.neighbours.is_mute(&child.peer, ctx.now) {
                     gone.push((child.peer, Substream(s as u8)));
                 }
             }

@@ -29,6 +29,10 @@ impl Stream {
         }
         message.record.peer = from;
         message.record.addrs = listen.into_iter().collect();
+        if message.known.is_some() && !message.need.is_empty() {
+            // It has lost suppliers: whoever else is gone with them should not be named, nor keep a place here.
+            ctx.neighbours.call_roll(ctx.now);
+        }
         let busy = ctx.uplink.control_share(ctx.now);
         if busy > BUSY_TRACKER {
             // A crowd must not take the peercaster's uplink from the stream: who asks again waits, who is new hears of few.
@@ -97,6 +101,14 @@ impl Stream {
         };
         self.keep(ctx.now, from, own_seats);
         ctx.send(from, answer);
+    }
+
+    /// Names nobody any more who does not answer a call. Who is there all the same registers again at its next renewal.
+    pub(super) fn strike_off_mute(&mut self, ctx: &Ctx<'_>) {
+        let Some(source) = &mut self.source else { return };
+        for (peer, _) in ctx.neighbours.iter().filter(|(_, n)| n.is_mute(ctx.now)) {
+            source.tracker.leave(ctx.now, *peer);
+        }
     }
 
     /// Gives a newcomer, which does not know the stream's rate yet, its slots and the substreams that are scarcest, so

@@ -14,6 +14,10 @@ const SILENT_PERIODS: f64 = 3.2;
 /// ...and after no less than this: a lost packet and its repair by the transport take two round trips.
 const SILENT_MIN: Duration = Duration::from_millis(280);
 
+/// It is suspected after so many, and after no less than this.
+const SUSPICIOUS_PERIODS: f64 = 1.6;
+const SUSPICIOUS_MIN: Duration = Duration::from_millis(120);
+
 /// How much longer a silent supplier is borne with that has said why it is silent: what it takes to find another.
 pub(super) const DETACHED: Duration = Duration::from_millis(500);
 
@@ -53,6 +57,15 @@ impl Stream {
             }
         }
         heard
+    }
+
+    /// A supplier that is silent for so long makes one call the roll: one chunk of those it supplies is well overdue.
+    fn suspicious(&self, heard: &[(PeerId, Time, u32)], parent: PeerId) -> Duration {
+        let substreams = heard
+            .iter()
+            .find(|(peer, _, _)| *peer == parent)
+            .map_or(1, |heard| heard.2);
+        (self.period().mul_f64(SUSPICIOUS_PERIODS) / substreams.max(1)).max(SUSPICIOUS_MIN)
     }
 
     /// Finds suppliers that went silent, and requests that were never answered.
@@ -98,12 +111,17 @@ impl Stream {
             let Some((parent, flowing_since)) = sub.parent.zip(self.flowing_since) else {
                 continue;
             };
+            let quiet = now.since(quiet_since.max(flowing_since));
+            if quiet > self.suspicious(&heard, parent) + spread {
+                ctx.neighbours.call_roll(now);
+            }
             // Who supplies several is silent in all of them at once, and sooner known to be gone.
             let gone = heard.iter().any(|&(peer, at, substreams)| {
                 let patience = (patience / substreams).max(SILENT_MIN);
                 peer == parent && substreams > 1 && now.since(at.max(flowing_since)) > patience + spread
             });
-            if gone || now.since(quiet_since.max(flowing_since)) > allowed {
+            let mute = quiet > SILENT_MIN && ctx.neighbours.is_mute(&parent, now);
+            if gone || mute || quiet > allowed {
                 let displaced = sub.orphan_since.is_some();
                 if let Some(state) = self.peers.get_mut(&parent) {
                     // Who agreed and sent nothing did not keep its word: once, however many substreams it was.
