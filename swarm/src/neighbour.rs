@@ -25,6 +25,9 @@ const EARLY_PINGS: u32 = 3;
 /// The roll is called this often at most: a ping and its answer for each neighbour, 6 KB with twenty.
 const ROLL_EVERY: Duration = Duration::from_millis(1_000);
 
+/// One neighbour is called this often at most.
+const CALL_AGAIN: Duration = Duration::from_millis(300);
+
 /// Who was heard from so lately need not be called.
 const HEARD_LATELY: Duration = Duration::from_millis(50);
 
@@ -288,6 +291,18 @@ impl Neighbours {
                 neighbour.called.get_or_insert(now);
                 neighbour.next_ping = now;
             }
+        }
+    }
+
+    /// Asks one neighbour for a sign of life.
+    pub(crate) fn call(&mut self, now: Time, peer: &PeerId) {
+        if let Some(neighbour) = self.map.get_mut(peer)
+            && now.since(neighbour.heard) > CALL_AGAIN
+            && neighbour
+                .open_ping
+                .is_none_or(|(_, at)| now.since(at) > CALL_AGAIN)
+        {
+            neighbour.next_ping = now;
         }
     }
 

@@ -99,6 +99,8 @@ pub(crate) struct Playout {
     through_us: Option<i64>,
     /// Next chunk to be handed over; `None` before playout began.
     point: Option<Seq>,
+    /// The schedule before the peercaster was away.
+    resume_us: Option<i64>,
     /// Due time (this node's clock) minus generation time (the peercaster's), in microseconds.
     schedule_us: i64,
     /// Chunks before this one were held when playout began, and are in time whatever the clock says.
@@ -127,6 +129,7 @@ impl Playout {
             delays: Delays::default(),
             through_us: None,
             point: None,
+            resume_us: None,
             schedule_us: 0,
             burst_end: Seq(0),
             stalled: false,
@@ -183,7 +186,11 @@ impl Playout {
 
     /// The peercaster started again: playout begins anew with the first chunk a player can start with.
     pub(crate) fn begin_session(&mut self) {
-        self.point = None;
+        if self.point.take().is_some() {
+            // The way here is what it was; what comes late now does so because the trees grow together again.
+            self.resume_us = Some(self.schedule_us);
+            self.delays = Delays::default();
+        }
         self.stalled = false;
         self.gap_from = None;
         self.first_sample = None;
@@ -395,7 +402,11 @@ impl Playout {
         let leaning = leaning(self.wish.prefer);
         let seen = self.delays.quantile_us(leaning.in_time)?;
         let most = self.through_us.map_or(seen, |us| us + leaning.repair_us);
-        Some(seen.min(most) + leaning.guard_us)
+        let wanted = seen.min(most) + leaning.guard_us;
+        Some(match (self.point, self.resume_us) {
+            (None, Some(resume_us)) => wanted.min(resume_us + leaning.repair_us),
+            _ => wanted,
+        })
     }
 
     fn adapt(&mut self, offset_us: Option<i64>) {

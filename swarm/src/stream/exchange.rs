@@ -47,6 +47,7 @@ impl Stream {
         }
         if chunk.header().session > self.session {
             self.begin_session(ctx, chunk.header().session);
+            self.begin_with(chunk.seq());
         }
         ctx.uplink.book_unpaced(ctx.now, ACK_BYTES);
         let seq = chunk.seq();
@@ -269,6 +270,18 @@ impl Stream {
             stream: self.id,
             session,
         }));
+    }
+
+    /// What a new session held before this first chunk of it came is left alone: everybody lacks it, and only the
+    /// peercaster has it.
+    fn begin_with(&mut self, first: Seq) {
+        let start = Seq(first.0.saturating_sub(u64::from(self.k())));
+        let recent = RECENT.as_micros() / self.chunk_duration().as_micros().max(1);
+        if u128::from(self.session.behind(start)) > recent {
+            self.window.reset(start);
+            self.live_from = start;
+            self.begin_at = start;
+        }
     }
 
     /// Hands over what is due.

@@ -15,7 +15,7 @@ use crate::playout::Playout;
 use crate::uplink::DIAL_BYTES;
 
 /// The first wait before the tracker is dialled again; it doubles up to [`TRACKER_RETRY_MAX`].
-const TRACKER_RETRY: Duration = Duration::from_millis(250);
+const TRACKER_RETRY: Duration = Duration::from_millis(120);
 const TRACKER_RETRY_MAX: Duration = Duration::from_secs(4);
 
 /// A node that lacks suppliers asks the tracker again after this time, and twice as long after each such time.
@@ -146,6 +146,7 @@ impl Stream {
         if dialled && self.membership.tracker.is_none() && self.membership.leads_to_tracker(addr) {
             self.membership.tracker = Some(peer);
             self.membership.tracker_addr = Some(addr);
+            self.return_to_source(ctx, peer);
             self.send_join(ctx);
         }
         if let Some(known) = self.membership.known.get(&peer) {
@@ -252,6 +253,12 @@ impl Stream {
             return;
         }
         let now = ctx.now;
+        if self.flowing_since.is_none() && self.first_chunk_seen {
+            // A peercaster that was started again says so to whoever sends it something, and to nobody else.
+            if let Some(tracker) = self.membership.tracker {
+                ctx.neighbours.call(now, &tracker);
+            }
+        }
         if self.membership.tracker.is_none() {
             if self.membership.next_dial <= now && !self.ended {
                 self.dial_tracker(ctx);

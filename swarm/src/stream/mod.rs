@@ -209,6 +209,8 @@ pub(crate) struct Stream {
     /// doing, not by the joiner's. `None` until then.
     settled_from: Option<Seq>,
     pub(crate) subs: Vec<SubstreamState>,
+    /// Substreams that came from the peercaster itself when the connection to it was lost.
+    from_source: SubstreamSet,
     pub(crate) primaries: SubstreamSet,
     /// Primaries beyond what the slots are good for, taken because most slots lay idle.
     extra_primaries: u32,
@@ -259,6 +261,7 @@ impl Stream {
             begin_at: Seq(0),
             settled_from: None,
             subs: Vec::new(),
+            from_source: SubstreamSet::EMPTY,
             primaries: SubstreamSet::EMPTY,
             extra_primaries: 0,
             next_expansion: now + supply::EXPAND_EVERY,

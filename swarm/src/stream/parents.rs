@@ -73,12 +73,14 @@ impl Stream {
         }
         self.choose_primaries(ctx);
         let now = ctx.now;
+        let adrift = self.adrift();
         let mut seeking: Vec<Substream> = self
             .wanted()
             .iter()
             .filter(|&s| {
                 self.sub(s).is_some_and(|sub| {
-                    sub.pending.is_none() && (sub.parent.is_none() || sub.orphan_since.is_some())
+                    let seated = adrift.contains(s) && sub.seat.is_some();
+                    sub.pending.is_none() && (sub.parent.is_none() || sub.orphan_since.is_some() || seated)
                 })
             })
             .collect();
@@ -96,6 +98,7 @@ impl Stream {
                     Some(peer) => peer,
                     None => continue,
                 },
+                Seat::None if adrift.contains(substream) => continue,
                 Seat::None => match self.best_for(ctx, substream, &asks, f64::INFINITY) {
                     Some((peer, _)) => peer,
                     None => continue,
@@ -121,7 +124,7 @@ impl Stream {
         let Some(sub) = self.sub(substream) else {
             return Seat::None;
         };
-        let unsupplied = sub.parent.is_none() || sub.orphan_since.is_some();
+        let unsupplied = sub.parent.is_none() || sub.orphan_since.is_some() || !sub.attached;
         let Some((peer, since)) = sub.seat.filter(|_| unsupplied) else {
             return Seat::None;
         };
@@ -168,7 +171,21 @@ impl Stream {
                 sub.pending.is_some() || sub.seat.is_some_and(|(_, since)| now.since(since) < SEAT_WAIT)
             })
         };
-        self.orphans().iter().filter(|&s| !promised(s)).collect()
+        let lost = self.orphans().or(self.adrift());
+        lost.iter().filter(|&s| !promised(s)).collect()
+    }
+
+    /// The substreams whose supplier has lost its own, at a time when nothing comes at all: the peercaster was away, and
+    /// somebody has to be its child again for the others.
+    fn adrift(&self) -> SubstreamSet {
+        if self.flowing_since.is_some() || !self.first_chunk_seen {
+            return SubstreamSet::EMPTY;
+        }
+        let detached = |sub: &SubstreamState| sub.parent.is_some() && !sub.attached;
+        self.wanted()
+            .iter()
+            .filter(|&s| self.sub(s).is_some_and(detached))
+            .collect()
     }
 
     /// Whether a slot is held at this peer.
@@ -508,6 +525,20 @@ impl Stream {
         self.primaries = self.primaries.or(more);
     }
 
+    /// The peercaster is back, or the way to it: who was its child is so again, or all trees would have lost their roots.
+    pub(super) fn return_to_source(&mut self, ctx: &mut Ctx<'_>, source: PeerId) {
+        let lost = |sub: &SubstreamState| !sub.attached && sub.pending.is_none();
+        let set: SubstreamSet = std::mem::take(&mut self.from_source)
+            .and(self.wanted())
+            .iter()
+            .filter(|&s| self.sub(s).is_some_and(lost))
+            .collect();
+        if !set.is_empty() {
+            self.peers.entry(source).or_default().interested = true;
+            self.ask(ctx, source, set, ctx.now);
+        }
+    }
+
     /// Everything that hung on a peer that is gone.
     pub(crate) fn forget_peer(&mut self, ctx: &mut Ctx<'_>, peer: PeerId) {
         let now = ctx.now;
@@ -515,17 +546,22 @@ impl Stream {
             source.tracker.leave(now, peer);
         }
         let known = self.peers.remove(&peer).is_some();
-        for sub in &mut self.subs {
+        let mut from_source = SubstreamSet::EMPTY;
+        for (s, sub) in self.subs.iter_mut().enumerate() {
             sub.children.retain(|child| child.peer != peer);
             if sub.parent == Some(peer) {
                 sub.detach();
                 sub.orphan_since = Some(now);
+                if self.membership.tracker == Some(peer) {
+                    from_source.insert(Substream(s as u8));
+                }
             }
             if sub.pending == Some(peer) {
                 sub.pending = None;
             }
             sub.seat = sub.seat.filter(|(at, _)| *at != peer);
         }
+        self.from_source = self.from_source.or(from_source);
         self.repair_forget(peer);
         self.membership.on_lost(ctx, peer);
         if known {

@@ -21,6 +21,9 @@ const SUSPICIOUS_MIN: Duration = Duration::from_millis(120);
 /// How much longer a silent supplier is borne with that has said why it is silent: what it takes to find another.
 pub(super) const DETACHED: Duration = Duration::from_millis(500);
 
+/// How long after a pause trees may take to grow together again: two connections, two answers, and some hops.
+const RESUMED: Duration = Duration::from_millis(1_500);
+
 /// All below a supplier that fails hear nothing at the same time. The nearest acts first, and its children hear of that
 /// before they act, because each hop makes a peer more patient by this much...
 const DEEPER: Duration = Duration::from_millis(40);
@@ -106,7 +109,13 @@ impl Stream {
             };
             // Somebody above looks for a supplier already; if all below did, too, the whole tree would fall apart.
             let told = !sub.attached && !sub.path.is_empty();
-            let detached = if told { DETACHED } else { Duration::ZERO };
+            // After a pause of the whole stream the trees grow from the root again, and take longer for it.
+            let resumed = self.flowing_since.is_some_and(|at| now.since(at) < RESUMED);
+            let detached = match (told, resumed) {
+                (true, true) => RESUMED,
+                (true, false) => DETACHED,
+                _ => Duration::ZERO,
+            };
             let allowed = usual + detached + spread + DEEPER * u32::from(sub.hops.min(DEEPEST));
             let Some((parent, flowing_since)) = sub.parent.zip(self.flowing_since) else {
                 continue;
