@@ -95,10 +95,18 @@ impl Neighbour {
         ours
     }
 
-    /// Whether it was called and has not answered in time: gone, most likely, long before the transport says so.
+    /// Whether it was called and has not answered in time: gone, most likely, long before the transport says so. Nothing is
+    /// asked of it any more.
     pub(crate) fn is_mute(&self, now: Time) -> bool {
         self.called
             .is_some_and(|at| now.since(at) > self.timeout() + CALL_SLACK)
+    }
+
+    /// Whether it has not answered although the transport has had the time to repeat what was lost. Nothing is kept for it
+    /// any more.
+    pub(crate) fn is_gone(&self, now: Time) -> bool {
+        self.called
+            .is_some_and(|at| now.since(at) > 2 * (self.timeout() + CALL_SLACK))
     }
 
     /// Whether it was called and has not answered yet.
@@ -320,6 +328,10 @@ impl Neighbours {
         self.map.get(peer).is_some_and(|neighbour| neighbour.is_mute(now))
     }
 
+    pub(crate) fn is_gone(&self, peer: &PeerId, now: Time) -> bool {
+        self.map.get(peer).is_some_and(|neighbour| neighbour.is_gone(now))
+    }
+
     /// The neighbours to be pinged now, with the nonce for each.
     pub(crate) fn due_pings(&mut self, now: Time) -> Vec<(PeerId, u32)> {
         let mut due = Vec::new();
@@ -337,3 +349,7 @@ impl Neighbours {
         due
     }
 }
+
+#[cfg(test)]
+#[path = "neighbour_tests.rs"]
+mod tests;

@@ -186,3 +186,24 @@ fn live_lags_less_than_smooth() {
     }
     assert!(lags[0] < lags[1] && lags[1] < lags[2], "{lags:?}");
 }
+
+#[test]
+fn after_a_pause_playout_goes_on_about_as_it_was() {
+    let mut player = Player::new(PlayoutWish::default());
+    run(&mut player, 1250, 50, &[], &[]);
+    let before = player.played().last().expect("played").1;
+    player.playout.begin_session();
+    player.out.clear();
+    // What comes first comes late, because the trees grow together again.
+    let resumed = 1375 * MS;
+    player.until(resumed + 900);
+    for seq in 1375..1625 {
+        let at = (seq * MS + MS + 50).max(resumed + 900);
+        player.arrive(at, seq);
+    }
+    let (first, lag, _) = player.played()[0];
+    assert_eq!(first % GOP, 0);
+    assert!(lag <= before + 900, "{lag} after {before}");
+    let schedule = player.playout.target_lag_us(0).expect("it plays") / 1000;
+    assert!(schedule < before + 900, "{schedule} after {before}");
+}

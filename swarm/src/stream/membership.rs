@@ -249,7 +249,7 @@ impl Stream {
     pub(super) fn membership_tick(&mut self, ctx: &mut Ctx<'_>) {
         if let Some(source) = &mut self.source {
             source.tracker.handle_deadline(ctx.now);
-            self.strike_off_mute(ctx);
+            self.strike_off_gone(ctx);
             return;
         }
         let now = ctx.now;

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use wire::message::{Referral, RefuseReason, Refused, Role};
-use wire::{Bitrate, List, PeerId, SubstreamSet, Time};
+use wire::{Bitrate, List, PeerId, Seq, SubstreamSet, Time};
 
 use super::super::Stream;
 use super::super::candidates::{DIALS_AT_ONCE, REDIAL};
-use super::super::testing::{Bench, K, addr, offer, peer, stream_id};
+use super::super::testing::{Bench, K, addr, chunk_of, offer, peer, stream_id};
 use super::{TRACKER_RETRY, TRACKER_RETRY_MAX};
 
 /// When a joiner whose every dial fails at once dials again: the waits between.
@@ -160,4 +160,25 @@ fn the_trackers_word_that_the_source_has_room_counts() {
     record.role = Role::Peercaster;
     viewer.meet(&mut bench.ctx(), peer(1), Some(record));
     assert!(viewer.peers.get(&peer(1)).expect("known").refused.is_empty());
+}
+
+#[test]
+fn of_a_new_session_only_what_is_recent_is_asked_for() {
+    let first_of = |behind: u64| {
+        let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+        let mut viewer = bench.viewer();
+        bench.connect(1, 20);
+        viewer.on_chunk(
+            &mut bench.ctx(),
+            peer(1),
+            &chunk_of(5_000, 5_000 + behind),
+            1,
+            false,
+        );
+        assert_eq!(viewer.session, Seq(5_000));
+        assert!(viewer.window.get(Seq(5_000 + behind)).is_some());
+        viewer.live_from.0 - 5_000
+    };
+    assert_eq!(first_of(10), 0);
+    assert_eq!(first_of(200), 200 - u64::from(K));
 }

@@ -439,7 +439,7 @@ impl Stream {
         self.count_slots(ctx);
         self.end_holds(ctx.now);
         self.end_displaced(ctx);
-        self.evict_mute(ctx);
+        self.evict_gone(ctx);
         self.expand_primaries(ctx);
         self.watch_parents(ctx);
         self.seek_parents(ctx);

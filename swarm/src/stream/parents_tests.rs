@@ -25,7 +25,22 @@ fn supplied(bench: &mut Bench) -> Stream {
 
 /// Lets the chunks of `seqs` come as they are made, but for those of `silent`, and the viewer look at itself.
 fn flow(bench: &mut Bench, viewer: &mut Stream, seqs: std::ops::Range<u64>, silent: SubstreamSet) {
+    flow_without(bench, viewer, seqs, silent, None);
+}
+
+/// The same while one of the peers is gone; the others answer when they are called.
+fn flow_without(
+    bench: &mut Bench,
+    viewer: &mut Stream,
+    seqs: std::ops::Range<u64>,
+    silent: SubstreamSet,
+    gone: Option<u8>,
+) {
     for seq in seqs {
+        let now = bench.now;
+        for n in (1..=3).filter(|&n| Some(n) != gone) {
+            bench.neighbours.hear(now, &peer(n));
+        }
         let substream = Seq(seq).substream(K);
         if !silent.contains(substream) {
             let from = if substream == Substream(5) { 2 } else { 1 };
@@ -299,7 +314,9 @@ fn a_newcomer_waits_for_its_seat_and_nobody_else_does() {
     for substream in 0..K {
         viewer.sub_mut(Substream(substream)).expect("one of K").seat = Some((peer(2), bench.now));
     }
-    viewer.on_advert(&mut bench.ctx(), peer(1), offer(20));
+    let mut little = offer(20);
+    little.free_slots = little.slots / 4;
+    viewer.on_advert(&mut bench.ctx(), peer(1), little);
     viewer.seek_parents(&mut bench.ctx());
     assert_eq!(asked(&bench.said(), peer(1)), SubstreamSet::EMPTY);
     // The connection is made, and there it asks.
@@ -319,4 +336,67 @@ fn a_newcomer_waits_for_its_seat_and_nobody_else_does() {
     viewer.forget_peer(&mut bench.ctx(), peer(2));
     viewer.seek_parents(&mut bench.ctx());
     assert!(asked(&bench.said(), peer(3)).contains(Substream(5)));
+}
+
+#[test]
+fn who_has_plenty_of_room_is_asked_while_the_seat_is_dialled() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = bench.viewer();
+    bench.connect(1, 20);
+    viewer.sub_mut(Substream(3)).expect("one of K").seat = Some((peer(2), bench.now));
+    viewer.on_advert(&mut bench.ctx(), peer(1), offer(20));
+    viewer.seek_parents(&mut bench.ctx());
+    assert!(asked(&bench.said(), peer(1)).contains(Substream(3)));
+    // It agrees, and the seat is given back.
+    bench.agree(&mut viewer, 1, one(3));
+    bench.connect(2, 20);
+    assert_eq!(parent(&viewer, 3), Some(peer(1)));
+    assert!(viewer.sub(Substream(3)).expect("one of K").seat.is_none());
+}
+
+#[test]
+fn a_supplier_that_does_not_answer_a_call_is_left_before_its_patience_ends() {
+    let gone_after = |answers: bool| {
+        let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+        let mut viewer = supplied(&mut bench);
+        flow(&mut bench, &mut viewer, FIRST..FIRST + 100, SubstreamSet::EMPTY);
+        let from = bench.now;
+        let mut seq = FIRST + 100;
+        while parent(&viewer, 5) == Some(peer(2)) {
+            let gone = (!answers).then_some(2);
+            flow_without(&mut bench, &mut viewer, seq..seq + 2, one(5), gone);
+            seq += 2;
+        }
+        bench.now.since(from)
+    };
+    let (alive, dead) = (gone_after(true), gone_after(false));
+    assert!(dead + Duration::from_millis(80) < alive, "{dead:?}, {alive:?}");
+}
+
+#[test]
+fn whom_the_peercaster_supplied_it_supplies_again() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = supplied(&mut bench);
+    viewer.membership.tracker = Some(peer(2));
+    viewer.forget_peer(&mut bench.ctx(), peer(2));
+    bench.said();
+    bench.connect(2, 20);
+    viewer.return_to_source(&mut bench.ctx(), peer(2));
+    assert_eq!(asked(&bench.said(), peer(2)), one(5));
+    // Once.
+    viewer.return_to_source(&mut bench.ctx(), peer(2));
+    assert_eq!(asked(&bench.said(), peer(2)), SubstreamSet::EMPTY);
+}
+
+#[test]
+fn a_move_skips_what_the_old_supplier_sends_meanwhile() {
+    let from = |rtt_ms: u64| {
+        let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+        let mut viewer = supplied(&mut bench);
+        flow(&mut bench, &mut viewer, FIRST..FIRST + 100, SubstreamSet::EMPTY);
+        bench.connect(9, rtt_ms);
+        viewer.subscribe_from(&bench.ctx(), peer(9), Substream(5))
+    };
+    let period = CHUNK_MS * u64::from(K);
+    assert!(from(2 * period + 10) >= from(20).plus(u64::from(K)));
 }

@@ -6,7 +6,7 @@ use wire::{Bitrate, Message, PeerId, Seq, SubstreamSet};
 use super::super::Stream;
 use crate::io::Class;
 
-use super::super::testing::{Bench, CHUNK_MS, FIRST, K, chunk, made_at, offer, peer, stream_id};
+use super::super::testing::{Bench, CHUNK_MS, FIRST, K, chunk, made_at, offer, peer, request_for, stream_id};
 use super::{BURST_SECONDS, REPAIR_SHARE, UNANSWERED};
 
 /// The chunks asked for one by one since the last look, and of whom.
@@ -191,14 +191,15 @@ fn a_request_costs_no_more_than_is_left_of_the_uplink() {
     }
     bench.connect(1, 20);
     bench.connect(2, 20);
-    let request = Request {
+    let request = |deadline_ms: u16| Request {
         stream_tag: stream_id().tag(),
         seqs: (0..64).map(Seq).collect(),
-        deadline_ms: u16::MAX,
+        deadline_ms,
     };
-    // Of the source only its own children get anything.
-    source.on_request(&mut bench.ctx(), peer(1), &request);
+    // Of the source only its own children get what is urgent.
+    source.on_request(&mut bench.ctx(), peer(1), &request(100));
     assert_eq!(bench.sent(), []);
+    let request = request(u16::MAX);
     source.peers.entry(peer(2)).or_default().supplied = SubstreamSet::all(K);
     let before = bench.uplink.backlog_for(Class::Bulk, bench.now, 1.0);
     source.on_request(&mut bench.ctx(), peer(2), &request);
@@ -209,4 +210,45 @@ fn a_request_costs_no_more_than_is_left_of_the_uplink() {
         .into_iter()
         .any(|(_, m)| matches!(m, Message::DontHave(_)));
     assert!(declined);
+}
+
+#[test]
+fn who_is_full_declines_a_joiner_sooner() {
+    let taken = |full: bool| {
+        let mut bench = Bench::new(Bitrate::from_kbps(8_000));
+        let mut viewer = bench.viewer();
+        viewer.count_slots(&mut bench.ctx());
+        for seq in 0..64 {
+            viewer.window.insert(chunk(FIRST + seq));
+        }
+        bench.connect(2, 20);
+        if full {
+            let request = request_for(SubstreamSet::all(K), 0, true);
+            for n in 10..10 + u8::try_from(viewer.slots / u16::from(K)).expect("few") {
+                bench.connect(n, 20);
+                for sub in &mut viewer.subs {
+                    sub.parent = Some(peer(1));
+                    sub.measured = true;
+                }
+                viewer.on_subscribe(&mut bench.ctx(), peer(n), &request);
+            }
+        }
+        let request = Request {
+            stream_tag: stream_id().tag(),
+            seqs: (FIRST..FIRST + 64).map(Seq).collect(),
+            deadline_ms: u16::MAX,
+        };
+        bench.said();
+        viewer.on_request(&mut bench.ctx(), peer(2), &request);
+        let declined = bench.said().into_iter().map(|(_, message)| match message {
+            Message::DontHave(m) => m.seqs.len(),
+            _ => 0,
+        });
+        64 - declined.sum::<usize>()
+    };
+    let (idle, full) = (taken(false), taken(true));
+    assert!(
+        full > 0 && full * 2 < idle,
+        "{full} of a full one, {idle} of an idle one"
+    );
 }

@@ -464,7 +464,7 @@ impl Stream {
     }
 
     /// Children that do not answer a call get nothing more: what they are sent is lost to those who are there.
-    pub(super) fn evict_mute(&mut self, ctx: &mut Ctx<'_>) {
+    pub(super) fn evict_gone(&mut self, ctx: &mut Ctx<'_>) {
         if ctx.neighbours.expects_answers(ctx.now) {
             self.evict(ctx, Duration::MAX);
         }
@@ -481,7 +481,7 @@ impl Stream {
                     .get(&child.peer)
                     .and_then(|state| state.advert.as_ref());
                 let heard = told.map_or(child.since, |(_, at)| child.since.max(*at));
-                if ctx.now.since(heard) > speaks || ctx.neighbours.is_mute(&child.peer, ctx.now) {
+                if ctx.now.since(heard) > speaks || ctx.neighbours.is_gone(&child.peer, ctx.now) {
                     gone.push((child.peer, Substream(s as u8)));
                 }
             }

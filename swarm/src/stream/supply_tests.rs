@@ -376,3 +376,28 @@ fn a_joiner_that_does_not_come_holds_nothing_for_long() {
     viewer.end_holds(bench.now + HELD_FOR);
     assert_eq!(viewer.free_slots(), 2);
 }
+
+#[test]
+fn a_child_that_does_not_answer_a_call_gets_nothing_more() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = flowing(&mut bench);
+    viewer.slots = 4;
+    for n in 2..=3 {
+        bench.connect(n, 20);
+        viewer.on_subscribe(&mut bench.ctx(), peer(n), &request_for(one(0), 0, true));
+    }
+    assert_eq!(viewer.slots_used(), 2);
+    bench.pass(200);
+    let now = bench.now;
+    bench.neighbours.call_roll(now);
+    bench.neighbours.hear(now + Duration::from_millis(20), &peer(3));
+    viewer.evict_gone(&mut bench.ctx());
+    assert_eq!(viewer.slots_used(), 2);
+    bench.pass(400);
+    viewer.evict_gone(&mut bench.ctx());
+    let children = &viewer.sub(Substream(0)).expect("one of K").children;
+    assert_eq!(
+        children.iter().map(|child| child.peer).collect::<Vec<_>>(),
+        [peer(3)]
+    );
+}

@@ -56,9 +56,14 @@ pub(super) fn made_at(seq: u64) -> Time {
 }
 
 pub(super) fn chunk(seq: u64) -> Arc<Chunk> {
+    chunk_of(0, seq)
+}
+
+/// A chunk of the session that began with chunk `session`.
+pub(super) fn chunk_of(session: u64, seq: u64) -> Arc<Chunk> {
     let header = ChunkHeader {
         stream: stream_id(),
-        session: Seq(0),
+        session: Seq(session),
         seq: Seq(seq),
         generated_at: made_at(seq),
         duration: Duration::from_millis(CHUNK_MS),

@@ -104,9 +104,9 @@ impl Stream {
     }
 
     /// Names nobody any more who does not answer a call. Who is there all the same registers again at its next renewal.
-    pub(super) fn strike_off_mute(&mut self, ctx: &Ctx<'_>) {
+    pub(super) fn strike_off_gone(&mut self, ctx: &Ctx<'_>) {
         let Some(source) = &mut self.source else { return };
-        for (peer, _) in ctx.neighbours.iter().filter(|(_, n)| n.is_mute(ctx.now)) {
+        for (peer, _) in ctx.neighbours.iter().filter(|(_, n)| n.is_gone(ctx.now)) {
             source.tracker.leave(ctx.now, *peer);
         }
     }
@@ -187,3 +187,7 @@ fn for_the_past(record: PeerRecord) -> PeerRecord {
         ..record
     }
 }
+
+#[cfg(test)]
+#[path = "tracking_tests.rs"]
+mod tests;
