@@ -287,15 +287,15 @@ impl Neighbours {
         true
     }
 
-    /// Asks all neighbours for a sign of life, because one of them seems to be gone: where many go at once, as after a power
+    /// Asks these neighbours for a sign of life, because one of them seems to be gone: where many go at once, as after a power
     /// cut, nobody should be asked in vain for what they held, nor keep the places that they had.
-    pub(crate) fn call_roll(&mut self, now: Time) {
+    pub(crate) fn call_roll(&mut self, now: Time, whom: impl Fn(&PeerId) -> bool) {
         if self.called.is_some_and(|at| now.since(at) < ROLL_EVERY) {
             return;
         }
         self.called = Some(now);
-        for (_, neighbour) in &mut self.map {
-            if now.since(neighbour.heard) > HEARD_LATELY {
+        for (peer, neighbour) in &mut self.map {
+            if now.since(neighbour.heard) > HEARD_LATELY && whom(peer) {
                 neighbour.called.get_or_insert(now);
                 neighbour.next_ping = now;
             }

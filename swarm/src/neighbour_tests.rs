@@ -28,7 +28,7 @@ fn who_does_not_answer_the_roll_is_mute_until_it_says_something() {
     let called = start + Duration::from_millis(200);
     // One was heard just now: it need not be called.
     neighbours.hear(called - Duration::from_millis(10), &peer(1));
-    neighbours.call_roll(called);
+    neighbours.call_roll(called, |_| true);
     assert!(neighbours.is_calling(called));
     let pinged: Vec<_> = neighbours
         .due_pings(called)
@@ -63,7 +63,7 @@ fn the_roll_is_not_called_all_the_time() {
     let mut calls = 0;
     for ms in 0..3_000 {
         let now = start + Duration::from_millis(100 + ms);
-        neighbours.call_roll(now);
+        neighbours.call_roll(now, |_| true);
         calls += u32::from(neighbours.is_calling(now));
     }
     assert_eq!(calls, 3_000 / ROLL_EVERY.as_millis() as u32);

@@ -142,6 +142,8 @@ pub(super) struct Wanted {
     /// A joiner asks for a second of the stream at once, which takes what a peer has to spare: a slot sends one chunk of its
     /// substream in each of its periods. `None` for who plays already.
     pub(super) spare_period_us: Option<f64>,
+    /// Whether the peercaster may be asked by who is not its child: in a small swarm it has something left over for joiners.
+    pub(super) of_source: bool,
 }
 
 /// All neighbours that can be asked at `now`. Made once for all chunks that are missing at that moment.
@@ -222,8 +224,7 @@ impl Holder<'_> {
         };
         let is_parent = wanted.parent == Some(self.peer);
         let is_source = role == Role::Peercaster;
-        // It has time for its children, and something left over for joiners.
-        if is_source && !is_parent && wanted.spare_period_us.is_none() {
+        if is_source && !is_parent && !wanted.of_source {
             return None;
         }
         let wait_us = (f64::from(lag_ms) * 1000.0 + self.rtt_us * 0.5 - wanted.age_us).max(0.0);

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use incentives::Offence;
 use wire::message::{Displaced, Path, RefuseReason, Refused};
-use wire::{Bitrate, Message, Seq, Substream, SubstreamSet};
+use wire::{Bitrate, Message, Seq, Substream, SubstreamSet, Time};
 
 use super::super::Stream;
 use super::super::testing::{
@@ -359,6 +359,7 @@ fn a_supplier_that_does_not_answer_a_call_is_left_before_its_patience_ends() {
     let gone_after = |answers: bool| {
         let mut bench = Bench::new(Bitrate::from_kbps(4_000));
         let mut viewer = supplied(&mut bench);
+        viewer.began = Time::ZERO;
         flow(&mut bench, &mut viewer, FIRST..FIRST + 100, SubstreamSet::EMPTY);
         let from = bench.now;
         let mut seq = FIRST + 100;

@@ -8,6 +8,7 @@ use wire::message::{DontHave, MAX_REQUESTS, Request};
 use wire::{PeerId, Seq, Time};
 
 use super::holders::{Holder, MAX_OPEN, Open, Requests, Wanted, ask_best, holders};
+use super::parents::SMALL_SWARM;
 use super::{Ctx, Stream};
 use crate::io::Class;
 use crate::uplink::Copy;
@@ -288,6 +289,7 @@ impl Stream {
                 age_us,
                 not: last,
                 spare_period_us,
+                of_source: !begun && self.membership.members <= SMALL_SWARM,
             };
             let candidates = candidates.get_or_insert_with(|| {
                 let open = &self.repair.open;

@@ -95,8 +95,8 @@ pub(super) fn scarcest(supply: &[u16], k: u8, count: u32, rng: &mut ChaCha8Rng) 
 /// A child's adverts come every 0.7 s. One of them may be late: on a small uplink that is full, a lost one takes half a second.
 const CHILD_SPEAKS: Duration = Duration::from_millis(1_300);
 
-/// Who is connected for less than this asks because it is new.
-const NEW_HERE: Duration = Duration::from_secs(3);
+/// Who is here for less than this lacks suppliers because it is new.
+pub(super) const NEW_HERE: Duration = Duration::from_secs(5);
 
 /// What becomes of a request for one substream.
 enum Verdict {
@@ -254,7 +254,7 @@ impl Stream {
                 .is_some_and(|n| ctx.now.since(n.since) > NEW_HERE)
             {
                 // It has lost a supplier, and seldom does one alone.
-                ctx.neighbours.call_roll(ctx.now);
+                self.call_roll(ctx);
             }
             self.evict(ctx, CHILD_SPEAKS);
         }

@@ -389,7 +389,7 @@ fn a_child_that_does_not_answer_a_call_gets_nothing_more() {
     assert_eq!(viewer.slots_used(), 2);
     bench.pass(200);
     let now = bench.now;
-    bench.neighbours.call_roll(now);
+    bench.neighbours.call_roll(now, |_| true);
     bench.neighbours.hear(now + Duration::from_millis(20), &peer(3));
     viewer.evict_gone(&mut bench.ctx());
     assert_eq!(viewer.slots_used(), 2);

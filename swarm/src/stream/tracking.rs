@@ -31,7 +31,7 @@ impl Stream {
         message.record.addrs = listen.into_iter().collect();
         if message.known.is_some() && !message.need.is_empty() {
             // It has lost suppliers: whoever else is gone with them should not be named, nor keep a place here.
-            ctx.neighbours.call_roll(ctx.now);
+            self.call_roll(ctx);
         }
         let busy = ctx.uplink.control_share(ctx.now);
         if busy > BUSY_TRACKER {

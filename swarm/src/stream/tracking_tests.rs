@@ -97,7 +97,7 @@ fn who_does_not_answer_a_call_is_named_no_more() {
     let members = |source: &Stream| source.source.as_ref().expect("it is one").tracker.members();
     bench.pass(200);
     let now = bench.now;
-    bench.neighbours.call_roll(now);
+    bench.neighbours.call_roll(now, |_| true);
     bench.neighbours.hear(now + Duration::from_millis(20), &peer(1));
     bench.pass(500);
     assert_eq!(members(&source), 2);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use incentives::Offence;
 use wire::{PeerId, Substream, Time};
 
+use super::supply::NEW_HERE;
 use super::{Ctx, Stream, StreamPeer};
 
 /// A supplier is silent after so many of its substream's periods: two chunks lost in a row and some jitter. With 2.2, one
@@ -60,6 +61,22 @@ impl Stream {
             }
         }
         heard
+    }
+
+    /// Asks the neighbours for a sign of life; the peercaster, who knows everybody, calls its children only, and only they call
+    /// it. Who is only just finding its suppliers has other reasons to miss something.
+    pub(super) fn call_roll(&self, ctx: &mut Ctx<'_>) {
+        let (now, source) = (ctx.now, self.source.is_some());
+        if !source && now.since(self.began) < NEW_HERE {
+            return;
+        }
+        let shares = |peer: &PeerId| {
+            let shared = |state: &StreamPeer| !state.supplied.or(state.supplies).is_empty();
+            self.peers.get(peer).is_some_and(shared)
+        };
+        let tracker = self.membership.tracker;
+        ctx.neighbours
+            .call_roll(now, |peer| (!source && tracker != Some(*peer)) || shares(peer));
     }
 
     /// A supplier that is silent for so long makes one call the roll: one chunk of those it supplies is well overdue.
@@ -122,7 +139,7 @@ impl Stream {
             };
             let quiet = now.since(quiet_since.max(flowing_since));
             if quiet > self.suspicious(&heard, parent) + spread {
-                ctx.neighbours.call_roll(now);
+                self.call_roll(ctx);
             }
             // Who supplies several is silent in all of them at once, and sooner known to be gone.
             let gone = heard.iter().any(|&(peer, at, substreams)| {
