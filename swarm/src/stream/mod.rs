@@ -5,11 +5,13 @@ mod candidates;
 mod exchange;
 mod holders;
 mod holds;
+mod leavers;
 mod membership;
 mod offers;
 mod parents;
 mod paths;
 mod repair;
+mod seats;
 mod source;
 mod supply;
 #[cfg(test)]

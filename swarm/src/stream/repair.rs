@@ -8,7 +8,7 @@ use wire::message::{DontHave, MAX_REQUESTS, Request};
 use wire::{PeerId, Seq, Time};
 
 use super::holders::{Holder, MAX_OPEN, Open, Requests, Wanted, ask_best, holders};
-use super::parents::SMALL_SWARM;
+use super::seats::SMALL_SWARM;
 use super::{Ctx, Stream};
 use crate::io::Class;
 use crate::uplink::Copy;

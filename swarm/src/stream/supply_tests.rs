@@ -7,9 +7,10 @@ use super::super::Stream;
 use crate::io::Class;
 
 use super::super::holds::HELD_FOR;
+use super::super::leavers::{CHILD_SPEAKS, GRACE};
 use super::super::paths::PATH_EVERY;
 use super::super::testing::{Bench, FIRST, K, addr, chunk, offer, one, peer, request_for, stream_id};
-use super::{CHILD_SPEAKS, GRACE, SETTLED, reserve};
+use super::{SETTLED, reserve};
 
 /// Who was told that its place is given away.
 fn displaced(bench: &mut Bench) -> Vec<PeerId> {
