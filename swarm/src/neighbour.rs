@@ -135,6 +135,7 @@ struct Passed {
 pub(crate) struct Neighbours {
     map: PeerMap<Neighbour>,
     next_nonce: u32,
+    /// When the roll was called last.
     called: Option<Time>,
 }
 

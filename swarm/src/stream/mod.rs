@@ -211,7 +211,8 @@ pub(crate) struct Stream {
     /// doing, not by the joiner's. `None` until then.
     settled_from: Option<Seq>,
     pub(crate) subs: Vec<SubstreamState>,
-    /// Substreams that came from the peercaster itself when the connection to it was lost.
+    /// Substreams that came from the peercaster itself when the connection to it was lost: asked for there again when it is
+    /// back.
     from_source: SubstreamSet,
     pub(crate) primaries: SubstreamSet,
     /// Primaries beyond what the slots are good for, taken because most slots lay idle.

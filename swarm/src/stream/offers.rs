@@ -41,7 +41,7 @@ pub(super) const UNKNOWN_LAG_US: f64 = 500_000.0;
 /// Adverts older than this say nothing any more.
 const ADVERT_VALID: Duration = Duration::from_millis(5_000);
 
-/// Who leaves requests unanswered is gone unless it has said something since: adverts come every one or two seconds.
+/// Who leaves requests unanswered is gone unless it has said something since: adverts to those it supplies come every 0.7 s.
 const SPEAKS: Duration = Duration::from_millis(1_000);
 
 /// What a peer says of its supply of one substream.

@@ -153,8 +153,8 @@ impl Stream {
     }
 
     /// The first chunk to ask a new supplier for: the first that is missing. What a joiner wants of the past is
-    /// pulled from whoever has room, which a new supplier seldom has.
-    /// What the present supplier will have sent until the new one has agreed need not come twice.
+    /// pulled from whoever has room, which a new supplier seldom has. And what a present supplier still sends, until the new
+    /// one has agreed and it is told so, need not come twice.
     pub(super) fn subscribe_from(&self, ctx: &Ctx<'_>, peer: PeerId, substream: Substream) -> Seq {
         let point = self
             .playout
