@@ -4,10 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::congestion::{BbrConfig, ControllerFactory, CubicConfig};
-use quinn::{AckFrequencyConfig, TransportConfig, VarInt};
+use quinn::{AckFrequencyConfig, MtuDiscoveryConfig, TransportConfig, VarInt};
 use wire::MAX_CHUNK_FRAME;
 
 use super::congestion::LiveConfig;
+
+/// How finely the largest packet of a path is searched for. From 1200 bytes two probes, of 1326 and 1452 bytes, find what
+/// Ethernet and most tunnels carry. QUIC's own 20 bytes take four: 2.8 KB more for each connection each way, and a newcomer
+/// with an uplink of 1 Mbit/s makes eighteen at once, which is 0.4 s of it.
+const MTU_STEP: u16 = 126;
 
 /// Which congestion controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +77,7 @@ impl Default for Tuning {
             // Most peers are within 100 ms; for the others a repeated first packet costs 1200 bytes. QUIC's own 333 ms
             // would make a lost first packet cost a second of start-up.
             initial_rtt: Duration::from_millis(100),
-            // What QUIC guarantees to work everywhere; 1452 is found within three round trips.
+            // What QUIC guarantees to work everywhere; 1452 is found within two round trips.
             initial_mtu: 1200,
             // A crashed supplier must be noticed within two seconds, without mistaking a burst of loss for a crash:
             // three keep-alives fit.
@@ -104,7 +109,10 @@ impl Tuning {
                 .reordering_threshold(VarInt::from_u32(self.packet_threshold - 1));
             config
         });
+        let mut mtu = MtuDiscoveryConfig::default();
+        mtu.minimum_change(MTU_STEP);
         config
+            .mtu_discovery_config(Some(mtu))
             .congestion_controller_factory(congestion)
             .ack_frequency_config(acks)
             .packet_threshold(self.packet_threshold)
