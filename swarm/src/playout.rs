@@ -21,6 +21,10 @@ struct Leaning {
     in_time: f64,
     /// Added to the delay that this share stays below.
     guard_us: i64,
+    /// Added to the schedule once playout has begun, when chance alone says which delays were seen, and suppliers still
+    /// change: the lag comes down again within seconds. It costs no start-up, because the first chunks are handed over
+    /// before it.
+    settling_us: i64,
     /// What a repair may take longer than its substream's supplier: asking, an answer, and asking once more.
     repair_us: i64,
     /// How long a chunk that is due is waited for.
@@ -34,6 +38,7 @@ const fn leaning(preference: Preference) -> Leaning {
         Preference::Live => Leaning {
             in_time: 0.985,
             guard_us: 5_000,
+            settling_us: 30_000,
             repair_us: 150_000,
             patience: Duration::from_millis(30),
             catch_up: 0.05,
@@ -41,6 +46,7 @@ const fn leaning(preference: Preference) -> Leaning {
         Preference::Balanced => Leaning {
             in_time: 0.9985,
             guard_us: 20_000,
+            settling_us: 100_000,
             repair_us: 250_000,
             patience: Duration::from_millis(250),
             catch_up: 0.03,
@@ -48,6 +54,7 @@ const fn leaning(preference: Preference) -> Leaning {
         Preference::Smooth => Leaning {
             in_time: 0.9998,
             guard_us: 80_000,
+            settling_us: 300_000,
             repair_us: 900_000,
             patience: Duration::from_millis(600),
             catch_up: 0.01,
@@ -223,6 +230,7 @@ impl Playout {
             return false;
         }
         self.next = None;
+        let begins = self.point.is_none();
         let mut point = match self.point {
             Some(point) => point,
             None => match self.try_start(now, window, offset_us) {
@@ -237,7 +245,7 @@ impl Playout {
                 None => return false,
             },
         };
-        if self.next_adapt <= now {
+        if self.next_adapt <= now && !begins {
             self.next_adapt = now + ADAPT_EVERY;
             self.adapt(offset_us);
         }
@@ -308,6 +316,11 @@ impl Playout {
             point = point.plus(1);
         };
         self.point = Some(point);
+        if begins && self.wish.target_lag.is_none() {
+            let settling_us = leaning(self.wish.prefer).settling_us;
+            self.schedule_us += settling_us;
+            self.next = self.next.map(|due| due.offset_by(settling_us));
+        }
         ended
     }
 

@@ -123,6 +123,22 @@ fn steady_delays_give_a_steady_lag_and_no_gap() {
 }
 
 #[test]
+fn what_comes_late_right_after_the_start_is_in_time_and_the_start_is_not_later() {
+    let mut player = Player::new(PlayoutWish::default());
+    run(&mut player, 1250, 50, &[], &[(60, 70)]);
+    let played = player.played();
+    assert!(played.iter().all(|&(_, _, in_time)| in_time));
+    assert_eq!((player.playout.late, player.playout.missed), (0, 0));
+    let (_, first, _) = played[0];
+    let most = played.iter().map(|&(_, lag, _)| lag).max().expect("played");
+    let (_, last, _) = played[played.len() - 1];
+    assert!(
+        first < most && last < most - 80,
+        "{first}, {most} at most, {last} in the end"
+    );
+}
+
+#[test]
 fn a_lost_chunk_is_one_gap_and_nothing_stalls_for_ever() {
     let mut player = Player::new(PlayoutWish::default());
     run(&mut player, 2500, 50, &[700], &[]);
