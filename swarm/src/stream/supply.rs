@@ -37,6 +37,10 @@ pub(super) fn reserve(slots: u16) -> u16 {
     slots / 16
 }
 
+/// A newcomer is not let in while live copies would wait longer than this for the uplink: it would begin with a substream
+/// that is late. Of the demo's chunks four times as many came too late without this limit (docs/results/swarm.md).
+const BOOKED_AHEAD: Duration = Duration::from_millis(60);
+
 /// A child that passes something on is not displaced before this: it could not have shown it yet.
 const SETTLED: Duration = Duration::from_millis(1_000);
 
@@ -319,6 +323,11 @@ impl Stream {
             return Verdict::Accept;
         }
         if self.source.is_none() {
+            // Right after its own handshakes a poor uplink is booked ahead. Who was sent here by the supplier that let this
+            // node in has nowhere else to go; who looks around has.
+            if orphan && ctx.uplink.backlog(ctx.now) > BOOKED_AHEAD {
+                return Verdict::Refuse(RefuseReason::Full);
+            }
             if sub.parent == Some(from) || sub.path.contains(&from.tag()) {
                 return Verdict::Refuse(RefuseReason::Loop);
             }

@@ -5,6 +5,7 @@ use wire::{Bitrate, Message, PeerId, Seq, Substream, SubstreamSet};
 
 use super::super::Stream;
 use crate::io::Class;
+use crate::uplink::DIAL_BYTES;
 
 use super::super::holds::HELD_FOR;
 use super::super::leavers::{CHILD_SPEAKS, GRACE};
@@ -219,6 +220,24 @@ fn the_reserve_is_for_those_who_have_nobody() {
         assert!(accepted(&mut bench, &mut viewer, n + held, true));
     }
     assert!(!accepted(&mut bench, &mut viewer, n + 9, true), "full is full");
+}
+
+#[test]
+fn an_uplink_that_is_booked_ahead_takes_only_who_was_sent_here() {
+    let mut bench = Bench::new(Bitrate::from_kbps(1_000));
+    let mut viewer = flowing(&mut bench);
+    viewer.slots = 16;
+    let now = bench.now;
+    // Eight handshakes.
+    bench.uplink.book_unpaced(now, 8 * DIAL_BYTES);
+    for (n, orphan, used) in [(2, true, 0), (3, false, 1), (4, true, 1)] {
+        bench.connect(n, 20);
+        viewer.on_subscribe(&mut bench.ctx(), peer(n), &request_for(one(0), 0, orphan));
+        assert_eq!(viewer.slots_used(), used, "peer {n}");
+    }
+    bench.pass(200);
+    viewer.on_subscribe(&mut bench.ctx(), peer(4), &request_for(one(0), 0, true));
+    assert_eq!(viewer.slots_used(), 2);
 }
 
 #[test]
