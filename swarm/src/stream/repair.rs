@@ -21,6 +21,13 @@ const SCAN_EVERY: Duration = Duration::from_millis(20);
 const MISSED_AFTER_US: f64 = 60_000.0;
 const MISSED_DEVIATIONS: f64 = 4.0;
 
+/// A chunk that playout waits for is missed this much after its supplier usually has it here, even if that one's delays
+/// vary much. With less, chunks that are only a little late are asked for (simulated with PlanetLab delays, 48 seeds).
+const LATE_US: f64 = 30_000.0;
+
+/// What an answer takes beside a round trip: a scan, and a place in a queue.
+const ANSWER_TAKES: Duration = Duration::from_millis(20);
+
 /// Share of the stream's rate that may be asked for one by one.
 const REPAIR_SHARE: f64 = 0.15;
 
@@ -174,6 +181,7 @@ impl Stream {
         let wanted = self.wanted();
         let mut missing: Vec<(Seq, Option<Duration>)> = Vec::new();
         let typical_delay_us = LazyCell::new(|| self.typical_delay_us());
+        let round_trip = self.typical_round_trip(ctx);
         let (first, then) = self.repair_order();
         let rest = self.window.holes(then).take_while(|&seq| seq < first);
         for seq in self.window.holes(first).chain(rest) {
@@ -218,18 +226,18 @@ impl Stream {
                 // A new supplier sends what it holds by itself.
                 expected = expected.max(sub.parent_since + NEW_SUPPLIER);
             }
+            let due = self.playout.as_ref().and_then(|p| p.due(generated));
             if past {
                 expected = now;
+            } else if let Some(due) = due {
+                // Whatever its supplier's habits: a chunk that is late already is asked for while an answer can be in time.
+                let late = generated.offset_by((delay + LATE_US) as i64);
+                expected = expected.min(late.max(due - round_trip - ANSWER_TAKES));
             }
             if expected > now {
                 continue;
             }
-            let slack = self
-                .playout
-                .as_ref()
-                .and_then(|p| p.due(generated))
-                .map(|due| due.since(now));
-            missing.push((seq, slack));
+            missing.push((seq, due.map(|due| due.since(now))));
             if missing.len() >= MAX_REQUESTS {
                 break;
             }
@@ -243,6 +251,17 @@ impl Stream {
             0 => f64::MAX,
             of => known.map(|sub| sub.delay_us).sum::<f64>() / of as f64,
         }
+    }
+
+    /// The median of the round trips to the peers of this stream.
+    fn typical_round_trip(&self, ctx: &Ctx<'_>) -> Duration {
+        let neighbours = self.peers.keys().filter_map(|peer| ctx.neighbours.get(peer));
+        let mut trips: Vec<Duration> = neighbours.map(|neighbour| neighbour.rtt()).collect();
+        let middle = trips.len() / 2;
+        if trips.is_empty() {
+            return Duration::ZERO;
+        }
+        *trips.select_nth_unstable(middle).1
     }
 
     fn request(&mut self, ctx: &mut Ctx<'_>, missing: Vec<(Seq, Option<Duration>)>) {

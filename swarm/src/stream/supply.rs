@@ -14,6 +14,7 @@ use wire::message::{Referral, RefuseReason, Refused, Role, Subscribe, Subscribed
 use wire::{Bitrate, List, PeerId, Substream, SubstreamSet};
 
 use super::leavers::CHILD_SPEAKS;
+use super::seats::SMALL_SWARM;
 use super::{Child, Ctx, Stream};
 use crate::uplink::bytes_on_link;
 
@@ -39,7 +40,7 @@ pub(super) fn reserve(slots: u16) -> u16 {
 
 /// A newcomer is not let in while live copies would wait longer than this for the uplink: it would begin with a substream
 /// that is late. Of the demo's chunks four times as many came too late without this limit (docs/results/swarm.md).
-const BOOKED_AHEAD: Duration = Duration::from_millis(60);
+const BOOKED_AHEAD: Duration = Duration::from_millis(40);
 
 /// A child that passes something on is not displaced before this: it could not have shown it yet.
 const SETTLED: Duration = Duration::from_millis(1_000);
@@ -324,8 +325,9 @@ impl Stream {
         }
         if self.source.is_none() {
             // Right after its own handshakes a poor uplink is booked ahead. Who was sent here by the supplier that let this
-            // node in has nowhere else to go; who looks around has.
-            if orphan && ctx.uplink.backlog(ctx.now) > BOOKED_AHEAD {
+            // node in has nowhere else to go; who looks around has, unless a great crowd does.
+            let choice = orphan && self.membership.members <= SMALL_SWARM;
+            if choice && ctx.uplink.backlog(ctx.now) > BOOKED_AHEAD {
                 return Verdict::Refuse(RefuseReason::Full);
             }
             if sub.parent == Some(from) || sub.path.contains(&from.tag()) {
