@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use common::{Peer, chunk, connect, key, nonce_of, ping};
 use stranger::{closed, hello, stranger};
 use swarm::{Class, Input, Rejection};
-use wire::message::Leave;
-use wire::{Message, Time, VERSIONS, codec};
+use wire::message::{Greeting, Leave};
+use wire::{List, Message, Time, VERSIONS, codec};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_instead_of_hello_is_no_connection() {
@@ -56,6 +56,16 @@ async fn wrong_frames_cost_standing_and_too_long_ones_the_connection() {
     // Not a chunk.
     let mut uni = connection.open_uni().await.unwrap();
     uni.write_all(&[1; 20]).await.unwrap();
+    uni.finish().unwrap();
+    let input = b.next().await;
+    assert!(malformed(&input), "{input:?}");
+    // A greeting from one who was not asked.
+    let greeting = codec::encode(&Message::from(Greeting {
+        stream: key(9).stream_id(),
+        peers: List::default(),
+    }));
+    let mut uni = connection.open_uni().await.unwrap();
+    uni.write_all(&greeting).await.unwrap();
     uni.finish().unwrap();
     let input = b.next().await;
     assert!(malformed(&input), "{input:?}");

@@ -12,10 +12,12 @@ use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use common::{PATIENCE, Peer, chunk, connect, key, nonce_of, ordered_keys, ping};
 use headwater::net::{BindError, Tuning};
 use swarm::{Class, Input};
-use wire::{Seq, Time};
+use wire::message::Greeting;
+use wire::{List, Message, Seq, Time, codec};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_and_chunks_arrive_in_both_directions() {
@@ -49,6 +51,33 @@ async fn messages_and_chunks_arrive_in_both_directions() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_dials_is_greeted_and_who_is_dialled_is_not() {
+    let (mut a, mut b) = (Peer::new(key(1)), Peer::new(key(2)));
+    let stream = key(9).stream_id();
+    let greeting = Message::from(Greeting {
+        stream,
+        peers: List::default(),
+    });
+    let frame = Bytes::from(codec::encode(&greeting));
+    for peer in [&a, &b] {
+        peer.transport.set_greeting(stream, Some(frame.clone()));
+    }
+    connect(&mut a, &mut b).await;
+    match a.next().await {
+        Input::Message { from, message, bytes } => {
+            assert_eq!((from, message, bytes), (b.id, greeting, frame.len()));
+        }
+        other => panic!("{other:?}"),
+    }
+    b.nothing_for(Duration::from_millis(100)).await;
+    // What is taken back nobody hears.
+    b.transport.set_greeting(stream, None);
+    let mut c = Peer::new(key(3));
+    connect(&mut c, &mut b).await;
+    c.nothing_for(Duration::from_millis(100)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

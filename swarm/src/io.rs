@@ -227,6 +227,13 @@ pub enum Output {
         /// Not worth sending after this instant: the transport drops what still waits then.
         expires: Time,
     },
+    /// Tell this to whoever dials from now on, along with the handshake, before it is known who that is.
+    Greeting {
+        /// The stream that it is about; there is one greeting for each.
+        stream: StreamId,
+        /// The message, and as it goes over the wire; `None`: nothing any more.
+        greeting: Option<(Box<Message>, Bytes)>,
+    },
     /// A chunk is here for the first time, complete and checked: for the statistics of arrival lag.
     Arrived {
         /// The stream.

@@ -312,6 +312,11 @@ impl Node {
                 let id = m.stream;
                 with_stream!(self, now, out, &id, |stream, ctx| stream.on_info(ctx, from, m));
             }
+            Message::Greeting(m) => {
+                let id = m.stream;
+                with_stream!(self, now, out, &id, |stream, ctx| stream
+                    .on_greeting(ctx, from, m));
+            }
             Message::Hold(m) => {
                 with_stream!(self, now, out, &m.stream, |stream, ctx| stream
                     .on_hold(ctx, from, m));

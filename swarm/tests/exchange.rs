@@ -43,31 +43,6 @@ fn ten_viewers_get_every_byte_soon() {
             "viewer {index}: {}",
             stream.continuity()
         );
-        if std::env::var("DBG").is_ok() {
-            eprintln!(
-                "v{index}: lag {:?} target {:?} arr {:?} buf {} slots {}/{} rep {} dup {} in {} subs {:?}",
-                stream.lag_ms,
-                stream.target_lag_ms,
-                stream.arrival_ms,
-                stream.buffer_ms,
-                stream.slots_used,
-                stream.slots,
-                stream.repairs_requested,
-                stream.bytes_duplicate,
-                stream.bytes_in,
-                stream
-                    .substreams
-                    .iter()
-                    .map(|s| (
-                        s.parent
-                            .map(|p| world.peers.iter().position(|q| q.id == p).unwrap_or(99)),
-                        s.children,
-                        s.lag_ms.unwrap_or(-1.0) as i32,
-                        s.hops
-                    ))
-                    .collect::<Vec<_>>()
-            );
-        }
         let lag_ms = peer.played.last().expect("played").2 / 1000;
         // Two or three hops of 20 ms, the chunk's own 8 ms, the guard.
         assert!((20..=160).contains(&lag_ms), "viewer {index} lags {lag_ms} ms");

@@ -135,6 +135,11 @@ impl Tracker {
         })
     }
 
+    /// Up to `count` peers that a newcomer would be sent to now. Nothing is held for anybody.
+    pub fn foresee(&mut self, count: usize) -> Vec<PeerRecord> {
+        pick::foresee(&self.registry, &mut self.rng, count)
+    }
+
     /// Forgets a member. Does nothing when it is none.
     pub fn leave(&mut self, now: Time, peer: PeerId) {
         self.registry.leave(now, peer, self.config.max_members);

@@ -14,6 +14,7 @@
 //! What one part cannot fill, the nearest others fill. A joiner that does not know its place yet is told of low lags
 //! instead of near and toward.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
 use rand::RngExt;
@@ -64,7 +65,9 @@ pub(crate) fn pick(
     if want == 0 {
         return Vec::new();
     }
-    let candidates = Candidates::scan(registry.spots(), rng, joiner, want, need);
+    registry.expire_holds(now);
+    let me = registry.spots()[joiner].clone();
+    let candidates = Candidates::scan(registry.spots(), rng, &me, Some(joiner), want, need);
     let seats = candidates.seat(registry, (want * 2).div_ceil(3));
     for &(at, substreams) in &seats {
         registry.hold(now, at, substreams.len());
@@ -78,6 +81,16 @@ pub(crate) fn pick(
         .collect()
 }
 
+/// Up to `want` peers that a stranger who needs everything would be sent to now, those with a slot for most substreams
+/// first.
+pub(crate) fn foresee(registry: &Registry, rng: &mut ChaCha8Rng, want: usize) -> Vec<PeerRecord> {
+    let all = SubstreamSet::all(registry.substreams());
+    let candidates = Candidates::scan(registry.spots(), rng, &Spot::stranger(), None, want, all);
+    let mut seats = candidates.seat(registry, want);
+    seats.sort_by_key(|(at, substreams)| (Reverse(substreams.len()), *at));
+    seats.into_iter().map(|(at, _)| registry.record(at)).collect()
+}
+
 /// The best of each part, each with enough reserve for what other parts take from it.
 struct Candidates {
     near: Best,
@@ -87,8 +100,15 @@ struct Candidates {
 }
 
 impl Candidates {
-    fn scan(spots: &[Spot], rng: &mut ChaCha8Rng, joiner: usize, want: usize, need: SubstreamSet) -> Self {
-        let me = &spots[joiner];
+    /// `joiner` is where `me` is among the members, if it is one.
+    fn scan(
+        spots: &[Spot],
+        rng: &mut ChaCha8Rng,
+        me: &Spot,
+        joiner: Option<usize>,
+        want: usize,
+        need: SubstreamSet,
+    ) -> Self {
         let mut found = Candidates {
             near: Best::new(want),
             toward: Best::new(want),
@@ -96,7 +116,7 @@ impl Candidates {
             helpers: vec![Helpers::default(); usize::from(MAX_SUBSTREAMS)],
         };
         for (at, spot) in spots.iter().enumerate() {
-            if at == joiner || !spot.is_nameable_to(me) {
+            if Some(at) == joiner || !spot.is_nameable_to(me) {
                 continue;
             }
             let free = spot.room() > 0;

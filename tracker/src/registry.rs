@@ -16,6 +16,10 @@ pub(crate) const MAX_SLOTS: u16 = 16 * 1024;
 /// The member has heard of a promise, and its next report counts it, after about so long: a long round trip.
 const IN_FLIGHT: Duration = Duration::from_millis(300);
 
+/// What was promised is taken within so long, by a newcomer with long round trips, too, or not at all. With 0.6 s and with
+/// 1 s newcomers took a little longer to begin (simulated with PlanetLab delays, 48 seeds).
+pub(crate) const HELD_FOR: Duration = Duration::from_millis(700);
+
 /// The lag of a member that has not received a chunk yet.
 const UNKNOWN_LAG: u32 = u32::MAX;
 
@@ -48,6 +52,23 @@ impl Families {
 }
 
 impl Spot {
+    /// Somebody of whom nothing is known.
+    pub(crate) fn stranger() -> Spot {
+        Spot {
+            coord: Coord::ORIGIN,
+            to_source_us: 0,
+            lag_us: UNKNOWN_LAG,
+            primaries: SubstreamSet::EMPTY,
+            has: SubstreamSet::EMPTY,
+            free_slots: 0,
+            held: 0,
+            families: Families(0),
+            donor: false,
+            placed: false,
+            nameable: false,
+        }
+    }
+
     /// Predicted round trip to `other` in microseconds.
     pub(crate) fn rtt_us(&self, other: &Spot) -> u32 {
         micros(distance_ms(&self.coord, &other.coord))
@@ -175,6 +196,20 @@ impl Registry {
         let mut record = self.members[at].record.clone();
         record.free_slots = self.spots[at].room();
         record
+    }
+
+    /// Forgets promises that were kept or broken long ago: a newcomer that found room elsewhere tells nobody.
+    pub(crate) fn expire_holds(&mut self, now: Time) {
+        for (member, spot) in self.members.iter_mut().zip(&mut self.spots) {
+            while member
+                .seats
+                .front()
+                .is_some_and(|&promised| now.since(promised) >= HELD_FOR)
+            {
+                member.seats.pop_front();
+            }
+            spot.held = u16::try_from(member.seats.len()).unwrap_or(u16::MAX);
+        }
     }
 
     /// Promises so many slots of the member at `at` to a joiner.

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use wire::{StreamId, Substream, SubstreamSet};
 
 use super::*;
+use crate::registry::HELD_FOR;
 
 const HOST: PeerId = PeerId::from_bytes([255; 32]);
 
@@ -260,6 +261,26 @@ fn slots_that_are_promised_are_not_promised_again() {
     assert_eq!(seat(&mut tracker, 110, Time::from_millis(50)), None);
     register(&mut tracker, Time::from_millis(400), member(16, 16.0));
     assert_eq!(seat(&mut tracker, 111, Time::from_millis(400)), Some(16));
+    // Of the other one nothing is heard: what is not taken in time is free again.
+    let later = Time::ZERO + HELD_FOR;
+    let again: Vec<Option<u32>> = (112..121).map(|n| seat(&mut tracker, n, later)).collect();
+    assert_eq!(again.iter().filter(|at| **at == Some(32)).count(), 4);
+}
+
+#[test]
+fn what_is_foreseen_for_a_stranger_is_what_it_would_get_and_nothing_is_held() {
+    let mut tracker = line(1000);
+    let foreseen = tracker.foresee(8);
+    assert_eq!(foreseen.len(), 8);
+    assert!(foreseen.iter().all(|record| record.free_slots == 4));
+    assert_eq!(tracker.foresee(8), foreseen);
+    let mut stranger = member(2000, 0.0);
+    stranger.coord = Coord::ORIGIN;
+    let ask = ask(stranger.clone(), 12, SubstreamSet::all(16));
+    let answer = tracker.join(Time::ZERO, stranger.peer, &ask).unwrap();
+    let seated = answer.peers.iter().filter(|(_, set)| !set.is_empty());
+    let both = seated.filter(|(peer, _)| foreseen.iter().any(|record| record.peer == peer.peer));
+    assert!(both.count() >= 6, "{answer:?}");
 }
 
 #[test]

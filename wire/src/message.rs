@@ -252,6 +252,20 @@ pub struct Hold {
     pub substreams: SubstreamSet,
 }
 
+/// Most peers in a [`Greeting`]: their records take some 90 bytes each. Together with the certificate that is less than a
+/// host may send to an address that has not proved itself, three times what came from there (RFC 9000, section 8.1).
+pub const MAX_GREETED: usize = 8;
+
+/// What a tracker's host tells whoever dials it along with its part of the handshake, before it can know who that is: the
+/// peers that it would name to a newcomer now. So a newcomer dials them a round trip sooner. No slot is held.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Greeting {
+    /// The stream.
+    pub stream: StreamId,
+    /// Peers with room for a newcomer's substreams, those with most of it first.
+    pub peers: List<PeerRecord, MAX_GREETED>,
+}
+
 /// Why a tracker or supplier says no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RefuseReason {
@@ -535,6 +549,8 @@ messages! {
     14 Info,
     /// See [`Hold`].
     15 Hold,
+    /// See [`Greeting`].
+    16 Greeting,
     /// See [`Subscribe`].
     20 Subscribe,
     /// See [`Subscribed`].

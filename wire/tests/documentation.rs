@@ -177,6 +177,7 @@ fn limits_are_those_of_the_code() {
         ("MAX_TITLE", MAX_TITLE),
         ("MAX_ADDRS", MAX_ADDRS),
         ("MAX_PEERS", MAX_PEERS),
+        ("MAX_GREETED", MAX_GREETED),
         ("MAX_REFERRALS", MAX_REFERRALS),
         ("MAX_CLOCKS", MAX_CLOCKS),
         ("MAX_REQUESTS", MAX_REQUESTS),

@@ -239,6 +239,10 @@ impl Driver {
                     }
                 }
                 Output::Disconnect { peer } => self.transport.disconnect(&peer),
+                Output::Greeting { stream, greeting } => {
+                    self.transport
+                        .set_greeting(stream, greeting.map(|(_, frame)| frame));
+                }
                 Output::Arrived {
                     stream, lag_us, live, ..
                 } => {

@@ -19,6 +19,7 @@ mod bucket;
 pub mod congestion;
 mod dial;
 mod endpoint;
+mod greeting;
 mod link;
 mod queue;
 mod socket;
@@ -41,7 +42,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wire::message::ByeReason;
-use wire::{Chunk, Message, PeerId, SecretKey, Time, codec};
+use wire::{Chunk, Message, PeerId, SecretKey, StreamId, Time, codec};
 
 pub use queue::Dropped;
 pub use streams::Streams;
@@ -50,6 +51,7 @@ pub use tuning::{Acks, Congestion, Tuning};
 use crate::clock::Clock;
 use admission::{Admission, Gate, Place};
 use endpoint::Endpoints;
+use greeting::Greetings;
 use link::HANDSHAKE_TIMEOUT;
 use queue::QueuedChunk;
 use table::Table;
@@ -144,6 +146,7 @@ struct Shared {
     gate: Arc<Gate>,
     dials: Semaphore,
     dialling: Mutex<Dialling>,
+    greetings: Greetings,
     counters: Counters,
     tasks: TaskTracker,
     /// No new connections any more.
@@ -226,6 +229,7 @@ impl Transport {
             gate: Arc::new(Gate::new(config.max_accepted)),
             dials: Semaphore::new(dial::MAX_DIALS),
             dialling: Mutex::default(),
+            greetings: Greetings::default(),
             counters: Counters::default(),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
@@ -301,6 +305,11 @@ impl Transport {
         };
         link.send_chunk(queued, self.shared.clock.now());
         true
+    }
+
+    /// What whoever dials is told of a stream from now on, along with the handshake; `None`: nothing any more.
+    pub fn set_greeting(&self, stream: StreamId, frame: Option<Bytes>) {
+        self.shared.greetings.set(stream, frame);
     }
 
     /// Closes a connection after the control messages that are queued, and a goodbye.
@@ -411,7 +420,7 @@ async fn accept(shared: Arc<Shared>, endpoint: Endpoint) {
 }
 
 async fn admit(shared: &Shared, incoming: Incoming, mut place: Place) {
-    let handshake = async { incoming.accept()?.await };
+    let handshake = async { greeting::accept(incoming.accept()?, &shared.greetings).await };
     let connection = tokio::select! {
         handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake) => handshake,
         () = shared.closing.cancelled() => return,

@@ -46,6 +46,10 @@ impl World {
             } => self.send_chunk(from, to, chunk, hops, class != Class::Live, expires),
             Output::Send { to, message, frame } => self.send(from, to, message, frame.len() as u64),
             Output::Connect { peer, addrs } => self.connect(from, peer, &addrs),
+            Output::Greeting { greeting, .. } => {
+                self.peers[from as usize].greeting =
+                    greeting.map(|(message, frame)| (message, frame.len() as u64));
+            }
             // Done after the others.
             Output::Disconnect { .. } => {}
             Output::Arrived {
@@ -143,7 +147,12 @@ impl World {
         let Some((conn, end)) = self.open_to(from, &to, what) else {
             return;
         };
-        let to = end.other();
+        self.post(conn, end.other(), message, frame);
+    }
+
+    /// Sends a message towards `to`.
+    pub(super) fn post(&mut self, conn: ConnId, to: End, message: Box<Message>, frame: u64) {
+        let from = self.conns.get(conn).peer(to.other());
         let bytes = wire_bytes(frame);
         let sender = &mut self.peers[from as usize];
         if self.counting {

@@ -78,6 +78,10 @@ impl World {
         self.conns.accept(conn);
         let at = self.handshake_packet(conn, End::Dialler, ACCEPTOR_HANDSHAKE_BYTES);
         self.queue.push(at, Event::Answer(conn));
+        if let Some((message, bytes)) = self.peers[acceptor as usize].greeting.clone() {
+            self.conns.get_mut(conn).in_order(End::Dialler, at);
+            self.post(conn, End::Dialler, message, bytes);
+        }
     }
 
     /// The answer is at the dialler, who knows now whom it talks to.

@@ -85,6 +85,8 @@ pub(super) struct Peer {
     pub(super) spins: u32,
     pub(super) uplink: Line,
     pub(super) downlink: Option<Line>,
+    /// What it tells whoever dials it along with the handshake, and its length.
+    pub(super) greeting: Option<(Box<Message>, u64)>,
     pub(super) log: PeerLog,
     /// What the node said when it went: slots, slots in use, neighbours, chunks asked for one by one.
     pub(super) last_words: (u16, u16, usize, u64),
@@ -207,6 +209,7 @@ impl World {
             spins: 0,
             uplink: Line::new(spec.upload_bps, spec.joins),
             downlink: download,
+            greeting: None,
             log: PeerLog::new(spec.role, spec.joins),
             last_words: Default::default(),
             spec,

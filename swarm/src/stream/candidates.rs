@@ -112,6 +112,11 @@ impl Stream {
         }
     }
 
+    /// Whether the uplink bears one more handshake now.
+    pub(super) fn bears_dial(&self, ctx: &Ctx<'_>) -> bool {
+        dials_now(ctx) > 0
+    }
+
     pub(super) fn dial(&mut self, ctx: &mut Ctx<'_>, peer: PeerId) {
         let Some(known) = self.membership.known.get_mut(&peer) else {
             return;

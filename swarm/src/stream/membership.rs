@@ -21,10 +21,6 @@ const TRACKER_RETRY_MAX: Duration = Duration::from_secs(4);
 /// A node that lacks suppliers asks the tracker again after this time, and twice as long after each such time.
 const URGENT_REFRESH: Duration = Duration::from_millis(400);
 
-/// Between two messages to the tracker when only the room has changed, in a small swarm; in one of a hundred twice as
-/// long, and so on, because the tracker acknowledges every one.
-const REPORT_SOONEST: Duration = Duration::from_millis(300);
-
 /// Peers asked of the tracker at first and later. An answer is about 100 bytes a peer, and a tracker may have a thousand
 /// members.
 const WANT_FIRST: u8 = 24;
@@ -48,11 +44,12 @@ pub(crate) struct Membership {
     pub(super) next_fill: Time,
     dial_wait: Duration,
     attempts: u32,
-    answered: bool,
-    asked_at: Option<Time>,
+    pub(super) answered: bool,
+    pub(super) asked_at: Option<Time>,
     urgent_wait: Duration,
-    /// Free slots as the tracker heard last.
-    reported_free: u16,
+    /// Free slots and substreams that flow, as the tracker heard last.
+    pub(super) reported_free: u16,
+    pub(super) reported_has: SubstreamSet,
 }
 
 impl Membership {
@@ -74,6 +71,7 @@ impl Membership {
             asked_at: None,
             urgent_wait: URGENT_REFRESH,
             reported_free: 0,
+            reported_has: SubstreamSet::EMPTY,
         }
     }
 
@@ -186,7 +184,7 @@ impl Stream {
         let Some(tracker) = self.membership.tracker else {
             return;
         };
-        self.membership.reported_free = self.free_slots();
+        self.note_reported();
         let want = if self.membership.answered {
             WANT_LATER
         } else {
@@ -211,45 +209,11 @@ impl Stream {
         self.membership.next_refresh = ctx.now + self.membership.refresh;
     }
 
-    /// Whether the tracker would send joiners to a peer that is full, or overlook one that has room.
-    fn room_changed(&self) -> bool {
-        let (now, before) = (self.free_slots(), self.membership.reported_free);
-        (now == 0) != (before == 0) || now.abs_diff(before) > (before / 2).max(4)
-    }
-
-    /// The first news of room is worth most: until then nobody is sent to a newcomer.
-    fn report_wait(&self) -> Duration {
-        let crowd = 1.0 + f64::from(self.membership.members) / 100.0;
-        let wait = REPORT_SOONEST.mul_f64(crowd);
-        if self.membership.reported_free == 0 {
-            wait / 2
-        } else {
-            wait
-        }
-    }
-
-    /// Tells the tracker how much room there is, without asking for anything.
-    fn report(&mut self, ctx: &mut Ctx<'_>) {
-        let Some(tracker) = self.membership.tracker else {
-            return;
-        };
-        self.membership.reported_free = self.free_slots();
-        self.membership.asked_at = Some(ctx.now);
-        let join = Join {
-            stream: self.id,
-            record: self.own_record(ctx),
-            want: 0,
-            need: SubstreamSet::EMPTY,
-            upload: ctx.uplink.rate(),
-            known: None,
-        };
-        ctx.send(tracker, join);
-    }
-
     pub(super) fn membership_tick(&mut self, ctx: &mut Ctx<'_>) {
         if let Some(source) = &mut self.source {
             source.tracker.handle_deadline(ctx.now);
             self.strike_off_gone(ctx);
+            self.renew_greeting(ctx);
             return;
         }
         let now = ctx.now;

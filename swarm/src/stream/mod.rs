@@ -3,6 +3,7 @@
 mod advert;
 mod candidates;
 mod exchange;
+mod greeting;
 mod holders;
 mod holds;
 mod leavers;
@@ -11,6 +12,7 @@ mod offers;
 mod parents;
 mod paths;
 mod repair;
+mod reports;
 mod seats;
 mod source;
 mod supply;

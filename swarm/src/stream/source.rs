@@ -10,6 +10,7 @@ use wire::{
     Verifier,
 };
 
+use super::greeting::Greeting;
 use super::{Ctx, Stream, SubstreamState};
 use crate::clock::SourceClock;
 use crate::io::{Class, Event, NewChunk, Output};
@@ -21,6 +22,7 @@ pub(crate) struct Source {
     key: SecretKey,
     next: Seq,
     pub(crate) tracker: Tracker,
+    pub(super) greeting: Greeting,
 }
 
 impl Stream {
@@ -42,6 +44,7 @@ impl Stream {
             key,
             next: info.session,
             tracker,
+            greeting: Greeting::default(),
         });
         stream.clock = SourceClock::own();
         stream.window = Window::new(info.session);

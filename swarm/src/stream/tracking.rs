@@ -11,7 +11,7 @@ use super::{Ctx, Stream};
 
 /// Share of the peercaster's uplink that tracking may take before it answers only newcomers, and those with less: our
 /// judgement.
-const BUSY_TRACKER: f64 = 0.15;
+pub(super) const BUSY_TRACKER: f64 = 0.15;
 
 /// Peers named to a newcomer then: enough for a seat in each substream.
 const WANT_IN_A_CROWD: u8 = 16;

@@ -545,7 +545,7 @@ fn advert(u: &mut Unstructured<'_>, stream_tag: u32) -> Result<Advert> {
 fn message(u: &mut Unstructured<'_>) -> Result<Message> {
     let stream = stream(u)?;
     let stream_tag = stream.tag();
-    Ok(match u.int_in_range(0..=17u8)? {
+    Ok(match u.int_in_range(0..=18u8)? {
         0 => Hello::default().into(),
         1 => Bye {
             reason: ByeReason::Leaving,
@@ -649,6 +649,11 @@ fn message(u: &mut Unstructured<'_>) -> Result<Message> {
         }
         .into(),
         15 => advert(u, stream_tag)?.into(),
+        17 => Greeting {
+            stream,
+            peers: list(u, 6, record)?,
+        }
+        .into(),
         16 => Request {
             stream_tag,
             seqs: list(u, MAX_REQUESTS, seq)?,

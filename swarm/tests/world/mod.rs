@@ -25,6 +25,8 @@ pub struct Peer {
     script: Option<Script>,
     /// How often it dialled somebody, and how many messages of each kind it sent to each peer.
     pub dials: u64,
+    /// What it tells whoever dials it.
+    greeting: Option<(Box<Message>, Bytes)>,
     pub said: BTreeMap<(u8, PeerId), u64>,
     pub id: PeerId,
     addr: SocketAddr,
@@ -96,6 +98,7 @@ impl World {
             node,
             script: None,
             dials: 0,
+            greeting: None,
             said: BTreeMap::new(),
             id,
             addr,
@@ -326,15 +329,6 @@ impl World {
                 } => {
                     let from_id = self.peers[from].id;
                     let to = self.index(to);
-                    if std::env::var("DBG").is_ok() && to == 2 {
-                        eprintln!(
-                            "SEND {} {from}->v{to} seq {} s{} {class:?} gen {}",
-                            self.now,
-                            chunk.seq(),
-                            chunk.seq().0 % 16,
-                            chunk.header().generated_at
-                        );
-                    }
                     if self.links.contains(&(from, to)) && !self.rng.random_bool(self.loss) {
                         let repair = class != headwater_swarm::Class::Live;
                         self.push(
@@ -366,17 +360,8 @@ impl World {
                     }
                     self.peers[from].events.push(event);
                 }
-                Output::Arrived { seq, lag_us, .. } => {
-                    if std::env::var("DBG").is_ok() && lag_us.is_some_and(|l| l > 150_000) {
-                        eprintln!(
-                            "LATE {} v{from} seq {} s{} lag {:?} ",
-                            self.now,
-                            seq,
-                            seq.0 % 16,
-                            lag_us
-                        );
-                    }
-                }
+                Output::Greeting { greeting, .. } => self.peers[from].greeting = greeting,
+                Output::Arrived { .. } => {}
             }
         }
     }
@@ -408,7 +393,15 @@ impl World {
             dialled: false,
             rtt,
         };
+        let greeting = b.greeting.clone().map(|(message, frame)| Input::Message {
+            from: b.id,
+            message: *message,
+            bytes: frame.len(),
+        });
         self.push(rtt, from, dialler);
+        if let Some(greeting) = greeting {
+            self.push(rtt, from, greeting);
+        }
         self.push(rtt + self.one_way, to, listener);
     }
 

@@ -240,6 +240,8 @@ fn any_tracker_message() -> impl Strategy<Value = Message> {
                 substreams,
             })
         }),
+        (any_stream(), any_list(any_record()))
+            .prop_map(|(stream, peers)| Message::Greeting(Greeting { stream, peers })),
         (any_stream(), any_signed_info()).prop_map(|(stream, info)| Message::Info(Info { stream, info })),
     ]
 }

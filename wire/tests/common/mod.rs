@@ -151,6 +151,10 @@ pub(crate) fn examples() -> Vec<Message> {
             peer: record().peer,
             substreams,
         }),
+        Message::Greeting(Greeting {
+            stream,
+            peers: [record()].into_iter().collect(),
+        }),
         Message::Subscribe(Subscribe {
             stream,
             substreams,

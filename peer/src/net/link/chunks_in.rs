@@ -7,13 +7,18 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use quinn::RecvStream;
 use swarm::{Input, Rejection};
-use wire::{MAX_CHUNK_FRAME, UncheckedChunk};
+use wire::codec::{self, LENGTH_LEN};
+use wire::{MAX_CHUNK_FRAME, Message, UncheckedChunk};
 
 use super::{End, Session};
+use crate::net::greeting::MAX_GREETINGS;
 use crate::net::streams::Checked;
 
 /// Pieces taken from QUIC at a time.
 const BATCH: usize = 16;
+
+/// How a greeting begins: with a message's length, whose first byte is always zero. No chunk does.
+const GREETING: u8 = 0;
 
 /// A frame in more pieces than these is joined before it is whole: the largest takes 55 packets, and a peer that sends it
 /// byte by byte would have each byte hold a packet's memory.
@@ -25,10 +30,16 @@ const MAX_PIECES: usize = 128;
 /// are bounded; such a peer only shuts itself out.
 pub(super) async fn read(session: Session<'_>) -> Result<Infallible, End> {
     let mut reads = FuturesUnordered::new();
+    // Only who was dialled greets.
+    let mut greetings = if session.link.dialled { MAX_GREETINGS } else { 0 };
     loop {
         tokio::select! {
             stream = session.link.connection.accept_uni() => reads.push(read_frame(stream?)),
             Some(frame) = reads.next(), if !reads.is_empty() => match frame {
+                Frame::Whole(frame) if greetings > 0 && frame.first() == Some(&GREETING) => {
+                    greetings -= 1;
+                    take_greeting(session, &frame).await?;
+                }
                 Frame::Whole(frame) => take(session, frame).await?,
                 Frame::TooLong => reject(session, MAX_CHUNK_FRAME, Rejection::Malformed).await?,
                 // The sender gave it up: its time was past.
@@ -108,6 +119,17 @@ async fn take(session: Session<'_>, frame: Bytes) -> Result<(), End> {
             session.shared.count_foreign(bytes);
             Ok(())
         }
+    }
+}
+
+async fn take_greeting(session: Session<'_>, frame: &Bytes) -> Result<(), End> {
+    let bytes = frame.len();
+    match frame.get(LENGTH_LEN..).map(codec::decode) {
+        Some(Ok(message @ Message::Greeting(_))) => {
+            let from = session.link.peer;
+            session.input(Input::Message { from, message, bytes }).await
+        }
+        _ => reject(session, bytes, Rejection::Malformed).await,
     }
 }
 
