@@ -64,6 +64,15 @@ const UNANSWERED: u16 = 2 * MAX_OPEN;
 pub(super) const SILENT: u16 = 3;
 const SILENT_PAUSE: Duration = Duration::from_millis(1_000);
 
+/// A chunk to be asked for.
+pub(super) struct Missing {
+    seq: Seq,
+    /// Time until it is due; `None` before playout has begun.
+    slack: Option<Duration>,
+    /// Whether its substream had no supplier when it was made: then asking for it is not counted against the allowance.
+    free: bool,
+}
+
 /// The state of repair.
 #[derive(Debug, Default)]
 pub(super) struct Repair {
@@ -179,7 +188,7 @@ impl Stream {
         self.repair.refill(now, 1e6 / chunk_us);
         let k = self.k();
         let wanted = self.wanted();
-        let mut missing: Vec<(Seq, Option<Duration>)> = Vec::new();
+        let mut missing: Vec<Missing> = Vec::new();
         let typical_delay_us = LazyCell::new(|| self.typical_delay_us());
         let round_trip = self.typical_round_trip(ctx);
         let (first, then) = self.repair_order();
@@ -237,7 +246,12 @@ impl Stream {
             if expected > now {
                 continue;
             }
-            missing.push((seq, due.map(|due| due.since(now))));
+            missing.push(Missing {
+                seq,
+                slack: due.map(|due| due.since(now)),
+                // What no supplier sends is not extra load: pulling it takes the place of the push.
+                free: sub.parent.is_none() || generated.offset_by(delay as i64) < sub.parent_since,
+            });
             if missing.len() >= MAX_REQUESTS {
                 break;
             }
@@ -264,7 +278,7 @@ impl Stream {
         *trips.select_nth_unstable(middle).1
     }
 
-    fn request(&mut self, ctx: &mut Ctx<'_>, missing: Vec<(Seq, Option<Duration>)>) {
+    fn request(&mut self, ctx: &mut Ctx<'_>, missing: Vec<Missing>) {
         let now = ctx.now;
         self.note_unanswered(ctx);
         if missing.is_empty() {
@@ -275,11 +289,9 @@ impl Stream {
         let begun = self.playout.as_ref().is_none_or(|p| p.point().is_some());
         let spare_period_us = (!begun).then(|| self.period().as_micros() as f64);
         let mut candidates: Option<Vec<Holder<'_>>> = None;
-        for (seq, slack) in missing {
-            // What no supplier sends is not extra load: pulling it takes the place of the push.
+        for Missing { seq, slack, free } in missing {
             let substream = seq.substream(self.k());
-            let orphan = self.sub(substream).is_some_and(|sub| sub.parent.is_none());
-            if self.repair.tokens < 1.0 && !orphan {
+            if self.repair.tokens < 1.0 && !free {
                 continue;
             }
             let (tries, last, hedge) = match self.repair.open.get(seq) {
@@ -325,7 +337,7 @@ impl Stream {
                 tries: tries + 1,
                 hedged: hedge,
                 closed: false,
-                paid: !orphan,
+                paid: !free,
             };
             self.repair.tokens -= if open.paid { 1.0 } else { 0.0 };
             self.repair.open.insert(open);

@@ -7,7 +7,7 @@ use super::super::Stream;
 use crate::io::Class;
 
 use super::super::testing::{Bench, CHUNK_MS, FIRST, K, chunk, made_at, offer, peer, request_for, stream_id};
-use super::{BURST_SECONDS, REPAIR_SHARE, UNANSWERED};
+use super::{BURST_SECONDS, Missing, REPAIR_SHARE, UNANSWERED};
 
 /// The chunks asked for one by one since the last look, and of whom.
 fn requests(bench: &mut Bench) -> Vec<(PeerId, u64)> {
@@ -95,6 +95,24 @@ fn no_more_is_asked_for_than_the_bucket_holds() {
 }
 
 #[test]
+fn what_was_made_while_nobody_supplied_it_costs_no_allowance() {
+    let asked = |free: bool| {
+        let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+        let mut viewer = helped(&mut bench, 4);
+        flow(&mut bench, &mut viewer, FIRST..FIRST + 40, |_| false);
+        viewer.repair.tokens = 0.0;
+        let missing = |n| Missing {
+            seq: Seq(FIRST + 41 + n),
+            slack: Some(Duration::from_millis(500)),
+            free,
+        };
+        viewer.request(&mut bench.ctx(), (0..8).map(missing).collect());
+        requests(&mut bench).len()
+    };
+    assert_eq!((asked(false), asked(true)), (0, 8));
+}
+
+#[test]
 fn who_cannot_help_is_left_alone_for_longer_each_time() {
     let mut bench = Bench::new(Bitrate::from_kbps(4_000));
     let mut viewer = helped(&mut bench, 2);
@@ -122,7 +140,14 @@ fn who_cannot_help_is_left_alone_for_longer_each_time() {
         assert_eq!(requests(&mut bench), [(peer(1), hole)]);
         viewer.on_chunk(&mut bench.ctx(), peer(1), &chunk(hole), 1, true);
         // And for the next chunk, too.
-        viewer.request(&mut bench.ctx(), vec![(Seq(hole + 21), None)]);
+        viewer.request(
+            &mut bench.ctx(),
+            vec![Missing {
+                seq: Seq(hole + 21),
+                slack: None,
+                free: false,
+            }],
+        );
         assert_eq!(requests(&mut bench), [(peer(1), hole + 21)]);
         seq = hole + 200;
         advertise(&mut bench, &mut viewer, 2);
@@ -143,7 +168,12 @@ fn when_time_is_short_two_are_asked_at_once_and_no_third() {
         let hole = Seq(FIRST + 41);
         let mut asked = Vec::new();
         for _ in 0..4 {
-            viewer.request(&mut bench.ctx(), vec![(hole, Some(slack))]);
+            let missing = Missing {
+                seq: hole,
+                slack: Some(slack),
+                free: false,
+            };
+            viewer.request(&mut bench.ctx(), vec![missing]);
             asked.extend(requests(&mut bench).into_iter().map(|(to, _)| to));
             bench.pass(1);
         }
