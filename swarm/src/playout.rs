@@ -245,6 +245,7 @@ impl Playout {
                 None => return false,
             },
         };
+        // What it begins with holds for this call: after the peercaster was away it is less than the delays say.
         if self.next_adapt <= now && !begins {
             self.next_adapt = now + ADAPT_EVERY;
             self.adapt(offset_us);
