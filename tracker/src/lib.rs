@@ -136,7 +136,8 @@ impl Tracker {
     }
 
     /// Up to `count` peers that a newcomer would be sent to now. Nothing is held for anybody.
-    pub fn foresee(&mut self, count: usize) -> Vec<PeerRecord> {
+    pub fn foresee(&mut self, now: Time, count: usize) -> Vec<PeerRecord> {
+        self.registry.expire_holds(now);
         pick::foresee(&self.registry, &mut self.rng, count)
     }
 

@@ -270,10 +270,10 @@ fn slots_that_are_promised_are_not_promised_again() {
 #[test]
 fn what_is_foreseen_for_a_stranger_is_what_it_would_get_and_nothing_is_held() {
     let mut tracker = line(1000);
-    let foreseen = tracker.foresee(8);
+    let foreseen = tracker.foresee(Time::ZERO, 8);
     assert_eq!(foreseen.len(), 8);
     assert!(foreseen.iter().all(|record| record.free_slots == 4));
-    assert_eq!(tracker.foresee(8), foreseen);
+    assert_eq!(tracker.foresee(Time::ZERO, 8), foreseen);
     let mut stranger = member(2000, 0.0);
     stranger.coord = Coord::ORIGIN;
     let ask = ask(stranger.clone(), 12, SubstreamSet::all(16));
