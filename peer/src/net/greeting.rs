@@ -10,7 +10,7 @@ use bytes::Bytes;
 use quinn::{Connecting, Connection, ConnectionError};
 use wire::StreamId;
 
-/// As many greetings are taken over one connection as a node has streams.
+/// Greetings said and taken over one connection. A host publishes one stream, seldom a few; the rest is asked for.
 pub(super) const MAX_GREETINGS: usize = 16;
 
 /// The greeting of each stream whose tracker is here, encoded.

@@ -39,7 +39,7 @@ pub(super) fn reserve(slots: u16) -> u16 {
 }
 
 /// A newcomer is not let in while live copies would wait longer than this for the uplink: it would begin with a substream
-/// that is late. Of the demo's chunks four times as many came too late without this limit (docs/results/swarm.md).
+/// that is late (docs/results/swarm.md has what it and the room at playout's start did together).
 const BOOKED_AHEAD: Duration = Duration::from_millis(40);
 
 /// A child that passes something on is not displaced before this: it could not have shown it yet.

@@ -1,4 +1,4 @@
-//! Chunks coming in over one connection: one stream each, read and checked here, beside all other connections.
+//! Chunks coming in over one connection, and greetings: one stream each, read and checked here, beside all other connections.
 
 use std::convert::Infallible;
 
