@@ -2,7 +2,7 @@
 //!
 //! - A control stream with length-prefixed messages, opened by the dialler; [`wire::message::Hello`] comes first.
 //! - Each chunk goes on a stream of its own, so that a lost packet holds up one chunk and not those behind it.
-//! - Whoever hosts a tracker may greet who dials, along with the handshake ([`greeting`]).
+//! - Whoever hosts a tracker may greet who dials, along with the handshake (`greeting.rs`).
 //! - Everything that others send is bounded: connections in all and per address, handshakes under way, frame lengths,
 //!   messages a second, streams and bytes per connection.
 //! - Everything that waits to be sent is bounded: see the send queue. A peer that does not read delays nobody else: the
