@@ -14,7 +14,16 @@ const ADVERT_EVERY: Duration = Duration::from_millis(700);
 const ADVERT_EVERY_IDLE: Duration = Duration::from_millis(2_000);
 
 /// Between two adverts when something did.
-const ADVERT_SOONEST: Duration = Duration::from_millis(250);
+const ADVERT_SOONEST: Duration = Duration::from_millis(100);
+
+/// What a neighbour should hear of soon.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct News {
+    /// The substreams that can be had here.
+    held: SubstreamSet,
+    /// Whether there is room for a child.
+    room: bool,
+}
 
 impl Stream {
     fn advert(&self, ctx: &Ctx<'_>) -> Advert {
@@ -95,45 +104,46 @@ impl Stream {
             return;
         }
         let advert = self.advert(ctx);
+        let news = self.news();
         if let Some(state) = self.peers.get_mut(&to) {
-            state.last_advert_to = Some(ctx.now);
+            state.told = Some((ctx.now, news));
         }
         ctx.send(to, advert);
     }
 
     pub(super) fn advert_tick(&mut self, ctx: &mut Ctx<'_>) {
         let news = self.news();
-        let changed = news != self.advertised;
         let due: Vec<PeerId> = self
             .peers
             .iter()
             .filter(|(_, state)| state.interested)
             .filter(|(_, state)| {
                 let idle = state.supplies.or(state.supplied).is_empty();
-                let every = match (changed, idle) {
-                    (true, _) => ADVERT_SOONEST,
-                    (false, true) => ADVERT_EVERY_IDLE,
-                    (false, false) => ADVERT_EVERY,
-                };
-                state.last_advert_to.is_none_or(|at| ctx.now.since(at) >= every)
+                state.told.is_none_or(|(at, told)| {
+                    let every = match (told != news, idle) {
+                        (true, _) => ADVERT_SOONEST,
+                        (false, true) => ADVERT_EVERY_IDLE,
+                        (false, false) => ADVERT_EVERY,
+                    };
+                    ctx.now.since(at) >= every
+                })
             })
             .map(|(peer, _)| *peer)
             .collect();
-        if changed && !due.is_empty() {
-            self.advertised = news;
-        }
         for peer in due {
             self.send_advert(ctx, peer);
         }
     }
 
-    /// What neighbours should hear of soon: which substreams can be had here, and whether there is room.
-    fn news(&self) -> (SubstreamSet, bool) {
+    fn news(&self) -> News {
         let held = (0..self.k())
             .map(Substream)
             .filter(|&s| self.has_data(s))
             .collect();
-        (held, self.free_slots() > 0)
+        News {
+            held,
+            room: self.free_slots() > 0,
+        }
     }
 
     /// A neighbour speaks for itself.
@@ -149,7 +159,7 @@ impl Stream {
         }
         let state = self.peers.entry(from).or_default();
         let first = state.advert.is_none();
-        let answer = !state.interested || state.last_advert_to.is_none();
+        let answer = !state.interested || state.told.is_none();
         state.interested = true;
         if let Some(neighbour) = ctx.neighbours.get_mut(&from) {
             neighbour.role = advert.role;

@@ -1,7 +1,7 @@
 use wire::message::{Advert, NO_LAG};
 use wire::{Bitrate, Message, Seq, SubstreamSet};
 
-use super::super::testing::{Bench, CHUNK_MS, FIRST, K, made_at, offer, one, peer};
+use super::super::testing::{Bench, CHUNK_MS, FIRST, K, made_at, nothing, offer, one, peer};
 
 /// The last advert said.
 fn advert(bench: &mut Bench) -> Option<Advert> {
@@ -86,4 +86,33 @@ fn an_advert_with_another_number_of_substreams_is_dropped() {
     }
     viewer.on_advert(&mut bench.ctx(), peer(1), offer(1));
     assert!(viewer.peers.get(&peer(1)).expect("known").advert.is_some());
+}
+
+#[test]
+fn each_neighbour_hears_the_news_however_lately_it_was_told_something() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = bench.viewer();
+    for n in 1..=3 {
+        bench.connect(n, 20);
+    }
+    viewer.count_slots(&mut bench.ctx());
+    viewer.on_advert(&mut bench.ctx(), peer(2), nothing());
+    bench.pass(70);
+    viewer.on_advert(&mut bench.ctx(), peer(3), nothing());
+    assert!(advert(&mut bench).is_some_and(|advert| advert.lags_ms.iter().all(|&lag| lag == NO_LAG)));
+    bench.supplied_by(&mut viewer, 1, one(5));
+    bench.push(&mut viewer, 1, FIRST + 5);
+    let mut told = Vec::new();
+    for _ in 0..12 {
+        bench.pass(20);
+        viewer.advert_tick(&mut bench.ctx());
+        for (to, message) in bench.said() {
+            if let Message::Advert(advert) = message {
+                assert!(advert.lags_ms[5] != NO_LAG);
+                told.push(to);
+            }
+        }
+    }
+    told.retain(|&to| to != peer(1));
+    assert_eq!(told, [peer(2), peer(3)], "once each: nothing more happened");
 }

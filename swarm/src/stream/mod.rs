@@ -99,7 +99,8 @@ pub(crate) struct StreamPeer {
     pub(crate) record: Option<PeerRecord>,
     /// Whether the two tell each other adverts.
     pub(crate) interested: bool,
-    pub(crate) last_advert_to: Option<Time>,
+    /// When this node last said what it offers, and what of it mattered.
+    told: Option<(Time, advert::News)>,
     /// Substreams it supplies to this node.
     pub(crate) supplies: SubstreamSet,
     /// Substreams asked of it, not answered yet, and when.
@@ -238,8 +239,6 @@ pub(crate) struct Stream {
     next_tick: Time,
     next_improvement: Time,
     next_repair_scan: Time,
-    /// What the last adverts said that matters at once.
-    advertised: (SubstreamSet, bool),
     pub(crate) ended: bool,
 }
 
@@ -283,7 +282,6 @@ impl Stream {
             next_tick: now,
             next_improvement: now,
             next_repair_scan: now,
-            advertised: (SubstreamSet::EMPTY, false),
             ended: false,
         }
     }
