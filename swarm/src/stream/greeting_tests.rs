@@ -1,41 +1,12 @@
 //! Tests of the greeting, on both sides.
 
-use coords::Coord;
-use wire::message::{Greeting, Join, MAX_GREETED, PeerRecord, Role};
-use wire::{Bitrate, PeerId, SubstreamSet};
+use wire::message::{Greeting, MAX_GREETED};
+use wire::{Bitrate, PeerId};
 
 use super::super::Stream;
-use super::super::testing::{Bench, K, addr, peer, stream_id};
+use super::super::testing::{Bench, addr, peer, record, stream_id};
 use super::GREETING_EVERY;
 use crate::io::Output;
-
-fn record(n: u8, free_slots: u16) -> PeerRecord {
-    PeerRecord {
-        peer: peer(n),
-        addrs: std::iter::once(addr(n)).collect(),
-        coord: Coord::default(),
-        role: Role::Consumer,
-        slots: 20,
-        free_slots,
-        primaries: SubstreamSet::all(K),
-        leaves: SubstreamSet::EMPTY,
-        has: SubstreamSet::all(K),
-        lag_ms: Some(100),
-    }
-}
-
-fn report(bench: &mut Bench, source: &mut Stream, n: u8, free_slots: u16) {
-    bench.connect(n, 20);
-    let join = Join {
-        stream: stream_id(),
-        record: record(n, free_slots),
-        want: 0,
-        need: SubstreamSet::EMPTY,
-        upload: Bitrate::from_kbps(1_000),
-        known: None,
-    };
-    source.on_join(&mut bench.ctx(), peer(n), join);
-}
 
 /// The greetings handed over after a while: whom they name.
 fn greetings(bench: &mut Bench, source: &mut Stream) -> Vec<Vec<PeerId>> {
@@ -63,11 +34,11 @@ fn a_stranger_is_told_of_who_has_room_and_only_news_is_handed_over() {
     let mut bench = Bench::new(Bitrate::from_kbps(30_000));
     let mut source = bench.source();
     assert_eq!(greetings(&mut bench, &mut source), Vec::<Vec<PeerId>>::new());
-    report(&mut bench, &mut source, 1, 20);
-    report(&mut bench, &mut source, 2, 0);
+    bench.register(&mut source, 1, 20);
+    bench.register(&mut source, 2, 0);
     assert_eq!(greetings(&mut bench, &mut source), [[peer(1)]]);
     assert_eq!(greetings(&mut bench, &mut source), Vec::<Vec<PeerId>>::new());
-    report(&mut bench, &mut source, 1, 0);
+    bench.register(&mut source, 1, 0);
     assert_eq!(greetings(&mut bench, &mut source), [[]]);
 }
 

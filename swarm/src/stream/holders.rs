@@ -15,6 +15,9 @@ pub(super) const MAX_OPEN: u16 = 16;
 /// A peer without a free slot has only the unpromised rest of its uplink for repairs.
 const FULL_US: f64 = 100_000.0;
 
+/// What the peercaster alone can give is for its children, and in a small swarm for who gets it nowhere else.
+const OF_SOURCE_US: f64 = 300_000.0;
+
 /// Share of a peer's slots that it has to spare beside the free ones: most of what it does not promise to children.
 const UNPROMISED: f64 = 0.05;
 const UNPROMISED_BY_SOURCE: f64 = 0.15;
@@ -244,7 +247,12 @@ impl Holder<'_> {
             };
         // The one that should have sent it had its chance, and may be the reason.
         let blame_us = if is_parent { 20_000.0 } else { 0.0 };
-        let full_us = if free == 0 && !is_source { FULL_US } else { 0.0 };
+        let full_us = match (is_source, free) {
+            (false, 0) => FULL_US,
+            // Everybody can ask it: it comes after who has something to spare.
+            (true, _) if !is_parent && wanted.spare_period_us.is_none() => OF_SOURCE_US,
+            _ => 0.0,
+        };
         Some(self.rtt_us + wait_us + queue_us + blame_us + full_us + self.doubt_us)
     }
 }

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::testing::offer;
 use super::*;
 
 fn peer(n: u8) -> PeerId {
@@ -18,6 +19,46 @@ fn open(seq: u64, to: u8, until: u64) -> Open {
         closed: false,
         paid: true,
     }
+}
+
+#[test]
+fn the_source_is_asked_when_everybody_else_would_take_much_longer() {
+    let substream = Substream(3);
+    let chosen = |backlog_ms: u16, of_source: bool, child: bool| {
+        let advert = Advert {
+            head: Seq(100),
+            backlog_ms,
+            ..offer(10)
+        };
+        let source = Advert {
+            backlog_ms: 0,
+            role: Role::Peercaster,
+            ..advert.clone()
+        };
+        let holder = |n: u8, advert| Holder {
+            peer: peer(n),
+            timeout: Duration::from_millis(50),
+            word: Word::Own(advert),
+            rtt_us: 20_000.0,
+            doubt_us: 0.0,
+            open: 0,
+        };
+        let wanted = Wanted {
+            seq: Seq(substream.0.into()),
+            substream,
+            parent: child.then(|| peer(1)),
+            age_us: 200_000.0,
+            not: None,
+            spare_period_us: None,
+            of_source,
+        };
+        ask_best(&mut [holder(1, &source), holder(2, &advert)], &wanted).map(|holder| holder.peer)
+    };
+    assert_eq!(chosen(0, true, false), Some(peer(2)));
+    assert_eq!(chosen(200, true, false), Some(peer(2)));
+    assert_eq!(chosen(400, true, false), Some(peer(1)));
+    assert_eq!(chosen(400, false, false), Some(peer(2)));
+    assert_eq!(chosen(200, false, true), Some(peer(1)));
 }
 
 proptest! {

@@ -320,7 +320,7 @@ impl Stream {
                 age_us,
                 not: last,
                 spare_period_us,
-                of_source: !begun && self.membership.members <= SMALL_SWARM,
+                of_source: self.membership.members <= SMALL_SWARM,
             };
             let candidates = candidates.get_or_insert_with(|| {
                 let open = &self.repair.open;
@@ -388,7 +388,11 @@ impl Stream {
             .peers
             .get(&from)
             .is_some_and(|state| !state.supplied.is_empty());
-        let allowed = self.contributes() && (self.source.is_none() || child || class == Class::Bulk);
+        let small = self
+            .source
+            .as_ref()
+            .is_some_and(|source| source.tracker.members() <= SMALL_SWARM as usize);
+        let allowed = self.contributes() && (self.source.is_none() || child || small || class == Class::Bulk);
         let busy = match class {
             Class::Bulk => BUSY_WITH_PAST,
             // What the peercaster's first tier lacks nobody has.

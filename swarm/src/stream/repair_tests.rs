@@ -6,7 +6,9 @@ use wire::{Bitrate, Message, PeerId, Seq, SubstreamSet};
 use super::super::Stream;
 use crate::io::Class;
 
-use super::super::testing::{Bench, CHUNK_MS, FIRST, K, chunk, made_at, offer, peer, request_for, stream_id};
+use super::super::testing::{
+    Bench, CHUNK_MS, FIRST, K, chunk, made_at, offer, one, peer, request_for, stream_id,
+};
 use super::{BURST_SECONDS, Missing, REPAIR_SHARE, UNANSWERED};
 
 /// The chunks asked for one by one since the last look, and of whom.
@@ -219,17 +221,12 @@ fn a_request_costs_no_more_than_is_left_of_the_uplink() {
     for seq in 0..128 {
         source.window.insert(chunk(seq));
     }
-    bench.connect(1, 20);
     bench.connect(2, 20);
-    let request = |deadline_ms: u16| Request {
+    let request = Request {
         stream_tag: stream_id().tag(),
         seqs: (0..64).map(Seq).collect(),
-        deadline_ms,
+        deadline_ms: u16::MAX,
     };
-    // Of the source only its own children get what is urgent.
-    source.on_request(&mut bench.ctx(), peer(1), &request(100));
-    assert_eq!(bench.sent(), []);
-    let request = request(u16::MAX);
     source.peers.entry(peer(2)).or_default().supplied = SubstreamSet::all(K);
     let before = bench.uplink.backlog_for(Class::Bulk, bench.now, 1.0);
     source.on_request(&mut bench.ctx(), peer(2), &request);
@@ -281,4 +278,31 @@ fn who_is_full_declines_a_joiner_sooner() {
         full > 0 && full * 2 < idle,
         "{full} of a full one, {idle} of an idle one"
     );
+}
+
+#[test]
+fn in_a_small_swarm_the_source_helps_whoever_asks_and_in_a_crowd_its_children() {
+    for (members, child, helps) in [(1, false, true), (101, false, false), (101, true, true)] {
+        let mut bench = Bench::new(Bitrate::from_kbps(8_000));
+        let mut source = bench.source();
+        source.window.insert(chunk(0));
+        for n in 1..=members {
+            bench.register(&mut source, n, 0);
+        }
+        if child {
+            source.peers.entry(peer(1)).or_default().supplied = one(3);
+        }
+        let request = Request {
+            stream_tag: stream_id().tag(),
+            seqs: std::iter::once(Seq(0)).collect(),
+            deadline_ms: 100,
+        };
+        bench.out.clear();
+        source.on_request(&mut bench.ctx(), peer(1), &request);
+        assert_eq!(
+            bench.sent() == [(peer(1), 0)],
+            helps,
+            "{members} members, child: {child}"
+        );
+    }
 }

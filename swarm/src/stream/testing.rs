@@ -9,7 +9,7 @@ use coords::Coord;
 use incentives::{Accounts, Standings};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use wire::message::{Advert, NO_LAG, Path, Role, Subscribe, Subscribed};
+use wire::message::{Advert, Join, NO_LAG, Path, PeerRecord, Role, Subscribe, Subscribed};
 use wire::{
     Bitrate, Chunk, ChunkFlags, ChunkHeader, List, Media, Message, PeerId, SecretKey, Seq, Signed, StreamId,
     StreamInfo, Substream, SubstreamSet, Time,
@@ -104,6 +104,22 @@ pub(super) fn offer(lag_ms: u16) -> Advert {
     }
 }
 
+/// What the tracker says of a peer that has all substreams and so much room.
+pub(super) fn record(n: u8, free_slots: u16) -> PeerRecord {
+    PeerRecord {
+        peer: peer(n),
+        addrs: std::iter::once(addr(n)).collect(),
+        coord: Coord::default(),
+        role: Role::Consumer,
+        slots: 20,
+        free_slots,
+        primaries: SubstreamSet::all(K),
+        leaves: SubstreamSet::EMPTY,
+        has: SubstreamSet::all(K),
+        lag_ms: Some(100),
+    }
+}
+
 /// Somebody who has nothing to give.
 pub(super) fn nothing() -> Advert {
     Advert {
@@ -189,6 +205,20 @@ impl Bench {
         let rtt = Duration::from_millis(rtt_ms);
         self.neighbours
             .insert(self.now, peer(n), addr(n), vec![addr(n)], rtt);
+    }
+
+    /// A peer connects and registers with the tracker of `source`.
+    pub(super) fn register(&mut self, source: &mut Stream, n: u8, free_slots: u16) {
+        self.connect(n, 20);
+        let join = Join {
+            stream: stream_id(),
+            record: record(n, free_slots),
+            want: 0,
+            need: SubstreamSet::EMPTY,
+            upload: Bitrate::from_kbps(1_000),
+            known: None,
+        };
+        source.on_join(&mut self.ctx(), peer(n), join);
     }
 
     /// A peercaster.
