@@ -5,6 +5,7 @@ use std::time::Duration;
 use wire::message::{Advert, NO_LAG, Role};
 use wire::{PeerId, Seq, Substream, SubstreamSet, Time};
 
+use super::seats::SMALL_SWARM;
 use super::{Ctx, Stream, SubstreamState};
 
 /// Between two adverts to the same neighbour when nothing important changed.
@@ -13,16 +14,28 @@ const ADVERT_EVERY: Duration = Duration::from_millis(700);
 /// The same to a neighbour that neither supplies nor is supplied: it only compares.
 const ADVERT_EVERY_IDLE: Duration = Duration::from_millis(2_000);
 
-/// Between two adverts when something did.
+/// Between two adverts when there is something to be had that was not before: in a small swarm an orphan waits for just
+/// that...
 const ADVERT_SOONEST: Duration = Duration::from_millis(100);
 
+/// ...and in a crowd twenty others hear the same: with 250 ms `paper-fig5` spends a tenth more on control messages, and gains
+/// nothing by it.
+const ADVERT_SOONEST_IN_CROWD: Duration = Duration::from_millis(400);
+
 /// What a neighbour should hear of soon.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct News {
     /// The substreams that can be had here.
     held: SubstreamSet,
     /// Whether there is room for a child.
     room: bool,
+}
+
+impl News {
+    /// Whether there is more to be had here than somebody was told. Of what is gone a refusal tells in time.
+    fn exceeds(&self, told: &News) -> bool {
+        !self.held.minus(told.held).is_empty() || (self.room && !told.room)
+    }
 }
 
 impl Stream {
@@ -113,6 +126,11 @@ impl Stream {
 
     pub(super) fn advert_tick(&mut self, ctx: &mut Ctx<'_>) {
         let news = self.news();
+        let soonest = if self.membership.members <= SMALL_SWARM {
+            ADVERT_SOONEST
+        } else {
+            ADVERT_SOONEST_IN_CROWD
+        };
         let due: Vec<PeerId> = self
             .peers
             .iter()
@@ -120,8 +138,8 @@ impl Stream {
             .filter(|(_, state)| {
                 let idle = state.supplies.or(state.supplied).is_empty();
                 state.told.is_none_or(|(at, told)| {
-                    let every = match (told != news, idle) {
-                        (true, _) => ADVERT_SOONEST,
+                    let every = match (news.exceeds(&told), idle) {
+                        (true, _) => soonest,
                         (false, true) => ADVERT_EVERY_IDLE,
                         (false, false) => ADVERT_EVERY,
                     };
