@@ -26,7 +26,12 @@ const PROMISED_BY_SOURCE: f64 = 0.85;
 
 /// Children per primary substream aimed at: measured in a model to give the shallowest trees without making each tree
 /// depend on one peer.
-const CHILDREN_PER_PRIMARY: u16 = 8;
+const CHILDREN_PER_PRIMARY: u32 = 8;
+
+/// Where so many peers are not there, a donor has room left that nobody can use, while viewers look in vain for the substreams
+/// it does not carry: it aims at a quarter of the members as children, and at no fewer than this (`demo`, ten runs each:
+/// with 8, 5, 4, 3 children 15, 8, 3, 0 chunks late or missed; with 3 a donor sends each byte it gets less often).
+const FEWEST_CHILDREN: u32 = 4;
 
 /// Idle slots are looked at this often: a new substream takes about a second to find its children.
 pub(super) const EXPAND_EVERY: Duration = Duration::from_millis(1_000);
@@ -71,9 +76,13 @@ fn merit(contribution: Contribution) -> (u64, u64) {
     (contribution.in_stream / ALIKE, owed / ALIKE)
 }
 
-/// How many substreams so many slots are good for.
-pub(super) fn primaries_for(slots: u16) -> u32 {
-    u32::from(slots.div_ceil(CHILDREN_PER_PRIMARY))
+/// How many substreams so many slots are good for, in a swarm of so many members.
+pub(super) fn primaries_for(role: Role, slots: u16, members: u32) -> u32 {
+    let children = match role {
+        Role::Donor => (members / 4).clamp(FEWEST_CHILDREN, CHILDREN_PER_PRIMARY),
+        _ => CHILDREN_PER_PRIMARY,
+    };
+    u32::from(slots).div_ceil(children)
 }
 
 /// The `count` substreams with the least supply, chance breaking ties.
@@ -161,7 +170,7 @@ impl Stream {
     }
 
     pub(super) fn max_primaries(&self) -> u32 {
-        let good_for = primaries_for(self.slots);
+        let good_for = primaries_for(self.role, self.slots, self.membership.members);
         (good_for + self.extra_primaries).min(u32::from(self.k()))
     }
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use wire::message::{Hold, RefuseReason, Unsubscribe};
+use wire::message::{Hold, RefuseReason, Role, Unsubscribe};
 use wire::{Bitrate, Message, PeerId, Seq, Substream, SubstreamSet};
 
 use super::super::Stream;
@@ -11,7 +11,7 @@ use super::super::holds::HELD_FOR;
 use super::super::leavers::{CHILD_SPEAKS, GRACE};
 use super::super::paths::PATH_EVERY;
 use super::super::testing::{Bench, FIRST, K, addr, chunk, offer, one, peer, request_for, stream_id};
-use super::{SETTLED, reserve};
+use super::{SETTLED, primaries_for, reserve};
 
 /// Who was told that its place is given away.
 fn displaced(bench: &mut Bench) -> Vec<PeerId> {
@@ -420,4 +420,20 @@ fn a_child_that_does_not_answer_a_call_gets_nothing_more() {
         children.iter().map(|child| child.peer).collect::<Vec<_>>(),
         [peer(3)]
     );
+}
+
+#[test]
+fn a_donor_takes_as_many_substreams_as_the_swarm_has_children_for() {
+    for (members, donors, consumers) in [
+        (0, 8, 4),
+        (3, 8, 4),
+        (16, 8, 4),
+        (24, 6, 4),
+        (32, 4, 4),
+        (1_000, 4, 4),
+    ] {
+        assert_eq!(primaries_for(Role::Donor, 32, members), donors, "{members}");
+        assert_eq!(primaries_for(Role::Consumer, 32, members), consumers, "{members}");
+    }
+    assert_eq!(primaries_for(Role::Donor, 0, 8), 0);
 }

@@ -123,12 +123,12 @@ impl Stream {
         }
         record.slots = self.slots_for(join.upload, PROMISED);
         record.free_slots = record.slots;
-        let supply = self
-            .source
-            .as_ref()
-            .map(|source| source.tracker.supply())
-            .unwrap_or_default();
-        record.primaries = scarcest(&supply, self.k(), primaries_for(record.slots), ctx.rng);
+        let Some(source) = &self.source else {
+            return SubstreamSet::EMPTY;
+        };
+        let members = u32::try_from(source.tracker.members()).unwrap_or(u32::MAX);
+        let count = primaries_for(record.role, record.slots, members);
+        record.primaries = scarcest(&source.tracker.supply(), self.k(), count, ctx.rng);
         record.primaries
     }
 
