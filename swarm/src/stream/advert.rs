@@ -23,7 +23,7 @@ const ADVERT_SOONEST: Duration = Duration::from_millis(100);
 const ADVERT_SOONEST_IN_CROWD: Duration = Duration::from_millis(400);
 
 /// What a neighbour should hear of soon.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct News {
     /// The substreams that can be had here.
     held: SubstreamSet,
@@ -32,7 +32,7 @@ pub(super) struct News {
 }
 
 impl News {
-    /// Whether there is more to be had here than somebody was told. Of what is gone a refusal tells in time.
+    /// Whether there is more to be had here than somebody was told.
     fn exceeds(&self, told: &News) -> bool {
         !self.held.minus(told.held).is_empty() || (self.room && !told.room)
     }
@@ -126,7 +126,10 @@ impl Stream {
 
     pub(super) fn advert_tick(&mut self, ctx: &mut Ctx<'_>) {
         let news = self.news();
-        let soonest = if self.membership.members <= SMALL_SWARM {
+        // Of what is gone a refusal tells; but with few to choose from, asking in vain is what a newcomer waits for.
+        let small = self.membership.members <= SMALL_SWARM;
+        let is_news = |told: &News| news.exceeds(told) || (small && news != *told);
+        let soonest = if small {
             ADVERT_SOONEST
         } else {
             ADVERT_SOONEST_IN_CROWD
@@ -138,7 +141,7 @@ impl Stream {
             .filter(|(_, state)| {
                 let idle = state.supplies.or(state.supplied).is_empty();
                 state.told.is_none_or(|(at, told)| {
-                    let every = match (news.exceeds(&told), idle) {
+                    let every = match (is_news(&told), idle) {
                         (true, _) => soonest,
                         (false, true) => ADVERT_EVERY_IDLE,
                         (false, false) => ADVERT_EVERY,
