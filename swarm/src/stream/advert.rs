@@ -14,13 +14,13 @@ const ADVERT_EVERY: Duration = Duration::from_millis(700);
 /// The same to a neighbour that neither supplies nor is supplied: it only compares.
 const ADVERT_EVERY_IDLE: Duration = Duration::from_millis(2_000);
 
-/// Between two adverts when there is something to be had that was not before: in a small swarm an orphan waits for just
-/// that...
+/// Between two adverts when something did: in a small swarm an orphan waits for just that...
 const ADVERT_SOONEST: Duration = Duration::from_millis(100);
 
-/// ...and in a crowd twenty others hear the same: with 250 ms `paper-fig5` spends a tenth more on control messages, and gains
-/// nothing by it.
-const ADVERT_SOONEST_IN_CROWD: Duration = Duration::from_millis(400);
+/// ...and in a crowd twenty others hear the same. There only those neighbours hear it soon who were told nothing for so long
+/// when it happens, and the others when their time comes: with everybody told, `paper-fig5` spends a tenth more on control
+/// messages and misses more (two seeds: continuity 0.9954 and 0.9959, with everybody told 0.9940 and 0.9904).
+const ADVERT_SOONEST_IN_CROWD: Duration = Duration::from_millis(250);
 
 /// What a neighbour should hear of soon.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,13 +29,6 @@ pub(super) struct News {
     held: SubstreamSet,
     /// Whether there is room for a child.
     room: bool,
-}
-
-impl News {
-    /// Whether there is more to be had here than somebody was told.
-    fn exceeds(&self, told: &News) -> bool {
-        !self.held.minus(told.held).is_empty() || (self.room && !told.room)
-    }
 }
 
 impl Stream {
@@ -126,14 +119,13 @@ impl Stream {
 
     pub(super) fn advert_tick(&mut self, ctx: &mut Ctx<'_>) {
         let news = self.news();
-        // Of what is gone a refusal tells; but with few to choose from, asking in vain is what a newcomer waits for.
         let small = self.membership.members <= SMALL_SWARM;
-        let is_news = |told: &News| news.exceeds(told) || (small && news != *told);
         let soonest = if small {
             ADVERT_SOONEST
         } else {
             ADVERT_SOONEST_IN_CROWD
         };
+        let said = self.advertised;
         let due: Vec<PeerId> = self
             .peers
             .iter()
@@ -141,7 +133,8 @@ impl Stream {
             .filter(|(_, state)| {
                 let idle = state.supplies.or(state.supplied).is_empty();
                 state.told.is_none_or(|(at, told)| {
-                    let every = match (is_news(&told), idle) {
+                    let known = if small { Some(told) } else { said };
+                    let every = match (known != Some(news), idle) {
                         (true, _) => soonest,
                         (false, true) => ADVERT_EVERY_IDLE,
                         (false, false) => ADVERT_EVERY,
@@ -151,6 +144,9 @@ impl Stream {
             })
             .map(|(peer, _)| *peer)
             .collect();
+        if !due.is_empty() {
+            self.advertised = Some(news);
+        }
         for peer in due {
             self.send_advert(ctx, peer);
         }

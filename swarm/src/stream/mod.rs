@@ -239,6 +239,8 @@ pub(crate) struct Stream {
     next_tick: Time,
     next_improvement: Time,
     next_repair_scan: Time,
+    /// What the last adverts said that matters at once.
+    advertised: Option<advert::News>,
     pub(crate) ended: bool,
 }
 
@@ -282,6 +284,7 @@ impl Stream {
             next_tick: now,
             next_improvement: now,
             next_repair_scan: now,
+            advertised: None,
             ended: false,
         }
     }
