@@ -321,6 +321,16 @@ impl Node {
                 with_stream!(self, now, out, &m.stream, |stream, ctx| stream
                     .on_hold(ctx, from, m));
             }
+            // This node is in no ring yet, and answers nobody who takes it for a member.
+            Message::RingSeek(_)
+            | Message::RingSeen(_)
+            | Message::RingNews(_)
+            | Message::RingLeave(_)
+            | Message::Watch(_)
+            | Message::Watched(_)
+            | Message::Find(_)
+            | Message::Found(_)
+            | Message::Lease(_) => {}
             Message::Subscribe(m) => {
                 if !self.admits_subscribe(now, from) {
                     return;

@@ -1,5 +1,7 @@
 //! The control messages. `docs/WIRE.md` has a table for each; a test keeps the two in step.
 
+mod ring;
+
 use std::net::SocketAddr;
 
 use coords::Coord;
@@ -7,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::sign::Signed;
 use crate::{Bitrate, List, PeerId, Seq, StreamId, StreamInfo, Substream, SubstreamSet, Time};
+
+pub use ring::*;
 
 /// Most addresses named for one peer: two families, inside and outside a NAT.
 pub const MAX_ADDRS: usize = 4;
@@ -569,4 +573,22 @@ messages! {
     27 Request,
     /// See [`DontHave`].
     28 DontHave,
+    /// See [`RingSeek`].
+    40 RingSeek,
+    /// See [`RingSeen`].
+    41 RingSeen,
+    /// See [`RingNews`].
+    42 RingNews,
+    /// See [`RingLeave`].
+    43 RingLeave,
+    /// See [`Watch`].
+    44 Watch,
+    /// See [`Watched`].
+    45 Watched,
+    /// See [`Find`].
+    46 Find,
+    /// See [`Found`].
+    47 Found,
+    /// See [`Lease`].
+    48 Lease,
 }

@@ -27,6 +27,9 @@ impl Domain {
     /// A description of a stream, by its stream's key.
     pub const STREAM_INFO: Domain = Domain("headwater 1 stream info");
 
+    /// A local tracker's word about itself, by that peer's key.
+    pub const TRACKER_LEASE: Domain = Domain("headwater 1 tracker lease");
+
     /// A hasher that starts with this domain.
     pub(crate) fn hasher(self) -> blake3::Hasher {
         blake3::Hasher::new_derive_key(self.0)

@@ -134,12 +134,15 @@ fn every_structure_is_documented_as_it_is() {
                 check_structure("PeerRecord", &answer.peers[0]);
                 check_structure("Signed", &answer.info.unwrap());
             }
+            Message::RingLeave(leave) => check_structure("RingNode", &leave.nodes[0]),
+            Message::Watched(watched) => check_structure("FilterState", &watched.state),
             Message::Refused(refused) => check_structure("Referral", &refused.instead[0]),
             Message::Pong(pong) => check_structure("ClockReading", &pong.clocks[0]),
             _ => {}
         }
     }
     check_structure("StreamInfo", &common::stream_info());
+    check_structure("TrackerLease", &common::tracker_lease());
 }
 
 #[test]
@@ -183,6 +186,11 @@ fn limits_are_those_of_the_code() {
         ("MAX_REQUESTS", MAX_REQUESTS),
         ("MAX_PATH", MAX_PATH),
         ("MAX_LAGS", MAX_LAGS),
+        ("MAX_RING_LIST", MAX_RING_LIST),
+        ("MAX_RING_SEEN", MAX_RING_SEEN),
+        ("MAX_RING_LEVELS", usize::from(MAX_RING_LEVELS)),
+        ("MAX_FLIPS", MAX_FLIPS),
+        ("MAX_TRACKERS", MAX_TRACKERS),
         ("MAX_SUBSTREAMS", usize::from(MAX_SUBSTREAMS)),
         ("NO_LAG", usize::from(NO_LAG)),
         ("MAX_PAYLOAD", MAX_PAYLOAD),

@@ -246,6 +246,118 @@ fn any_tracker_message() -> impl Strategy<Value = Message> {
     ]
 }
 
+fn any_node() -> impl Strategy<Value = RingNode> {
+    (any_peer(), any_coord(), any_list(any_addr())).prop_map(|(peer, coord, addrs)| RingNode {
+        peer,
+        coord,
+        addrs,
+    })
+}
+
+fn any_lease() -> impl Strategy<Value = Lease> {
+    let numbers = any::<(u64, u32)>();
+    (
+        any::<[u8; 32]>(),
+        any_stream(),
+        any_node(),
+        any_list(any_node()),
+        numbers,
+    )
+        .prop_map(|(key, stream, tracker, siblings, (serial, ttl_ms))| {
+            let key = SecretKey::from_bytes(&key);
+            let lease = TrackerLease {
+                stream,
+                tracker,
+                siblings,
+                serial,
+                ttl_ms,
+            };
+            Lease {
+                lease: Signed::new(&lease, &key),
+                tracker: key.peer_id(),
+            }
+        })
+}
+
+fn any_entry_message() -> impl Strategy<Value = Message> {
+    let state = || any::<(u32, u32)>().prop_map(|(epoch, seq)| FilterState { epoch, seq });
+    let change = prop_oneof![
+        any_list(any::<u16>()).prop_map(FilterChange::Flips),
+        prop::collection::vec(any::<u8>(), 0..=2_048).prop_map(FilterChange::Whole),
+    ];
+    let watched = (
+        any::<(bool, u8, Option<u32>, u32)>(),
+        proptest::option::of(any_node()),
+        state(),
+        change,
+    )
+        .prop_map(|((up, level, since, check), finger, state, change)| Watched {
+            up,
+            level,
+            finger,
+            state,
+            since,
+            change,
+            check,
+        });
+    prop_oneof![
+        (any::<(bool, u8)>(), proptest::option::of(state()))
+            .prop_map(|((up, level), have)| Message::Watch(Watch { up, level, have })),
+        watched.prop_map(Message::Watched),
+    ]
+}
+
+fn any_ring_message() -> impl Strategy<Value = Message> {
+    let seen = (any::<(u64, u8)>(), any_list(any_node())).prop_map(|((nonce, hops), nodes)| RingSeen {
+        nonce,
+        hops,
+        nodes,
+    });
+    let news = (
+        any_node(),
+        any_list(any_node()),
+        any_list(any_node()),
+        any::<bool>(),
+    )
+        .prop_map(|(me, successors, predecessors, answer)| RingNews {
+            me,
+            successors,
+            predecessors,
+            answer,
+        });
+    let find = (any_stream(), any_peer(), any::<(u64, Option<bool>, u64, u8)>()).prop_map(
+        |(stream, begun_by, (nonce, up, begun_at, hops))| Find {
+            stream,
+            nonce,
+            up,
+            begun_at,
+            begun_by,
+            hops,
+        },
+    );
+    let found =
+        (any::<(u64, bool, u8)>(), any_list(any_node())).prop_map(|((nonce, up, hops), trackers)| Found {
+            nonce,
+            up,
+            hops,
+            trackers,
+        });
+    prop_oneof![
+        any::<(u64, u64, u8)>().prop_map(|(position, nonce, hops)| Message::RingSeek(RingSeek {
+            position,
+            nonce,
+            hops
+        })),
+        seen.prop_map(Message::RingSeen),
+        news.prop_map(Message::RingNews),
+        any_list(any_node()).prop_map(|nodes| Message::RingLeave(RingLeave { nodes })),
+        any_entry_message(),
+        find.prop_map(Message::Find),
+        found.prop_map(Message::Found),
+        any_lease().prop_map(Message::Lease),
+    ]
+}
+
 fn any_swarm_message() -> impl Strategy<Value = Message> {
     let what = || (any_stream(), any_set());
     let subscribe = (what(), any_seq(), any::<u16>(), any::<bool>()).prop_map(
@@ -339,5 +451,10 @@ fn any_swarm_message() -> impl Strategy<Value = Message> {
 
 /// Any message, with any values its fields can have.
 pub(crate) fn any_message() -> impl Strategy<Value = Message> {
-    prop_oneof![any_greeting(), any_tracker_message(), any_swarm_message()]
+    prop_oneof![
+        any_greeting(),
+        any_tracker_message(),
+        any_ring_message(),
+        any_swarm_message()
+    ]
 }

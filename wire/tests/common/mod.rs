@@ -82,6 +82,28 @@ fn referral() -> Referral {
     }
 }
 
+fn ring_node() -> RingNode {
+    RingNode {
+        peer: peer(),
+        coord: coord(),
+        addrs: addrs(),
+    }
+}
+
+fn filter_state() -> FilterState {
+    FilterState { epoch: 9, seq: 6 }
+}
+
+pub(crate) fn tracker_lease() -> TrackerLease {
+    TrackerLease {
+        stream: key().stream_id(),
+        tracker: ring_node(),
+        siblings: list([ring_node()]),
+        serial: 1_700_000_000_000,
+        ttl_ms: 30_000,
+    }
+}
+
 /// One of each message, with no field left out or empty.
 pub(crate) fn examples() -> Vec<Message> {
     let stream = key().stream_id();
@@ -204,6 +226,57 @@ pub(crate) fn examples() -> Vec<Message> {
         Message::DontHave(DontHave {
             stream_tag: stream.tag(),
             seqs: list([head]),
+        }),
+        Message::RingSeek(RingSeek {
+            position: 1 << 63,
+            nonce: 77,
+            hops: 3,
+        }),
+        Message::RingSeen(RingSeen {
+            nonce: 77,
+            hops: 5,
+            nodes: list([ring_node()]),
+        }),
+        Message::RingNews(RingNews {
+            me: ring_node(),
+            successors: list([ring_node()]),
+            predecessors: list([ring_node()]),
+            answer: true,
+        }),
+        Message::RingLeave(RingLeave {
+            nodes: list([ring_node()]),
+        }),
+        Message::Watch(Watch {
+            up: true,
+            level: 4,
+            have: Some(filter_state()),
+        }),
+        Message::Watched(Watched {
+            up: false,
+            level: 4,
+            finger: Some(ring_node()),
+            state: filter_state(),
+            since: Some(5),
+            change: FilterChange::Flips(list([0, 16_383])),
+            check: 0x0102_0304,
+        }),
+        Message::Find(Find {
+            stream,
+            nonce: 78,
+            up: Some(true),
+            begun_at: 1 << 40,
+            begun_by: peer(),
+            hops: 2,
+        }),
+        Message::Found(Found {
+            nonce: 78,
+            up: true,
+            hops: 4,
+            trackers: list([ring_node()]),
+        }),
+        Message::Lease(Lease {
+            lease: Signed::new(&tracker_lease(), &key()),
+            tracker: key().peer_id(),
         }),
     ];
     let codes: Vec<u8> = example.iter().map(Message::code).collect();
