@@ -3,11 +3,27 @@
 //! The ring is the delay space laid out on a line (see [`coords::hcurve`]), so that who is near on the ring is near in
 //! delay, and a query for a stream's local tracker that walks the ring outwards finds a near one first (the paper, §4).
 //!
-//! What is here so far is the order of the ring and a membership of one. A network of one is a ring of one: the first
-//! peercaster starts it and needs nothing else.
+//! [`Doat`] is one member, or a peer that only asks: a value that takes messages and the time and says what to send. It
+//! knows no socket and no clock. A network of one is a ring of one: the first peercaster starts it and needs nothing else.
+//!
+//! Where this departs from the paper's text, it is because of what was measured: fingers are chosen by rank along the ring,
+//! not by distance on the curve; a member tells others of a tracker whenever it is the first *here*; look-ups run in both
+//! directions; and a filter's false positive shrinks the arc that is searched instead of starting a loop.
 
+mod filter;
+mod leases;
+mod levels;
+mod look;
+mod node;
+mod pending;
 mod place;
 mod ring;
+mod upkeep;
+mod way;
 
+pub use filter::Filter;
+pub use leases::LEASE;
+pub use node::{Doat, Event, LeaseError, Outbox, Output};
 pub use place::Place;
-pub use ring::{LIST, Ring};
+pub use ring::Ring;
+pub use way::Way;

@@ -3,6 +3,9 @@
 use coords::Coord;
 use coords::hcurve;
 use wire::PeerId;
+use wire::message::RingNode;
+
+use crate::Way;
 
 /// A peer's place on the ring: its position, and its id for the case that another peer has the same position.
 ///
@@ -22,6 +25,22 @@ impl Place {
         Place {
             position: hcurve::position_of(coord),
             peer,
+        }
+    }
+
+    /// The place of a node.
+    pub fn of(node: &RingNode) -> Self {
+        Place {
+            position: node.position(),
+            peer: node.peer,
+        }
+    }
+
+    /// Whether someone who walks from `start` in a direction comes by `first` before coming here.
+    pub fn comes_after(&self, way: Way, start: &Place, first: &Place) -> bool {
+        match way {
+            Way::Up => first.is_between(start, self),
+            Way::Down => first.is_between(self, start),
         }
     }
 

@@ -1,31 +1,43 @@
-//! The ring as one member sees it.
+//! The nearest neighbours on the ring, as one member sees them.
 
-use coords::Coord;
 use wire::PeerId;
+use wire::message::{MAX_RING_LIST, RingNode};
 
-use crate::Place;
-
-/// Most neighbours remembered in each direction. With half of all members gone at once, all eight of a list are gone in
-/// one case of 256.
-pub const LIST: usize = 8;
+use crate::way::Both;
+use crate::{Place, Way};
 
 /// A member of the ring with its nearest neighbours in both directions.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Ring {
     me: Place,
-    successors: Vec<Place>,
-    predecessors: Vec<Place>,
+    lists: Both<Neighbours>,
+}
+
+/// The next members in one direction, the nearest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Neighbours {
+    /// Worked out once: a place takes longer to compute than to compare.
+    places: Vec<Place>,
+    nodes: Vec<RingNode>,
+}
+
+impl Neighbours {
+    fn remove(&mut self, peer: PeerId) -> bool {
+        let Some(at) = self.places.iter().position(|place| place.peer == peer) else {
+            return false;
+        };
+        self.places.remove(at);
+        self.nodes.remove(at);
+        true
+    }
 }
 
 impl Ring {
-    /// The ring that `peer` starts: it is its own successor and predecessor, so every walk ends where it began and
-    /// every position is its own.
-    pub fn of_one(peer: PeerId, coord: &Coord) -> Self {
-        let me = Place::new(peer, coord);
+    /// The ring that a peer starts: nobody else is there, so every walk ends where it began and every position is its own.
+    pub fn of_one(me: &RingNode) -> Self {
         Ring {
-            me,
-            successors: vec![me],
-            predecessors: vec![me],
+            me: Place::of(me),
+            lists: Both::default(),
         }
     }
 
@@ -34,15 +46,75 @@ impl Ring {
         self.me
     }
 
-    /// The next members upwards, the nearest first; 1 to [`LIST`]. In a ring with fewer members than that, the last is
-    /// this one.
-    pub fn successors(&self) -> &[Place] {
-        &self.successors
+    /// The next members in a direction, the nearest first; at most [`MAX_RING_LIST`]. In a ring with fewer members both
+    /// lists name all of them.
+    pub fn list(&self, way: Way) -> &[RingNode] {
+        &self.lists[way].nodes
     }
 
-    /// The next members downwards, likewise.
-    pub fn predecessors(&self) -> &[Place] {
-        &self.predecessors
+    /// The next member in a direction; `None` for who is alone.
+    pub fn next(&self, way: Way) -> Option<&RingNode> {
+        self.lists[way].nodes.first()
+    }
+
+    /// Whether this node is in one of the lists.
+    pub fn holds(&self, peer: PeerId) -> bool {
+        Way::BOTH
+            .into_iter()
+            .any(|way| self.lists[way].places.iter().any(|place| place.peer == peer))
+    }
+
+    /// Where a place would be in a list, if it is near enough for it.
+    fn slot(&self, way: Way, place: &Place) -> Option<usize> {
+        let places = &self.lists[way].places;
+        let at = places.partition_point(|held| place.comes_after(way, &self.me, held));
+        (at < MAX_RING_LIST).then_some(at)
+    }
+
+    /// Whether this node is not in the lists and would be taken into one.
+    pub fn lacks(&self, node: &RingNode) -> bool {
+        if node.peer == self.me.peer || self.holds(node.peer) {
+            return false;
+        }
+        let place = Place::of(node);
+        Way::BOTH.into_iter().any(|way| self.slot(way, &place).is_some())
+    }
+
+    /// Takes a node that is known to be there into the lists, as far as it is near enough. Whether they changed.
+    pub fn insert(&mut self, node: &RingNode) -> bool {
+        let place = Place::of(node);
+        if place.peer == self.me.peer {
+            return false;
+        }
+        let mut changed = false;
+        for way in Way::BOTH {
+            let list = &mut self.lists[way];
+            if let Some(at) = list.places.iter().position(|held| held.peer == place.peer) {
+                if list.places[at] == place {
+                    // It may be reached somewhere else now.
+                    list.nodes[at].addrs = node.addrs.clone();
+                    continue;
+                }
+                // It has moved in the delay space.
+                list.remove(place.peer);
+                changed = true;
+            }
+            if let Some(at) = self.slot(way, &place) {
+                let list = &mut self.lists[way];
+                list.places.insert(at, place);
+                list.nodes.insert(at, node.clone());
+                list.places.truncate(MAX_RING_LIST);
+                list.nodes.truncate(MAX_RING_LIST);
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    /// Forgets a node. Whether it was in the lists.
+    pub fn remove(&mut self, peer: PeerId) -> bool {
+        let [up, down] = Way::BOTH.map(|way| self.lists[way].remove(peer));
+        up || down
     }
 }
 

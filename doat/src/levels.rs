@@ -1,0 +1,329 @@
+//! Routing entries of one direction.
+//!
+//! Entry `j` names the member `2^j` further along the ring, the *finger*, and as a filter the streams that have a local
+//! tracker with one of the `2^j` members from there on. So the entries together cover the ring, nearest first, by the rank of
+//! members instead of the distance on the curve: where members crowd together, entries at doubling distances would all name
+//! the same few.
+//!
+//! ```text
+//! f[0] = the next member       f[j+1] = f[j].f[j]
+//! U[0] = streams leased here   U[j+1] = U[j] | U[j](f[j])     S[j] = U[j](f[j]), the filter of entry j
+//! ```
+
+use wire::message::{FilterState, MAX_RING_LEVELS, RingNode, Watched};
+use wire::{PeerId, Time};
+
+use crate::filter::{Filter, Needle};
+use crate::ring::Ring;
+use crate::{Place, Way};
+
+/// Whoever asks for a level is told of changes for so long: three times as long as it takes to ask again.
+pub(crate) const WATCHED_FOR: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Most watchers of one level. In a ring at rest there is one; while it grows all those for whom this member has been at that
+/// rank within [`WATCHED_FOR`].
+const MAX_WATCHERS: usize = 32;
+
+/// Somebody whose finger this member is.
+#[derive(Clone, Debug)]
+struct Watcher {
+    peer: PeerId,
+    until: Time,
+}
+
+/// What this member tells of one level: U, and who hears it.
+#[derive(Clone, Debug, Default)]
+struct Own {
+    filter: Filter,
+    /// The finger of this level, which is the watcher's next.
+    finger: Option<PeerId>,
+    seq: u32,
+    watchers: Vec<Watcher>,
+}
+
+/// One entry.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) finger: RingNode,
+    /// What the finger said last: its filter and the state of that. A new finger takes over the filter of the one before,
+    /// whose range was nearly the same, until it speaks for itself.
+    said: Option<(Filter, Option<FilterState>)>,
+    /// The finger's finger: the next entry's.
+    next: Option<RingNode>,
+    pub(crate) heard_at: Option<Time>,
+    pub(crate) asked_at: Option<Time>,
+}
+
+/// What became of a message about an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Applied {
+    /// It is not about one of our entries.
+    Foreign,
+    /// It fits what was there.
+    Taken {
+        /// Whether the filter is another one now.
+        news: bool,
+    },
+    /// Something is missing in between: the whole has to be asked for.
+    Gap,
+}
+
+/// The entries of one direction.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Levels {
+    entries: Vec<Entry>,
+    /// `own[j]` is U[j], as those who watch it know it. There is one more than entries.
+    own: Vec<Own>,
+}
+
+impl Levels {
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub(crate) fn entry_mut(&mut self, level: usize) -> Option<&mut Entry> {
+        self.entries.get_mut(level)
+    }
+
+    /// Chooses the fingers anew after the lists or what fingers said changed. The lists know those of up to eight ranks.
+    /// Whether any did.
+    pub(crate) fn choose(&mut self, ring: &Ring, way: Way) -> bool {
+        let mut changed = false;
+        let me = ring.me();
+        let list = ring.list(way);
+        let mut level = 0;
+        while level < usize::from(MAX_RING_LEVELS) {
+            let finger = match list.get((1 << level) - 1) {
+                Some(node) => Some(node.clone()),
+                // Only a full list ends before the ring does.
+                None if list.len() < wire::message::MAX_RING_LIST => None,
+                None => level
+                    .checked_sub(1)
+                    .and_then(|before| self.entries.get(before)?.next.clone()),
+            };
+            let beyond = |finger: &RingNode| {
+                level
+                    .checked_sub(1)
+                    .and_then(|before| self.entries.get(before))
+                    .is_none_or(|before| Place::of(finger).comes_after(way, &me, &Place::of(&before.finger)))
+            };
+            // Once around, the entries before cover everything.
+            let Some(finger) = finger.filter(|finger| finger.peer != me.peer && beyond(finger)) else {
+                break;
+            };
+            match self.entries.get_mut(level) {
+                Some(entry) if entry.finger.peer == finger.peer => entry.finger = finger,
+                Some(entry) => {
+                    changed = true;
+                    let said = entry.said.take().map(|(filter, _)| (filter, None));
+                    let heard_at = entry.heard_at;
+                    *entry = Entry {
+                        said,
+                        heard_at,
+                        ..Entry::new(finger)
+                    };
+                }
+                None => {
+                    changed = true;
+                    self.entries.push(Entry::new(finger));
+                }
+            }
+            level += 1;
+        }
+        changed |= self.entries.len() > level || self.own.is_empty();
+        self.entries.truncate(level);
+        self.own.resize_with(level + 1, Own::default);
+        changed
+    }
+
+    /// Forgets what a peer that is gone said and takes its entry out of use.
+    pub(crate) fn forget(&mut self, peer: PeerId) {
+        for entry in &mut self.entries {
+            let names = |next: &RingNode| next.peer == peer;
+            if names(&entry.finger) || entry.next.as_ref().is_some_and(names) {
+                entry.next = None;
+            }
+        }
+        for own in &mut self.own {
+            own.watchers.retain(|watcher| watcher.peer != peer);
+        }
+    }
+
+    /// Notes what a finger said.
+    pub(crate) fn apply(&mut self, now: Time, from: PeerId, message: &Watched) -> Applied {
+        let Some(entry) = self.entries.get_mut(usize::from(message.level)) else {
+            return Applied::Foreign;
+        };
+        if entry.finger.peer != from {
+            return Applied::Foreign;
+        }
+        entry.heard_at = Some(now);
+        entry.asked_at = None;
+        entry.next = message.finger.clone();
+        let empty = Filter::default();
+        let base = match (message.since, &entry.said) {
+            (None, _) => &empty,
+            (Some(since), Some((filter, Some(state))))
+                if state.epoch == message.state.epoch && state.seq == since =>
+            {
+                filter
+            }
+            _ => return Applied::Gap,
+        };
+        match base
+            .changed(&message.change)
+            .filter(|filter| filter.check() == message.check)
+        {
+            Some(filter) => {
+                let news = entry.said.as_ref().is_none_or(|(held, _)| *held != filter);
+                entry.said = Some((filter, Some(message.state)));
+                Applied::Taken { news }
+            }
+            None => {
+                entry.said = entry.said.take().map(|(filter, _)| (filter, None));
+                Applied::Gap
+            }
+        }
+    }
+
+    /// Lets go of what was not said again for long; whether that changes what is told.
+    pub(crate) fn expire(&mut self, now: Time) -> bool {
+        let mut changed = false;
+        for entry in &mut self.entries {
+            if entry.said.is_some() && entry.heard_at.is_none_or(|at| now.since(at) > WATCHED_FOR) {
+                entry.said = None;
+                changed = true;
+            }
+        }
+        for own in &mut self.own {
+            own.watchers.retain(|watcher| watcher.until > now);
+        }
+        changed
+    }
+
+    /// What this node has of an entry's filter.
+    pub(crate) fn state(&self, level: usize) -> Option<FilterState> {
+        self.entries
+            .get(level)?
+            .said
+            .as_ref()
+            .and_then(|(_, state)| *state)
+    }
+
+    /// Somebody whose finger this node is wants to hear of a level.
+    pub(crate) fn watch(&mut self, now: Time, level: usize, peer: PeerId) -> bool {
+        let Some(own) = self.own.get_mut(level) else {
+            return false;
+        };
+        own.watchers.retain(|watcher| watcher.peer != peer);
+        if own.watchers.len() >= MAX_WATCHERS {
+            own.watchers.remove(0);
+        }
+        own.watchers.push(Watcher {
+            peer,
+            until: now + WATCHED_FOR,
+        });
+        true
+    }
+
+    /// U of a level as it is told, for who has `have` of it.
+    pub(crate) fn tell(
+        &self,
+        epoch: u32,
+        level: usize,
+        have: Option<FilterState>,
+        way: Way,
+    ) -> Option<Watched> {
+        let own = self.own.get(level)?;
+        let state = FilterState { epoch, seq: own.seq };
+        let (since, base) = if have == Some(state) {
+            (Some(own.seq), own.filter.clone())
+        } else {
+            (None, Filter::default())
+        };
+        Some(Watched {
+            up: way.is_up(),
+            level: level as u8,
+            finger: self.entries.get(level).map(|entry| entry.finger.clone()),
+            state,
+            since,
+            change: own.filter.change_from(&base),
+            check: own.filter.check(),
+        })
+    }
+
+    /// Makes U of all levels anew from what is leased here and what fingers said; what is to be told to whom.
+    pub(crate) fn update(&mut self, epoch: u32, local: &Filter, way: Way) -> Vec<(PeerId, Watched)> {
+        let mut told = Vec::new();
+        let mut filter = local.clone();
+        for level in 0..self.own.len() {
+            if let Some((said, _)) = level
+                .checked_sub(1)
+                .and_then(|before| self.entries.get(before)?.said.as_ref())
+            {
+                filter.merge(said);
+            }
+            let finger = self.entries.get(level).map(|entry| entry.finger.clone());
+            let finger_id = finger.as_ref().map(|finger| finger.peer);
+            let Some(own) = self.own.get_mut(level) else { break };
+            if own.filter == filter && own.finger == finger_id {
+                continue;
+            }
+            own.finger = finger_id;
+            let since = own.seq;
+            own.seq = own.seq.wrapping_add(1);
+            let message = Watched {
+                up: way.is_up(),
+                level: level as u8,
+                finger,
+                state: FilterState { epoch, seq: own.seq },
+                since: Some(since),
+                change: filter.change_from(&own.filter),
+                check: filter.check(),
+            };
+            own.filter = filter.clone();
+            told.extend(own.watchers.iter().map(|watcher| (watcher.peer, message.clone())));
+        }
+        told
+    }
+
+    /// The entry that leads to the nearest tracker of a stream before `until`, among those not in `shunned`.
+    pub(crate) fn towards(
+        &self,
+        way: Way,
+        me: &Place,
+        needle: &Needle,
+        until: &Place,
+        shunned: impl Fn(PeerId) -> bool,
+    ) -> Option<&RingNode> {
+        self.entries
+            .iter()
+            .filter(|entry| {
+                entry
+                    .said
+                    .as_ref()
+                    .is_some_and(|(filter, _)| filter.contains(needle))
+            })
+            .map(|entry| &entry.finger)
+            .find(|finger| {
+                let place = Place::of(finger);
+                let within = place.peer != until.peer && until.comes_after(way, me, &place) || until == me;
+                within && !shunned(finger.peer)
+            })
+    }
+}
+
+impl Entry {
+    fn new(finger: RingNode) -> Self {
+        Entry {
+            finger,
+            said: None,
+            next: None,
+            heard_at: None,
+            asked_at: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

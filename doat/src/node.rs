@@ -1,0 +1,375 @@
+//! A member of the ring, or a peer that only asks it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use wire::message::{Lease, MAX_RING_SEEN, RingLeave, RingNews, RingNode, Watch};
+use wire::{List, Message, PeerId, Time};
+
+use crate::leases::{Leases, Refusal};
+use crate::levels::{Applied, Levels};
+use crate::look::{Sought, Walk};
+use crate::pending::Pending;
+use crate::ring::Ring;
+use crate::way::Both;
+use crate::{Place, Way};
+
+/// What the driver is to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Send a message, on the connection that there is, or on a new one to these addresses.
+    Send {
+        /// To whom.
+        to: PeerId,
+        /// Where it can be reached; empty if only a connection that exists will do.
+        addrs: Vec<SocketAddr>,
+        /// What.
+        message: Box<Message>,
+    },
+    /// Something for the node that this is a part of.
+    Event(Event),
+}
+
+/// What a node learns from its ring.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// It has become a member: it has neighbours that answer.
+    Joined,
+    /// The answer to [`Doat::find`] in one direction; the other one comes apart.
+    Found {
+        /// The look-up.
+        query: u64,
+        /// The direction.
+        way: Way,
+        /// How many members passed it on.
+        hops: u8,
+        /// The nearest tracker in this direction, then its siblings; empty if there is none.
+        trackers: Vec<RingNode>,
+    },
+    /// The answer to [`Doat::seek`].
+    Seen {
+        /// The look-up.
+        query: u64,
+        /// How many members passed it on.
+        hops: u8,
+        /// Members around the position.
+        nodes: Vec<RingNode>,
+    },
+    /// A peer said something that no honest peer says.
+    Misbehaved(PeerId),
+}
+
+/// What is to be done, in order.
+pub type Outbox = Vec<Output>;
+
+/// Peers once met are remembered so many, at random: when the ring falls apart, some of them are on the other side.
+const MAX_ACQUAINTANCES: usize = 32;
+
+/// Who did not answer is not believed to be there because others say so, for so long: they have not noticed yet.
+const DEAD_FOR: Duration = Duration::from_secs(15);
+
+/// A member of the ring, or a peer that only asks it.
+#[derive(Debug)]
+pub struct Doat {
+    pub(crate) me: RingNode,
+    pub(crate) member: bool,
+    pub(crate) ring: Ring,
+    pub(crate) ways: Both<Levels>,
+    pub(crate) leases: Leases,
+    pub(crate) seeks: Pending<Sought>,
+    pub(crate) walks: Pending<Walk>,
+    /// Peers met, dead or alive.
+    pub(crate) met: BTreeMap<PeerId, RingNode>,
+    /// Who did not answer, and until when that counts.
+    pub(crate) dead: BTreeMap<PeerId, Time>,
+    /// Who was asked for a sign of life, and when.
+    pub(crate) probed: BTreeMap<PeerId, Time>,
+    pub(crate) rng: ChaCha8Rng,
+    /// Which life of the filters this is.
+    pub(crate) epoch: u32,
+    /// Something that is told others may have changed.
+    pub(crate) dirty: bool,
+    pub(crate) told_at: Option<Time>,
+    pub(crate) next_upkeep: Time,
+    pub(crate) next_heal: Time,
+}
+
+impl Doat {
+    /// A peer that is no member yet.
+    pub fn new(now: Time, me: RingNode, seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        Doat {
+            ring: Ring::of_one(&me),
+            me,
+            member: false,
+            ways: Both::default(),
+            leases: Leases::default(),
+            seeks: Pending::new(rng.random()),
+            walks: Pending::new(rng.random()),
+            met: BTreeMap::new(),
+            dead: BTreeMap::new(),
+            probed: BTreeMap::new(),
+            epoch: rng.random(),
+            rng,
+            dirty: false,
+            told_at: None,
+            next_upkeep: now,
+            next_heal: now,
+        }
+    }
+
+    /// Starts a ring: whoever is the first needs nobody else.
+    pub fn start(&mut self, now: Time) {
+        self.member = true;
+        self.rechoose();
+        self.schedule(now);
+    }
+
+    /// Enters the ring that `via` belongs to. [`Event::Joined`] says that it worked; until then it is tried again.
+    pub fn join(&mut self, now: Time, via: RingNode, out: &mut Outbox) {
+        self.remember(&via);
+        self.schedule(now);
+        self.seek_self(now, &via, out);
+    }
+
+    /// Leaves: neighbours close the gap at once.
+    pub fn leave(&mut self, out: &mut Outbox) {
+        self.member = false;
+        let neighbours: Vec<RingNode> = Way::BOTH
+            .into_iter()
+            .flat_map(|way| self.ring.list(way).to_vec())
+            .collect();
+        let nodes: List<RingNode, MAX_RING_SEEN> = neighbours.iter().cloned().collect();
+        let mut told: Vec<PeerId> = Vec::new();
+        for node in &neighbours {
+            if !told.contains(&node.peer) {
+                told.push(node.peer);
+                send(out, node, RingLeave { nodes: nodes.clone() });
+            }
+        }
+    }
+
+    /// This node's own entry in the ring.
+    pub fn me(&self) -> &RingNode {
+        &self.me
+    }
+
+    /// Whether it is a member.
+    pub fn is_member(&self) -> bool {
+        self.member
+    }
+
+    /// The nearest neighbours.
+    pub fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// Routing entries of a direction, the nearest first: whom each names.
+    pub fn fingers(&self, way: Way) -> impl Iterator<Item = &RingNode> {
+        self.ways[way].entries().iter().map(|entry| &entry.finger)
+    }
+
+    /// Leases held here.
+    pub fn leases(&self) -> usize {
+        self.leases.len()
+    }
+
+    /// Questions under way through this node.
+    pub fn under_way(&self) -> usize {
+        self.seeks.len() + self.walks.len()
+    }
+
+    /// Registers a local tracker here.
+    ///
+    /// # Errors
+    /// The lease is not signed by its tracker, older than what is held, or there is no room.
+    pub fn register(&mut self, now: Time, lease: &Lease, out: &mut Outbox) -> Result<(), LeaseError> {
+        let before = self.leases.filter().clone();
+        self.leases.take(now, lease).map_err(LeaseError)?;
+        if *self.leases.filter() != before {
+            self.dirty = true;
+            self.announce(now, out);
+        }
+        Ok(())
+    }
+
+    /// A message came.
+    pub fn handle(&mut self, now: Time, from: PeerId, message: Message, out: &mut Outbox) {
+        self.dead.remove(&from);
+        self.probed.remove(&from);
+        match message {
+            Message::RingSeek(seek) => self.on_seek(now, from, &seek, out),
+            Message::RingSeen(seen) => self.on_seen(now, from, seen, out),
+            Message::RingNews(news) => self.on_news(now, from, news, out),
+            Message::RingLeave(leave) => {
+                self.lose(now, from, out);
+                for node in &leave.nodes {
+                    self.consider(now, node, out);
+                }
+            }
+            Message::Watch(watch) => self.on_watch(now, from, watch, out),
+            Message::Watched(watched) => {
+                let way = Way::from_up(watched.up);
+                let level = usize::from(watched.level);
+                match self.ways[way].apply(now, from, &watched) {
+                    Applied::Foreign => {}
+                    Applied::Taken { news } => {
+                        self.dirty |= news;
+                        if let Some(next) = &watched.finger {
+                            self.remember(&next.clone());
+                        }
+                        self.rechoose();
+                        self.announce(now, out);
+                    }
+                    Applied::Gap => self.ask_entry(now, way, level, out),
+                }
+            }
+            Message::Find(find) => self.on_find(now, from, &find, out),
+            Message::Found(found) => self.on_found(from, found, out),
+            Message::Lease(lease) => {
+                if let Err(LeaseError(Refusal::Signature(_))) = self.register(now, &lease, out) {
+                    out.push(Output::Event(Event::Misbehaved(from)));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A peer could not be reached, or its connection is lost.
+    pub fn on_unreachable(&mut self, now: Time, peer: PeerId, out: &mut Outbox) {
+        self.lose(now, peer, out);
+    }
+
+    /// Somebody whose finger this node is wants to hear of a level.
+    fn on_watch(&mut self, now: Time, from: PeerId, watch: Watch, out: &mut Outbox) {
+        let way = Way::from_up(watch.up);
+        let level = usize::from(watch.level);
+        // What it is told must be what the others are told: changes that wait for their turn come later.
+        if self.ways[way].watch(now, level, from)
+            && let Some(message) = self.ways[way].tell(self.epoch, level, watch.have, way)
+        {
+            out.push(Output::Send {
+                to: from,
+                addrs: Vec::new(),
+                message: Box::new(message.into()),
+            });
+        }
+    }
+
+    /// Tells neighbours who this is and whom it knows.
+    pub(crate) fn news(&self, answer: bool) -> RingNews {
+        RingNews {
+            me: self.me.clone(),
+            successors: self.ring.list(Way::Up).iter().cloned().collect(),
+            predecessors: self.ring.list(Way::Down).iter().cloned().collect(),
+            answer,
+        }
+    }
+
+    fn on_news(&mut self, now: Time, from: PeerId, mut news: RingNews, out: &mut Outbox) {
+        news.me.peer = from;
+        self.remember(&news.me);
+        let changed = self.ring.insert(&news.me);
+        if news.answer {
+            let reply = self.news(false);
+            send(out, &news.me, reply);
+        }
+        for node in news.successors.iter().chain(news.predecessors.iter()) {
+            self.consider(now, node, out);
+        }
+        if changed {
+            self.rechoose();
+            self.announce(now, out);
+        }
+        if !self.member && self.ring.next(Way::Up).is_some() {
+            self.member = true;
+            out.push(Output::Event(Event::Joined));
+        }
+    }
+
+    /// Somebody is said to be on the ring: if it belongs into the lists it is asked itself.
+    pub(crate) fn consider(&mut self, now: Time, node: &RingNode, out: &mut Outbox) {
+        if node.peer == self.me.peer
+            || self.dead.contains_key(&node.peer)
+            || self.probed.contains_key(&node.peer)
+            || !self.ring.lacks(node)
+        {
+            return;
+        }
+        self.probe(now, &node.clone(), out);
+    }
+
+    /// Asks a node for a sign of life and for whom it knows.
+    pub(crate) fn probe(&mut self, now: Time, node: &RingNode, out: &mut Outbox) {
+        self.probed.entry(node.peer).or_insert(now);
+        let news = self.news(true);
+        send(out, node, news);
+    }
+
+    /// A peer is gone.
+    pub(crate) fn lose(&mut self, now: Time, peer: PeerId, out: &mut Outbox) {
+        self.dead.insert(peer, now + DEAD_FOR);
+        self.probed.remove(&peer);
+        for way in Way::BOTH {
+            self.ways[way].forget(peer);
+        }
+        let was_near = self.ring.remove(peer);
+        self.rechoose();
+        self.pass_by(now, peer, out);
+        if was_near {
+            // The others in the list know who comes after them.
+            for way in Way::BOTH {
+                if let Some(last) = self.ring.list(way).last().cloned() {
+                    self.probe(now, &last, out);
+                }
+            }
+        }
+        self.announce(now, out);
+    }
+
+    /// Chooses the entries anew, and asks new ones.
+    pub(crate) fn rechoose(&mut self) {
+        for way in Way::BOTH {
+            self.dirty |= self.ways[way].choose(&self.ring, way);
+        }
+    }
+
+    /// Remembers somebody met, in place of anybody else when there are many.
+    pub(crate) fn remember(&mut self, node: &RingNode) {
+        if node.peer == self.me.peer {
+            return;
+        }
+        if self.met.len() >= MAX_ACQUAINTANCES && !self.met.contains_key(&node.peer) {
+            // Whoever is met last is not worth more: one in four replaces somebody.
+            if self.rng.random_range(0..4) != 0 {
+                return;
+            }
+            let any = self.rng.random_range(0..self.met.len());
+            if let Some(peer) = self.met.keys().nth(any).copied() {
+                self.met.remove(&peer);
+            }
+        }
+        self.met.insert(node.peer, node.clone());
+    }
+
+    /// This node's place.
+    pub(crate) fn place(&self) -> Place {
+        self.ring.me()
+    }
+}
+
+/// Why a lease is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseError(pub(crate) Refusal);
+
+/// Sends a message to a node whose addresses are known.
+pub(crate) fn send(out: &mut Outbox, to: &RingNode, message: impl Into<Message>) {
+    out.push(Output::Send {
+        to: to.peer,
+        addrs: to.addrs.to_vec(),
+        message: Box::new(message.into()),
+    });
+}

@@ -1,0 +1,185 @@
+//! What a member does by itself: asks its neighbours how they are, renews its entries, tells what changed, and looks for
+//! those it has lost sight of.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use wire::message::{MAX_RING_LEVELS, RingNode, Watch};
+use wire::{PeerId, Time};
+
+use crate::Way;
+use crate::node::{Doat, Outbox, Output, send};
+
+/// Neighbours are asked this often. A crash of the next member is noticed by that and [`SILENT`] together.
+const UPKEEP_EVERY: Duration = Duration::from_millis(1_000);
+
+/// Entries are asked for again this often, though changes are told at once: a lost connection loses its changes.
+const REFRESH: Duration = Duration::from_secs(10);
+
+/// Whoever is asked for a sign of life and gives none for so long is gone.
+const SILENT: Duration = Duration::from_millis(2_500);
+
+/// The first change is told at once, and then at most this often (the paper's minimum interval).
+const TELL_EVERY: Duration = Duration::from_millis(200);
+
+/// Somebody met long ago is asked who is around here this often, so that rings that came apart find one another.
+const HEAL_EVERY: Duration = Duration::from_secs(10);
+
+impl Doat {
+    /// When [`Doat::handle_deadline`] has something to do even if no message comes.
+    pub fn next_deadline(&self) -> Time {
+        let mut next = self.next_upkeep;
+        if let Some(at) = self.told_at.filter(|_| self.dirty) {
+            next = next.min(at + TELL_EVERY);
+        }
+        let retries = [self.walks.next_retry(), self.seeks.next_retry()];
+        retries.into_iter().flatten().fold(next, Time::min)
+    }
+
+    /// Does what is due.
+    pub fn handle_deadline(&mut self, now: Time, out: &mut Outbox) {
+        self.ask_others(now, out);
+        if self.next_upkeep <= now {
+            self.next_upkeep = now + UPKEEP_EVERY.mul_f64(self.rng.random_range(0.8..1.2));
+            self.upkeep(now, out);
+        }
+        self.announce(now, out);
+    }
+
+    /// Sets the first round of duties to a moment of its own, so that a crowd does not do them all at once.
+    pub(crate) fn schedule(&mut self, now: Time) {
+        self.next_upkeep = now + UPKEEP_EVERY.mul_f64(self.rng.random_range(0.2..1.2));
+        self.next_heal = now + HEAL_EVERY.mul_f64(self.rng.random_range(0.2..1.2));
+    }
+
+    fn upkeep(&mut self, now: Time, out: &mut Outbox) {
+        self.dead.retain(|_, until| *until > now);
+        self.dirty |= self.leases.expire(now);
+        self.walks.expire(now);
+        self.seeks.expire(now);
+        for way in Way::BOTH {
+            self.dirty |= self.ways[way].expire(now);
+        }
+        let silent: Vec<PeerId> = self
+            .probed
+            .iter()
+            .filter(|(_, at)| now.since(**at) >= SILENT)
+            .map(|(peer, _)| *peer)
+            .collect();
+        for peer in silent {
+            self.lose(now, peer, out);
+        }
+        let mute: Vec<PeerId> = Way::BOTH
+            .into_iter()
+            .flat_map(|way| self.ways[way].entries())
+            .filter(|entry| entry.asked_at.is_some_and(|at| now.since(at) >= SILENT))
+            .map(|entry| entry.finger.peer)
+            .collect();
+        for peer in mute {
+            self.lose(now, peer, out);
+        }
+        if self.member {
+            self.ask_neighbours(now, out);
+            self.ask_entries(now, REFRESH, out);
+        }
+        if self.next_heal <= now || (!self.member && self.probed.is_empty()) {
+            self.next_heal = now + HEAL_EVERY.mul_f64(self.rng.random_range(0.8..1.2));
+            self.heal(now, out);
+        }
+    }
+
+    /// The next members in both directions, and one of the others in the lists.
+    fn ask_neighbours(&mut self, now: Time, out: &mut Outbox) {
+        let mut asked: Vec<RingNode> = Way::BOTH
+            .into_iter()
+            .filter_map(|way| self.ring.next(way).cloned())
+            .collect();
+        let others: Vec<&RingNode> = Way::BOTH
+            .into_iter()
+            .flat_map(|way| self.ring.list(way))
+            .collect();
+        if !others.is_empty() {
+            asked.push(others[self.rng.random_range(0..others.len())].clone());
+        }
+        asked.dedup_by_key(|node| node.peer);
+        for node in asked {
+            self.probe(now, &node, out);
+        }
+    }
+
+    /// Asks for entries that are new, or were not asked for since `every`.
+    fn ask_entries(&mut self, now: Time, every: Duration, out: &mut Outbox) {
+        for way in Way::BOTH {
+            for level in 0..usize::from(MAX_RING_LEVELS) {
+                let Some(entry) = self.ways[way].entries().get(level) else {
+                    break;
+                };
+                let due = entry.asked_at.is_none() && entry.heard_at.is_none_or(|at| now.since(at) >= every);
+                if due || (entry.asked_at.is_none() && self.ways[way].state(level).is_none()) {
+                    self.ask_entry(now, way, level, out);
+                }
+            }
+        }
+    }
+
+    /// Asks the finger of an entry for its filter and its own finger.
+    pub(crate) fn ask_entry(&mut self, now: Time, way: Way, level: usize, out: &mut Outbox) {
+        let have = self.ways[way].state(level);
+        let Some(entry) = self.ways[way].entry_mut(level) else {
+            return;
+        };
+        entry.asked_at.get_or_insert(now);
+        let finger = entry.finger.clone();
+        send(
+            out,
+            &finger,
+            Watch {
+                up: way.is_up(),
+                level: level as u8,
+                have,
+            },
+        );
+    }
+
+    /// Asks for new entries, and tells those who watch what changed, if it is time.
+    pub(crate) fn announce(&mut self, now: Time, out: &mut Outbox) {
+        if !self.member {
+            return;
+        }
+        self.ask_entries(now, Duration::MAX, out);
+        if !self.dirty || self.told_at.is_some_and(|at| now.since(at) < TELL_EVERY) {
+            return;
+        }
+        self.dirty = false;
+        let local = self.leases.filter().clone();
+        let mut told = false;
+        for way in Way::BOTH {
+            for (to, message) in self.ways[way].update(self.epoch, &local, way) {
+                told = true;
+                out.push(Output::Send {
+                    to,
+                    addrs: Vec::new(),
+                    message: Box::new(message.into()),
+                });
+            }
+        }
+        if told {
+            self.told_at = Some(now);
+        }
+    }
+
+    /// Asks somebody who is not near, and may not have been heard of for long, who is around here: a ring that came apart
+    /// closes again, and who has not got in tries again.
+    fn heal(&mut self, now: Time, out: &mut Outbox) {
+        let far: Vec<&RingNode> = self
+            .met
+            .values()
+            .filter(|node| !self.ring.holds(node.peer))
+            .collect();
+        if far.is_empty() {
+            return;
+        }
+        let via = far[self.rng.random_range(0..far.len())].clone();
+        self.seek_self(now, &via, out);
+    }
+}

@@ -1,0 +1,219 @@
+//! Whatever strangers say, a member does not panic, keeps what it holds bounded and stays in its ring.
+
+mod support;
+
+use std::time::Duration;
+
+use coords::Coord;
+use headwater_doat::{Outbox, Output, Way};
+use proptest::prelude::*;
+use support::{Net, stream};
+use wire::message::*;
+use wire::{List, Message, PeerId, SecretKey, Signed};
+
+fn any_node() -> impl Strategy<Value = RingNode> {
+    (0..12u8, -600.0..600.0f64, -600.0..600.0f64).prop_map(|(n, x_ms, y_ms)| {
+        let coord = Coord {
+            x_ms,
+            y_ms,
+            height_ms: 1.0,
+        };
+        RingNode::new(PeerId::from_bytes([n; 32]), &coord, List::default())
+    })
+}
+
+fn any_nodes<const N: usize>() -> impl Strategy<Value = List<RingNode, N>> {
+    prop::collection::vec(any_node(), 0..=N).prop_map(|nodes| nodes.into_iter().collect())
+}
+
+fn any_change() -> impl Strategy<Value = FilterChange> {
+    prop_oneof![
+        prop::collection::vec(any::<u16>(), 0..20)
+            .prop_map(|bits| FilterChange::Flips(bits.into_iter().collect())),
+        prop::collection::vec(any::<u8>(), 0..3_000).prop_map(FilterChange::Whole),
+    ]
+}
+
+fn any_state() -> impl Strategy<Value = FilterState> {
+    (0..3u32, 0..3u32).prop_map(|(epoch, seq)| FilterState { epoch, seq })
+}
+
+fn any_message() -> impl Strategy<Value = Message> {
+    let nonce = || prop_oneof![any::<u64>(), 0..4u64];
+    prop_oneof![
+        (any::<u64>(), nonce(), any::<u8>()).prop_map(|(position, nonce, hops)| RingSeek {
+            position,
+            nonce,
+            hops
+        }
+        .into()),
+        (nonce(), any::<u8>(), any_nodes())
+            .prop_map(|(nonce, hops, nodes)| RingSeen { nonce, hops, nodes }.into()),
+        (any_node(), any_nodes(), any_nodes(), any::<bool>()).prop_map(
+            |(me, successors, predecessors, answer)| {
+                RingNews {
+                    me,
+                    successors,
+                    predecessors,
+                    answer,
+                }
+                .into()
+            }
+        ),
+        any_nodes().prop_map(|nodes| RingLeave { nodes }.into()),
+        (any::<bool>(), any::<u8>(), prop::option::of(any_state())).prop_map(|(up, level, have)| Watch {
+            up,
+            level,
+            have
+        }
+        .into()),
+        (
+            any::<bool>(),
+            0..30u8,
+            prop::option::of(any_node()),
+            any_state(),
+            prop::option::of(0..3u32),
+            any_change(),
+            any::<u32>()
+        )
+            .prop_map(|(up, level, finger, state, since, change, check)| {
+                Watched {
+                    up,
+                    level,
+                    finger,
+                    state,
+                    since,
+                    change,
+                    check,
+                }
+                .into()
+            }),
+        (
+            0..4u8,
+            nonce(),
+            prop::option::of(any::<bool>()),
+            any::<u64>(),
+            0..12u8,
+            any::<u8>()
+        )
+            .prop_map(|(n, nonce, up, begun_at, by, hops)| {
+                let begun_by = PeerId::from_bytes([by; 32]);
+                Find {
+                    stream: stream(n),
+                    nonce,
+                    up,
+                    begun_at,
+                    begun_by,
+                    hops,
+                }
+                .into()
+            }),
+        (nonce(), any::<bool>(), any::<u8>(), any_nodes()).prop_map(|(nonce, up, hops, trackers)| Found {
+            nonce,
+            up,
+            hops,
+            trackers
+        }
+        .into()),
+        (
+            0..4u8,
+            1..4u8,
+            any_node(),
+            any::<u64>(),
+            any::<u32>(),
+            any::<bool>()
+        )
+            .prop_map(|(n, by, tracker, serial, ttl_ms, honest)| {
+                let key = SecretKey::from_bytes(&[by; 32]);
+                let tracker = if honest {
+                    RingNode::new(key.peer_id(), &tracker.coord, List::default())
+                } else {
+                    tracker
+                };
+                let peer = tracker.peer;
+                let lease = TrackerLease {
+                    stream: stream(n),
+                    tracker,
+                    siblings: List::default(),
+                    serial,
+                    ttl_ms,
+                };
+                Lease {
+                    lease: Signed::new(&lease, &key),
+                    tracker: peer,
+                }
+                .into()
+            }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_strangers_say_it_neither_panics_nor_grows(
+        said in prop::collection::vec((0..12u8, any_message(), 0..400u64), 1..200),
+    ) {
+        let mut net = Net::new(1);
+        let peer = net.add(&Coord::default());
+        let node = net.nodes.get_mut(&peer).expect("there");
+        let mut now = net.now;
+        let mut answers = 0;
+        for (from, message, passed_ms) in said {
+            let mut out = Outbox::new();
+            node.handle(now, PeerId::from_bytes([from; 32]), message, &mut out);
+            // One message makes it ask no more than the lists of one message can name.
+            prop_assert!(out.len() <= 80, "{}", out.len());
+            now += Duration::from_millis(passed_ms);
+            while node.next_deadline() <= now {
+                node.handle_deadline(now, &mut out);
+            }
+            answers += out.len();
+            let to_itself = out.iter().any(|output| matches!(output, Output::Send { to, .. } if *to == peer));
+            prop_assert!(!to_itself, "it talks to itself");
+            for way in Way::BOTH {
+                prop_assert!(node.ring().list(way).len() <= MAX_RING_LIST);
+                prop_assert!(node.fingers(way).count() <= usize::from(MAX_RING_LEVELS));
+            }
+            prop_assert!(node.under_way() <= 2_048 && node.leases() <= 12);
+        }
+        prop_assert!(answers < 200_000);
+        prop_assert!(node.is_member());
+    }
+}
+
+/// A member that answers look-ups with nonsense costs others no more than its own share.
+#[test]
+fn an_answer_from_somebody_who_was_not_asked_counts_nothing() {
+    let mut net = Net::new(2);
+    for _ in 0..20 {
+        let coord = net.anywhere(false);
+        net.add(&coord);
+        net.pass(Duration::from_millis(100));
+    }
+    net.pass(Duration::from_secs(20));
+    let asker = net.ring()[3].peer;
+    let tracker = net.ring()[12].peer;
+    net.lease(tracker, stream(1), Vec::new());
+    net.pass(Duration::from_secs(2));
+    let query = net.find(asker, stream(1));
+    let stranger = PeerId::from_bytes([9; 32]);
+    let node = net.nodes.get_mut(&asker).expect("there");
+    let mut out = Outbox::new();
+    for nonce in query.1.saturating_sub(4)..query.1 + 8 {
+        let trackers = std::iter::once(RingNode::new(stranger, &Coord::default(), List::default())).collect();
+        let found = Found {
+            nonce,
+            up: true,
+            hops: 0,
+            trackers,
+        };
+        node.handle(net.now, stranger, found.into(), &mut out);
+    }
+    assert_eq!(out, []);
+    net.pass(Duration::from_secs(3));
+    let answer = net.answer(query);
+    assert_eq!(answer.ways, 2);
+    assert!(answer.trackers.iter().all(|found| found.peer == tracker) && !answer.trackers.is_empty());
+    assert_eq!(net.misbehaved, []);
+}
