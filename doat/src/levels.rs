@@ -51,6 +51,9 @@ pub(crate) struct Entry {
     /// The finger's finger: the next entry's.
     next: Option<RingNode>,
     pub(crate) heard_at: Option<Time>,
+    /// When it was asked last. Hearing of changes does not renew what was asked for.
+    pub(crate) renewed_at: Option<Time>,
+    /// Since when an answer is awaited.
     pub(crate) asked_at: Option<Time>,
 }
 
@@ -72,7 +75,8 @@ pub(crate) enum Applied {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Levels {
     entries: Vec<Entry>,
-    /// `own[j]` is U[j], as those who watch it know it. There is one more than entries.
+    /// `own[j]` is U[j], as those who watch it know it; at least one more than entries. Beyond the entries it is what all of them
+    /// together lead to.
     own: Vec<Own>,
 }
 
@@ -86,8 +90,8 @@ impl Levels {
     }
 
     /// Chooses the fingers anew after the lists or what fingers said changed. The lists know those of up to eight ranks.
-    /// Whether any did.
-    pub(crate) fn choose(&mut self, ring: &Ring, way: Way) -> bool {
+    /// Whether any did. Who is dead is nobody's finger, though others have not noticed yet.
+    pub(crate) fn choose(&mut self, ring: &Ring, way: Way, dead: impl Fn(PeerId) -> bool) -> bool {
         let mut changed = false;
         let me = ring.me();
         let list = ring.list(way);
@@ -108,7 +112,9 @@ impl Levels {
                     .is_none_or(|before| Place::of(finger).comes_after(way, &me, &Place::of(&before.finger)))
             };
             // Once around, the entries before cover everything.
-            let Some(finger) = finger.filter(|finger| finger.peer != me.peer && beyond(finger)) else {
+            let Some(finger) =
+                finger.filter(|finger| finger.peer != me.peer && !dead(finger.peer) && beyond(finger))
+            else {
                 break;
             };
             match self.entries.get_mut(level) {
@@ -132,8 +138,29 @@ impl Levels {
         }
         changed |= self.entries.len() > level || self.own.is_empty();
         self.entries.truncate(level);
-        self.own.resize_with(level + 1, Own::default);
+        self.reach(level);
         changed
+    }
+
+    /// The last entry, if it is the last only because its finger has not said yet who comes next, or named somebody dead.
+    pub(crate) fn breaks_off_at(
+        &self,
+        ring: &Ring,
+        way: Way,
+        dead: impl Fn(PeerId) -> bool,
+    ) -> Option<usize> {
+        let last = self.entries.len().checked_sub(1)?;
+        let full = ring.list(way).len() == wire::message::MAX_RING_LIST;
+        let next = &self.entries[last].next;
+        let lost = next.as_ref().is_none_or(|next| dead(next.peer));
+        (full && lost).then_some(last)
+    }
+
+    /// Makes room for what is told of a level. It stays when entries go: those who watch wait for them to come back.
+    fn reach(&mut self, level: usize) {
+        if self.own.len() <= level {
+            self.own.resize_with(level + 1, Own::default);
+        }
     }
 
     /// Forgets what a peer that is gone said and takes its entry out of use.
@@ -212,9 +239,12 @@ impl Levels {
 
     /// Somebody whose finger this node is wants to hear of a level.
     pub(crate) fn watch(&mut self, now: Time, level: usize, peer: PeerId) -> bool {
-        let Some(own) = self.own.get_mut(level) else {
+        if level >= usize::from(MAX_RING_LEVELS) {
             return false;
-        };
+        }
+        // It may have no entry of that level at this moment; who asks is told so, and later when there is one.
+        self.reach(level);
+        let own = &mut self.own[level];
         own.watchers.retain(|watcher| watcher.peer != peer);
         if own.watchers.len() >= MAX_WATCHERS {
             own.watchers.remove(0);
@@ -228,13 +258,18 @@ impl Levels {
 
     /// U of a level as it is told, for who has `have` of it.
     pub(crate) fn tell(
-        &self,
+        &mut self,
         epoch: u32,
         level: usize,
         have: Option<FilterState>,
         way: Way,
     ) -> Option<Watched> {
-        let own = self.own.get(level)?;
+        let finger = self.entries.get(level).map(|entry| entry.finger.clone());
+        let own = self.own.get_mut(level)?;
+        if own.finger != finger.as_ref().map(|finger| finger.peer) {
+            // The others who watch have not been told yet; should it change back, this one has to hear of it.
+            own.finger = None;
+        }
         let state = FilterState { epoch, seq: own.seq };
         let (since, base) = if have == Some(state) {
             (Some(own.seq), own.filter.clone())
@@ -244,7 +279,7 @@ impl Levels {
         Some(Watched {
             up: way.is_up(),
             level: level as u8,
-            finger: self.entries.get(level).map(|entry| entry.finger.clone()),
+            finger,
             state,
             since,
             change: own.filter.change_from(&base),
@@ -320,6 +355,7 @@ impl Entry {
             said: None,
             next: None,
             heard_at: None,
+            renewed_at: None,
             asked_at: None,
         }
     }

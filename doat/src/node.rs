@@ -280,6 +280,11 @@ impl Doat {
         for node in news.successors.iter().chain(news.predecessors.iter()) {
             self.consider(now, node, out);
         }
+        for way in Way::BOTH {
+            for node in self.unheard_of(way, &news) {
+                self.probe(now, &node, out);
+            }
+        }
         if changed {
             self.rechoose();
             self.announce(now, out);
@@ -288,6 +293,29 @@ impl Doat {
             self.member = true;
             out.push(Output::Event(Event::Joined));
         }
+    }
+
+    /// Whom a neighbour should know and does not: they may be gone.
+    fn unheard_of(&self, way: Way, news: &RingNews) -> Vec<RingNode> {
+        let theirs = match way {
+            Way::Up => &news.successors,
+            Way::Down => &news.predecessors,
+        };
+        let Some(last) = theirs.last().map(Place::of) else {
+            return Vec::new();
+        };
+        let (me, teller) = (self.place(), Place::of(&news.me));
+        let doubtful = |node: &&RingNode| {
+            let place = Place::of(node);
+            place.comes_after(way, &me, &teller)
+                && last.comes_after(way, &me, &place)
+                && !theirs.iter().any(|known| known.peer == node.peer)
+        };
+        let list = self.ring.list(way).iter();
+        list.filter(|node| !self.probed.contains_key(&node.peer))
+            .filter(doubtful)
+            .cloned()
+            .collect()
     }
 
     /// Somebody is said to be on the ring: if it belongs into the lists it is asked itself.
@@ -333,7 +361,8 @@ impl Doat {
     /// Chooses the entries anew, and asks new ones.
     pub(crate) fn rechoose(&mut self) {
         for way in Way::BOTH {
-            self.dirty |= self.ways[way].choose(&self.ring, way);
+            let dead = |peer: PeerId| self.dead.contains_key(&peer);
+            self.dirty |= self.ways[way].choose(&self.ring, way, dead);
         }
     }
 

@@ -81,6 +81,14 @@ impl Doat {
         if self.member {
             self.ask_neighbours(now, out);
             self.ask_entries(now, REFRESH, out);
+            for way in Way::BOTH {
+                let dead = |peer: PeerId| self.dead.contains_key(&peer);
+                let broken = self.ways[way].breaks_off_at(&self.ring, way, dead);
+                // Each level waits for the one below: together they would take minutes at the usual pace.
+                if let Some(level) = broken {
+                    self.ask_entry(now, way, level, out);
+                }
+            }
         }
         if self.next_heal <= now || (!self.member && self.probed.is_empty()) {
             self.next_heal = now + HEAL_EVERY.mul_f64(self.rng.random_range(0.8..1.2));
@@ -114,8 +122,9 @@ impl Doat {
                 let Some(entry) = self.ways[way].entries().get(level) else {
                     break;
                 };
-                let due = entry.asked_at.is_none() && entry.heard_at.is_none_or(|at| now.since(at) >= every);
-                if due || (entry.asked_at.is_none() && self.ways[way].state(level).is_none()) {
+                let due = entry.renewed_at.is_none_or(|at| now.since(at) >= every);
+                let new = entry.asked_at.is_none() && self.ways[way].state(level).is_none();
+                if due || new {
                     self.ask_entry(now, way, level, out);
                 }
             }
@@ -129,6 +138,7 @@ impl Doat {
             return;
         };
         entry.asked_at.get_or_insert(now);
+        entry.renewed_at = Some(now);
         let finger = entry.finger.clone();
         send(
             out,

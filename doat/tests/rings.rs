@@ -168,7 +168,7 @@ fn a_third_crashes_and_the_ring_closes_again() {
         let gone = ring.swap_remove(any);
         net.crash(gone.peer);
     }
-    net.pass(Duration::from_secs(150));
+    net.pass(Duration::from_secs(30));
     assert_closed(&net, true);
 }
 
