@@ -18,13 +18,16 @@ const MAX_LEASES: usize = 4_096;
 const MAX_OF_ONE: usize = 64;
 
 /// Why a lease is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LeaseError {
     /// The signature or what it covers is wrong.
-    Signature(SignatureError),
+    #[error("the lease is not its tracker's: {0}")]
+    Signature(#[from] SignatureError),
     /// It is older than what is held.
+    #[error("a later lease of the same tracker is held")]
     Old,
     /// There is no room.
+    #[error("there is no room for one more lease")]
     Full,
 }
 
@@ -52,19 +55,19 @@ impl Leases {
     }
 
     /// Takes a lease or a renewal.
-    pub(crate) fn take(&mut self, now: Time, message: &Lease) -> Result<(), Refusal> {
-        let verifier = Verifier::new(message.tracker.as_bytes()).map_err(Refusal::Signature)?;
-        let lease = message.lease.open(&verifier).map_err(Refusal::Signature)?;
+    pub(crate) fn take(&mut self, now: Time, message: &Lease) -> Result<(), LeaseError> {
+        let verifier = Verifier::new(message.tracker.as_bytes())?;
+        let lease = message.lease.open(&verifier)?;
         let key = (lease.stream, message.tracker);
         if lease.tracker.peer != message.tracker {
-            return Err(Refusal::Signature(SignatureError::Key));
+            return Err(LeaseError::Signature(SignatureError::Key));
         }
         if self
             .held
             .get(&key)
             .is_some_and(|held| held.lease.serial >= lease.serial)
         {
-            return Err(Refusal::Old);
+            return Err(LeaseError::Old);
         }
         if lease.ttl_ms == 0 {
             self.held.remove(&key);
@@ -74,7 +77,7 @@ impl Leases {
         if !self.held.contains_key(&key) {
             let of_one = self.held.keys().filter(|(_, tracker)| *tracker == key.1).count();
             if self.held.len() >= MAX_LEASES || of_one >= MAX_OF_ONE {
-                return Err(Refusal::Full);
+                return Err(LeaseError::Full);
             }
         }
         let ttl = Duration::from_millis(lease.ttl_ms.into()).min(LEASE);

@@ -22,8 +22,8 @@ mod upkeep;
 mod way;
 
 pub use filter::Filter;
-pub use leases::LEASE;
-pub use node::{Doat, Event, LeaseError, Outbox, Output};
+pub use leases::{LEASE, LeaseError};
+pub use node::{Doat, Event, Outbox, Output};
 pub use place::Place;
 pub use ring::Ring;
 pub use way::Way;

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use wire::message::{Lease, MAX_RING_SEEN, RingLeave, RingNews, RingNode, Watch};
 use wire::{List, Message, PeerId, Time};
 
-use crate::leases::{Leases, Refusal};
+use crate::leases::{LeaseError, Leases};
 use crate::levels::{Applied, Levels};
 use crate::look::{Sought, Walk};
 use crate::pending::Pending;
@@ -188,7 +188,7 @@ impl Doat {
     /// The lease is not signed by its tracker, older than what is held, or there is no room.
     pub fn register(&mut self, now: Time, lease: &Lease, out: &mut Outbox) -> Result<(), LeaseError> {
         let before = self.leases.filter().clone();
-        self.leases.take(now, lease).map_err(LeaseError)?;
+        self.leases.take(now, lease)?;
         if *self.leases.filter() != before {
             self.dirty = true;
             self.announce(now, out);
@@ -230,7 +230,7 @@ impl Doat {
             Message::Find(find) => self.on_find(now, from, &find, out),
             Message::Found(found) => self.on_found(from, found, out),
             Message::Lease(lease) => {
-                if let Err(LeaseError(Refusal::Signature(_))) = self.register(now, &lease, out) {
+                if let Err(LeaseError::Signature(_)) = self.register(now, &lease, out) {
                     out.push(Output::Event(Event::Misbehaved(from)));
                 }
             }
@@ -389,10 +389,6 @@ impl Doat {
         self.ring.me()
     }
 }
-
-/// Why a lease is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaseError(pub(crate) Refusal);
 
 /// Sends a message to a node whose addresses are known.
 pub(crate) fn send(out: &mut Outbox, to: &RingNode, message: impl Into<Message>) {

@@ -60,12 +60,12 @@ fn what_is_not_signed_by_the_tracker_is_not_taken() {
     let mut forged = signed(&lease_of(1, 7, 1, 5_000), 2);
     assert_eq!(
         leases.take(now, &forged),
-        Err(Refusal::Signature(SignatureError::Key))
+        Err(LeaseError::Signature(SignatureError::Key))
     );
     forged.tracker = key(1).peer_id();
     assert_eq!(
         leases.take(now, &forged),
-        Err(Refusal::Signature(SignatureError::Mismatch))
+        Err(LeaseError::Signature(SignatureError::Mismatch))
     );
     assert_eq!(leases.len(), 0);
 }
@@ -79,7 +79,7 @@ fn an_older_lease_changes_nothing_and_a_last_one_ends_it() {
         .expect("good");
     for serial in [4, 5] {
         let again = leases.take(now, &signed(&lease_of(1, 7, serial, 9_000), 1));
-        assert_eq!(again, Err(Refusal::Old));
+        assert_eq!(again, Err(LeaseError::Old));
     }
     leases.take(now, &signed(&lease_of(1, 7, 6, 0), 1)).expect("good");
     assert_eq!(leases.len(), 0);
@@ -95,7 +95,7 @@ fn nobody_fills_the_table_alone() {
             .expect("room");
     }
     let more = leases.take(now, &signed(&lease_of(1, 64, 1, 5_000), 1));
-    assert_eq!(more, Err(Refusal::Full));
+    assert_eq!(more, Err(LeaseError::Full));
     leases
         .take(now, &signed(&lease_of(2, 64, 1, 5_000), 2))
         .expect("another's");
