@@ -3,7 +3,7 @@
 //! The ring is the delay space laid out on a line (see [`coords::hcurve`]), so that who is near on the ring is near in
 //! delay, and a query for a stream's local tracker that walks the ring outwards finds a near one first (the paper, §4).
 //!
-//! [`Doat`] is one member, or a peer that only asks: a value that takes messages and the time and says what to send. It
+//! [`Doat`] is one member, or a peer on its way in: a value that takes messages and the time and says what to send. It
 //! knows no socket and no clock. A network of one is a ring of one: the first peercaster starts it and needs nothing else.
 //!
 //! Where this departs from the paper's text, it is because of what was measured: fingers are chosen by rank along the ring,

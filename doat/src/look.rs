@@ -9,7 +9,7 @@ use wire::message::{Find, Found, RingNode, RingSeek, RingSeen};
 use wire::{PeerId, StreamId, Time};
 
 use crate::filter::Needle;
-use crate::node::{Doat, Event, Outbox, Output, send};
+use crate::node::{Doat, Event, Outbox, Output, Standing, send};
 use crate::pending::Asker;
 use crate::{Place, Way};
 
@@ -87,7 +87,7 @@ impl Doat {
             .filter(|node| !self.dead.contains_key(&node.peer) && !sought.tried.contains(&node.peer))
             .map(|node| (Place::of(node).distance(&target), node))
             .min_by_key(|(distance, node)| (*distance, node.peer))
-            .filter(|(distance, _)| *distance < mine || !self.member)
+            .filter(|(distance, _)| *distance < mine || self.standing != Standing::Member)
             .map(|(_, node)| node.clone());
         match nearest.filter(|_| sought.hops < MAX_HOPS) {
             Some(node) => self.send_seek(now, asker, sought, &node, out),

@@ -1,4 +1,4 @@
-//! A member of the ring, or a peer that only asks it.
+//! A member of the ring, or a peer on its way in.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -71,11 +71,29 @@ const MAX_ACQUAINTANCES: usize = 32;
 /// Who did not answer is not believed to be there because others say so, for so long: they have not noticed yet.
 const DEAD_FOR: Duration = Duration::from_secs(15);
 
-/// A member of the ring, or a peer that only asks it.
+/// Most nodes asked for a sign of life at a time, twice what all lists name: a stranger who names ever new ones does not
+/// make this node ask half the world.
+const MAX_PROBED: usize = 64;
+
+/// Most nodes remembered as gone. Beyond that whoever was to be forgotten first is.
+const MAX_DEAD: usize = 256;
+
+/// What a peer is to the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It has not come yet, or has left.
+    Outside,
+    /// It looks for its place.
+    Joining,
+    /// It has neighbours, or has started the ring.
+    Member,
+}
+
+/// A member of the ring, or a peer on its way in.
 #[derive(Debug)]
 pub struct Doat {
     pub(crate) me: RingNode,
-    pub(crate) member: bool,
+    pub(crate) standing: Standing,
     pub(crate) ring: Ring,
     pub(crate) ways: Both<Levels>,
     pub(crate) leases: Leases,
@@ -104,7 +122,7 @@ impl Doat {
         Doat {
             ring: Ring::of_one(&me),
             me,
-            member: false,
+            standing: Standing::Outside,
             ways: Both::default(),
             leases: Leases::default(),
             seeks: Pending::new(rng.random()),
@@ -123,21 +141,22 @@ impl Doat {
 
     /// Starts a ring: whoever is the first needs nobody else.
     pub fn start(&mut self, now: Time) {
-        self.member = true;
+        self.standing = Standing::Member;
         self.rechoose();
         self.schedule(now);
     }
 
     /// Enters the ring that `via` belongs to. [`Event::Joined`] says that it worked; until then it is tried again.
     pub fn join(&mut self, now: Time, via: RingNode, out: &mut Outbox) {
+        self.standing = Standing::Joining;
         self.remember(&via);
         self.schedule(now);
         self.seek_self(now, &via, out);
     }
 
-    /// Leaves: neighbours close the gap at once.
+    /// Leaves: neighbours close the gap at once, and whoever still asks gets no answer.
     pub fn leave(&mut self, out: &mut Outbox) {
-        self.member = false;
+        self.standing = Standing::Outside;
         let neighbours: Vec<RingNode> = Way::BOTH
             .into_iter()
             .flat_map(|way| self.ring.list(way).to_vec())
@@ -159,7 +178,7 @@ impl Doat {
 
     /// Whether it is a member.
     pub fn is_member(&self) -> bool {
-        self.member
+        self.standing == Standing::Member
     }
 
     /// The nearest neighbours.
@@ -198,6 +217,9 @@ impl Doat {
 
     /// A message came.
     pub fn handle(&mut self, now: Time, from: PeerId, message: Message, out: &mut Outbox) {
+        if self.standing == Standing::Outside {
+            return;
+        }
         self.dead.remove(&from);
         self.probed.remove(&from);
         match message {
@@ -219,7 +241,7 @@ impl Doat {
                     Applied::Taken { news } => {
                         self.dirty |= news;
                         if let Some(next) = &watched.finger {
-                            self.remember(&next.clone());
+                            self.remember(next);
                         }
                         self.rechoose();
                         self.announce(now, out);
@@ -289,8 +311,8 @@ impl Doat {
             self.rechoose();
             self.announce(now, out);
         }
-        if !self.member && self.ring.next(Way::Up).is_some() {
-            self.member = true;
+        if self.standing == Standing::Joining && self.ring.next(Way::Up).is_some() {
+            self.standing = Standing::Member;
             out.push(Output::Event(Event::Joined));
         }
     }
@@ -323,11 +345,12 @@ impl Doat {
         if node.peer == self.me.peer
             || self.dead.contains_key(&node.peer)
             || self.probed.contains_key(&node.peer)
+            || self.probed.len() >= MAX_PROBED
             || !self.ring.lacks(node)
         {
             return;
         }
-        self.probe(now, &node.clone(), out);
+        self.probe(now, node, out);
     }
 
     /// Asks a node for a sign of life and for whom it knows.
@@ -339,6 +362,12 @@ impl Doat {
 
     /// A peer is gone.
     pub(crate) fn lose(&mut self, now: Time, peer: PeerId, out: &mut Outbox) {
+        if self.dead.len() >= MAX_DEAD && !self.dead.contains_key(&peer) {
+            let first = self.dead.iter().min_by_key(|(_, until)| **until);
+            if let Some(first) = first.map(|(peer, _)| *peer) {
+                self.dead.remove(&first);
+            }
+        }
         self.dead.insert(peer, now + DEAD_FOR);
         self.probed.remove(&peer);
         for way in Way::BOTH {
@@ -358,7 +387,7 @@ impl Doat {
         self.announce(now, out);
     }
 
-    /// Chooses the entries anew, and asks new ones.
+    /// Chooses the entries anew.
     pub(crate) fn rechoose(&mut self) {
         for way in Way::BOTH {
             let dead = |peer: PeerId| self.dead.contains_key(&peer);

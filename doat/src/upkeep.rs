@@ -8,7 +8,7 @@ use wire::message::{MAX_RING_LEVELS, RingNode, Watch};
 use wire::{PeerId, Time};
 
 use crate::Way;
-use crate::node::{Doat, Outbox, Output, send};
+use crate::node::{Doat, Outbox, Output, Standing, send};
 
 /// Neighbours are asked this often. A crash of the next member is noticed by that and [`SILENT`] together.
 const UPKEEP_EVERY: Duration = Duration::from_millis(1_000);
@@ -53,6 +53,9 @@ impl Doat {
     }
 
     fn upkeep(&mut self, now: Time, out: &mut Outbox) {
+        if self.standing == Standing::Outside {
+            return;
+        }
         self.dead.retain(|_, until| *until > now);
         self.dirty |= self.leases.expire(now);
         self.walks.expire(now);
@@ -78,7 +81,7 @@ impl Doat {
         for peer in mute {
             self.lose(now, peer, out);
         }
-        if self.member {
+        if self.standing == Standing::Member {
             self.ask_neighbours(now, out);
             self.ask_entries(now, REFRESH, out);
             for way in Way::BOTH {
@@ -90,7 +93,8 @@ impl Doat {
                 }
             }
         }
-        if self.next_heal <= now || (!self.member && self.probed.is_empty()) {
+        let lost = self.standing == Standing::Joining && self.probed.is_empty();
+        if self.next_heal <= now || lost {
             self.next_heal = now + HEAL_EVERY.mul_f64(self.rng.random_range(0.8..1.2));
             self.heal(now, out);
         }
@@ -153,7 +157,7 @@ impl Doat {
 
     /// Asks for new entries, and tells those who watch what changed, if it is time.
     pub(crate) fn announce(&mut self, now: Time, out: &mut Outbox) {
-        if !self.member {
+        if self.standing != Standing::Member {
             return;
         }
         self.ask_entries(now, Duration::MAX, out);

@@ -217,3 +217,36 @@ fn an_answer_from_somebody_who_was_not_asked_counts_nothing() {
     assert!(answer.trackers.iter().all(|found| found.peer == tracker) && !answer.trackers.is_empty());
     assert_eq!(net.misbehaved, []);
 }
+
+/// Somebody names ever new members that are not there.
+#[test]
+fn those_who_are_only_named_are_asked_in_bounds() {
+    let mut net = Net::new(3);
+    let peer = net.add(&Coord::default());
+    let node = net.nodes.get_mut(&peer).expect("there");
+    let mut now = net.now;
+    let mut asked = 0;
+    for round in 0..200u32 {
+        let stranger = |n: u32| {
+            let id = (round * 100 + n + 1).to_le_bytes();
+            let id = PeerId::from_bytes(std::array::from_fn(|i| id[i % 4]));
+            let coord = Coord {
+                x_ms: f64::from(n) - 8.0,
+                ..Coord::default()
+            };
+            RingNode::new(id, &coord, List::default())
+        };
+        let news = RingNews {
+            me: stranger(50),
+            successors: (0..8).map(stranger).collect(),
+            predecessors: (8..16).map(stranger).collect(),
+            answer: false,
+        };
+        let mut out = Outbox::new();
+        node.handle(now, PeerId::from_bytes([7; 32]), news.into(), &mut out);
+        asked += out.len();
+        now += Duration::from_millis(1);
+    }
+    // A probe or two for each of 64, not for 3200.
+    assert!((16..200).contains(&asked), "{asked}");
+}

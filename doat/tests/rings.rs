@@ -173,6 +173,25 @@ fn a_third_crashes_and_the_ring_closes_again() {
 }
 
 #[test]
+fn who_leaves_is_missed_by_nobody_and_stays_outside() {
+    let mut net = ring_of(40, false, 13);
+    let gone = net.ring()[17].peer;
+    net.leave(gone);
+    // A fifth of the time in which a crash is noticed.
+    net.pass(Duration::from_millis(700));
+    let named = |net: &Net| {
+        let names = |node: &RingNode| {
+            let ring = net.nodes[&node.peer].ring();
+            ring.holds(gone)
+        };
+        net.ring().iter().filter(|node| names(node)).count()
+    };
+    assert_eq!(named(&net), 0);
+    net.pass(Duration::from_secs(40));
+    assert_eq!((named(&net), net.ring().len()), (0, 39));
+}
+
+#[test]
 fn two_halves_become_one_ring_again() {
     let mut net = ring_of(120, false, 5);
     net.cut = net.ring().iter().step_by(2).map(|node| node.peer).collect();

@@ -144,6 +144,13 @@ impl Net {
         Some(members[any].clone())
     }
 
+    /// It says so and goes.
+    pub(crate) fn leave(&mut self, peer: PeerId) {
+        let mut out = Outbox::new();
+        self.nodes.get_mut(&peer).expect("there").leave(&mut out);
+        self.post(peer, out);
+    }
+
     /// It is gone without a word.
     pub(crate) fn crash(&mut self, peer: PeerId) {
         self.nodes.remove(&peer);
