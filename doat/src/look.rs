@@ -9,7 +9,7 @@ use wire::message::{Find, Found, RingNode, RingSeek, RingSeen};
 use wire::{PeerId, StreamId, Time};
 
 use crate::filter::Needle;
-use crate::node::{Doat, Event, Outbox, Output, Standing, send};
+use crate::node::{Doat, Event, Outbox, Output, Standing, reply, send};
 use crate::pending::Asker;
 use crate::{Place, Way};
 
@@ -77,19 +77,7 @@ impl Doat {
     }
 
     fn pass_seek(&mut self, now: Time, asker: Asker, sought: Sought, out: &mut Outbox) {
-        let target = Place {
-            position: sought.position,
-            peer: PeerId::from_bytes([0; 32]),
-        };
-        let mine = self.place().distance(&target);
-        let nearest = self
-            .known()
-            .filter(|node| !self.dead.contains_key(&node.peer) && !sought.tried.contains(&node.peer))
-            .map(|node| (Place::of(node).distance(&target), node))
-            .min_by_key(|(distance, node)| (*distance, node.peer))
-            .filter(|(distance, _)| *distance < mine || self.standing != Standing::Member)
-            .map(|(_, node)| node.clone());
-        match nearest.filter(|_| sought.hops < MAX_HOPS) {
+        match self.nearer(&sought) {
             Some(node) => self.send_seek(now, asker, sought, &node, out),
             None => {
                 let nodes = std::iter::once(&self.me)
@@ -99,6 +87,24 @@ impl Doat {
                 self.answer_seek(asker, sought.hops, nodes, out);
             }
         }
+    }
+
+    /// Whom a look-up is passed on to: who is nearest of those that are nearer than this node.
+    fn nearer(&self, sought: &Sought) -> Option<RingNode> {
+        if sought.hops >= MAX_HOPS || sought.tried.len() > MAX_DETOURS + 1 {
+            return None;
+        }
+        let target = Place {
+            position: sought.position,
+            peer: PeerId::from_bytes([0; 32]),
+        };
+        let mine = self.place().distance(&target);
+        self.known()
+            .filter(|node| !self.dead.contains_key(&node.peer) && !sought.tried.contains(&node.peer))
+            .map(|node| (Place::of(node).distance(&target), node))
+            .min_by_key(|(distance, node)| (*distance, node.peer))
+            .filter(|(distance, _)| *distance < mine || self.standing != Standing::Member)
+            .map(|(_, node)| node.clone())
     }
 
     fn send_seek(&mut self, now: Time, asker: Asker, sought: Sought, to: &RingNode, out: &mut Outbox) {
@@ -125,18 +131,15 @@ impl Doat {
         match asker {
             Asker::Own(query) => out.push(Output::Event(Event::Seen { query, hops, nodes })),
             Asker::Upkeep => {}
-            Asker::Peer(to, nonce) => out.push(Output::Send {
+            Asker::Peer(to, nonce) => reply(
+                out,
                 to,
-                addrs: Vec::new(),
-                message: Box::new(
-                    RingSeen {
-                        nonce,
-                        hops,
-                        nodes: nodes.into_iter().collect(),
-                    }
-                    .into(),
-                ),
-            }),
+                RingSeen {
+                    nonce,
+                    hops,
+                    nodes: nodes.into_iter().collect(),
+                },
+            ),
         }
     }
 
@@ -187,18 +190,27 @@ impl Doat {
 
     fn walk(&mut self, now: Time, asker: Asker, walk: Walk, out: &mut Outbox) {
         let trackers = self.leases.trackers(walk.stream);
-        if !trackers.is_empty() {
-            answer_walk(asker, walk.way, walk.hops, trackers, out);
-            return;
+        let next = trackers.is_empty().then(|| self.next_step(&walk)).flatten();
+        match next {
+            Some(next) => self.send_find(now, asker, walk, &next, out),
+            None => answer_walk(asker, walk.way, walk.hops, trackers, out),
         }
-        let me = self.place();
+    }
+
+    /// Whom a search is passed on to.
+    fn next_step(&self, walk: &Walk) -> Option<RingNode> {
+        if walk.hops >= MAX_HOPS || walk.tried.len() > MAX_DETOURS {
+            return None;
+        }
         let needle = Needle::from(walk.stream);
         let shunned = |peer: PeerId| self.dead.contains_key(&peer) || walk.tried.contains(&peer);
-        let next = self.ways[walk.way].towards(walk.way, &me, &needle, &walk.begun, shunned);
-        let Some(next) = next.filter(|_| walk.hops < MAX_HOPS).cloned() else {
-            answer_walk(asker, walk.way, walk.hops, Vec::new(), out);
-            return;
-        };
+        let levels = &self.ways[walk.way];
+        levels
+            .towards(walk.way, &self.place(), &needle, &walk.begun, shunned)
+            .cloned()
+    }
+
+    fn send_find(&mut self, now: Time, asker: Asker, walk: Walk, to: &RingNode, out: &mut Outbox) {
         let find = Find {
             stream: walk.stream,
             nonce: 0,
@@ -207,8 +219,8 @@ impl Doat {
             begun_by: walk.begun.peer,
             hops: walk.hops + 1,
         };
-        let nonce = self.walks.ask(now, asker, next.peer, walk.hops, walk);
-        send(out, &next, Find { nonce, ..find });
+        let nonce = self.walks.ask(now, asker, to.peer, walk.hops, walk);
+        send(out, to, Find { nonce, ..find });
     }
 
     pub(crate) fn on_found(&mut self, from: PeerId, found: Found, out: &mut Outbox) {
@@ -218,41 +230,32 @@ impl Doat {
         }
     }
 
-    /// Questions that were passed on to somebody who is gone go another way.
+    /// Questions that were passed on to somebody who is gone go another way, or are answered here.
     pub(crate) fn pass_by(&mut self, now: Time, gone: PeerId, out: &mut Outbox) {
-        for question in self.walks.take_if(|question| question.to == gone) {
-            self.walk_on(now, question.asker, question.what, gone, out);
+        for mut question in self.walks.take_if(|question| question.to == gone) {
+            question.what.tried.push(gone);
+            self.walk(now, question.asker, question.what, out);
         }
-        for question in self.seeks.take_if(|question| question.to == gone) {
-            self.seek_on(now, question.asker, question.what, gone, out);
+        for mut question in self.seeks.take_if(|question| question.to == gone) {
+            question.what.tried.push(gone);
+            self.pass_seek(now, question.asker, question.what, out);
         }
     }
 
-    /// Where an answer is overdue somebody else is asked, too.
+    /// Where an answer is overdue somebody else is asked, too. If there is nobody else it is waited for: an empty answer would
+    /// be taken for the last word.
     pub(crate) fn ask_others(&mut self, now: Time, out: &mut Outbox) {
-        let clone = |(asker, to, walk): (Asker, PeerId, &Walk)| (asker, to, walk.clone());
-        let walks: Vec<_> = self.walks.overdue(now).into_iter().map(clone).collect();
-        for (asker, to, walk) in walks {
-            self.walk_on(now, asker, walk, to, out);
+        for (asker, to, mut walk) in self.walks.overdue(now) {
+            walk.tried.push(to);
+            if let Some(next) = self.next_step(&walk) {
+                self.send_find(now, asker, walk, &next, out);
+            }
         }
-        let clone = |(asker, to, sought): (Asker, PeerId, &Sought)| (asker, to, sought.clone());
-        let seeks: Vec<_> = self.seeks.overdue(now).into_iter().map(clone).collect();
-        for (asker, to, sought) in seeks {
-            self.seek_on(now, asker, sought, to, out);
-        }
-    }
-
-    fn walk_on(&mut self, now: Time, asker: Asker, mut walk: Walk, not: PeerId, out: &mut Outbox) {
-        walk.tried.push(not);
-        if walk.tried.len() <= MAX_DETOURS {
-            self.walk(now, asker, walk, out);
-        }
-    }
-
-    fn seek_on(&mut self, now: Time, asker: Asker, mut sought: Sought, not: PeerId, out: &mut Outbox) {
-        sought.tried.push(not);
-        if sought.tried.len() <= MAX_DETOURS + 1 {
-            self.pass_seek(now, asker, sought, out);
+        for (asker, to, mut sought) in self.seeks.overdue(now) {
+            sought.tried.push(to);
+            if let Some(node) = self.nearer(&sought) {
+                self.send_seek(now, asker, sought, &node, out);
+            }
         }
     }
 }
@@ -267,18 +270,15 @@ fn answer_walk(asker: Asker, way: Way, hops: u8, trackers: Vec<RingNode>, out: &
         })),
         // Trackers are for whoever joins; upkeep asks for none.
         Asker::Upkeep => {}
-        Asker::Peer(to, nonce) => out.push(Output::Send {
+        Asker::Peer(to, nonce) => reply(
+            out,
             to,
-            addrs: Vec::new(),
-            message: Box::new(
-                Found {
-                    nonce,
-                    up: way.is_up(),
-                    hops,
-                    trackers: trackers.into_iter().collect(),
-                }
-                .into(),
-            ),
-        }),
+            Found {
+                nonce,
+                up: way.is_up(),
+                hops,
+                trackers: trackers.into_iter().collect(),
+            },
+        ),
     }
 }

@@ -273,11 +273,7 @@ impl Doat {
         if self.ways[way].watch(now, level, from)
             && let Some(message) = self.ways[way].tell(self.epoch, level, watch.have, way)
         {
-            out.push(Output::Send {
-                to: from,
-                addrs: Vec::new(),
-                message: Box::new(message.into()),
-            });
+            reply(out, from, message);
         }
     }
 
@@ -417,6 +413,15 @@ impl Doat {
     pub(crate) fn place(&self) -> Place {
         self.ring.me()
     }
+}
+
+/// Sends a message on the connection that there is.
+pub(crate) fn reply(out: &mut Outbox, to: PeerId, message: impl Into<Message>) {
+    out.push(Output::Send {
+        to,
+        addrs: Vec::new(),
+        message: Box::new(message.into()),
+    });
 }
 
 /// Sends a message to a node whose addresses are known.

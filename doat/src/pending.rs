@@ -114,11 +114,14 @@ impl<T> Pending<T> {
     }
 
     /// Those whose answer is overdue, once each. They stay: the answer may still come.
-    pub(crate) fn overdue(&mut self, now: Time) -> Vec<(Asker, PeerId, &T)> {
+    pub(crate) fn overdue(&mut self, now: Time) -> Vec<(Asker, PeerId, T)>
+    where
+        T: Clone,
+    {
         let due = |question: &&mut Question<T>| question.retry_at.is_some_and(|at| at <= now);
         let overdue = self.asked.values_mut().filter(due).map(|question| {
             question.retry_at = None;
-            (question.asker, question.to, &question.what)
+            (question.asker, question.to, question.what.clone())
         });
         overdue.collect()
     }

@@ -8,7 +8,7 @@ use wire::message::{MAX_RING_LEVELS, RingNode, Watch};
 use wire::{PeerId, Time};
 
 use crate::Way;
-use crate::node::{Doat, Outbox, Output, Standing, send};
+use crate::node::{Doat, Outbox, Standing, reply, send};
 
 /// Neighbours are asked this often. A crash of the next member is noticed by that and [`SILENT`] together.
 const UPKEEP_EVERY: Duration = Duration::from_millis(1_000);
@@ -170,11 +170,7 @@ impl Doat {
         for way in Way::BOTH {
             for (to, message) in self.ways[way].update(self.epoch, &local, way) {
                 told = true;
-                out.push(Output::Send {
-                    to,
-                    addrs: Vec::new(),
-                    message: Box::new(message.into()),
-                });
+                reply(out, to, message);
             }
         }
         if told {

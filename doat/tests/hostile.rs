@@ -250,3 +250,33 @@ fn those_who_are_only_named_are_asked_in_bounds() {
     // A probe or two for each of 64, not for 3200.
     assert!((16..200).contains(&asked), "{asked}");
 }
+
+/// An answer that is late is waited for when nobody else could give one.
+#[test]
+fn who_is_slow_is_not_taken_for_who_has_nothing() {
+    let mut net = Net::new(4);
+    for _ in 0..20 {
+        let coord = net.anywhere(false);
+        net.add(&coord);
+        net.pass(Duration::from_millis(100));
+    }
+    net.pass(Duration::from_secs(20));
+    let (asker, tracker) = (net.ring()[3].peer, net.ring()[12].peer);
+    net.lease(tracker, stream(1), Vec::new());
+    net.pass(Duration::from_secs(2));
+    let node = net.nodes.get_mut(&asker).expect("there");
+    let mut out = Outbox::new();
+    node.find(net.now, stream(1), &mut out);
+    let asked = |out: &Outbox| {
+        let finds = out.iter().filter(|output| match output {
+            Output::Send { message, .. } => matches!(**message, Message::Find(_)),
+            Output::Event(_) => false,
+        });
+        finds.count()
+    };
+    assert_eq!(asked(&out), 2, "one in each direction");
+    // Longer than an answer takes, and not yet long enough for anybody to count as gone.
+    node.handle_deadline(net.now + Duration::from_millis(2_100), &mut out);
+    let answers = out.iter().any(|output| matches!(output, Output::Event(_)));
+    assert!(!answers, "{out:?}");
+}
