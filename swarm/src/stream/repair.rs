@@ -382,7 +382,7 @@ impl Stream {
         } else {
             Class::Repair
         };
-        // The source has no time for anybody but its own children: a flood of requests would hold up the live stream. What
+        // In a crowd the source has no time for anybody but its own children: a flood of requests would hold up the live stream. What
         // joiners want of the past waits behind all that.
         let child = self
             .peers
