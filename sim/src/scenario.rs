@@ -174,7 +174,7 @@ impl Default for Network {
             idle_timeout_ms: 2000.0,
             clock_offset_s: 300.0,
             acks: false,
-            max_neighbours: 48,
+            max_neighbours: 64,
         }
     }
 }

@@ -4,22 +4,21 @@ mod inspect;
 mod standing;
 mod streams;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use coords::Vivaldi;
 use incentives::{Accounts, Standings};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use wire::message::{Bye, ByeReason, ClockReading, Leave, Ping, Pong};
+use wire::message::{ClockReading, Leave, Ping, Pong};
 use wire::{List, Message, PeerId, StreamId, Time};
 
 use crate::clock::ClockEstimate;
 use crate::config::NodeConfig;
-use crate::io::{Input, Outbox, Output};
+use crate::io::{Input, Outbox};
 use crate::neighbour::Neighbours;
 use crate::stream::{Ctx, Stream};
-use crate::uplink::{ACCEPT_BYTES, Uplink};
+use crate::uplink::Uplink;
 use streams::Streams;
 
 /// How often neighbours are looked at for a due ping.
@@ -79,6 +78,9 @@ macro_rules! with_stream {
         }
     }};
 }
+
+// After the macros, which it uses.
+mod connections;
 
 impl Node {
     /// A node that knows nobody yet. `now` is its clock at this moment.
@@ -198,79 +200,6 @@ impl Node {
                 .send(now, &mut self.uplink, out, peer, Leave { stream: id });
         }
         self.uplink.forget(|copy| copy.stream == id);
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "the fields of one input")]
-    fn on_connected(
-        &mut self,
-        now: Time,
-        peer: PeerId,
-        addr: SocketAddr,
-        listen: Vec<SocketAddr>,
-        dialled: bool,
-        rtt: Duration,
-        out: &mut Outbox,
-    ) {
-        if peer == self.config.peer {
-            out.push(Output::Disconnect { peer });
-            return;
-        }
-        self.neighbours.insert(now, peer, addr, listen, rtt);
-        if !dialled {
-            self.uplink.book_unpaced(now, ACCEPT_BYTES);
-        }
-        if self.standings.is_banned(now, peer) {
-            self.send_away(now, peer, ByeReason::Misbehaved, out);
-            return;
-        }
-        if !dialled && self.neighbours.len() > self.config.max_neighbours {
-            self.send_away(now, peer, ByeReason::Full, out);
-            return;
-        }
-        self.ping_due(now, out);
-        let ids: Vec<StreamId> = self.streams.ids().collect();
-        for id in ids {
-            with_stream!(self, now, out, &id, |stream, ctx| stream
-                .on_connected(ctx, peer, addr, dialled));
-        }
-    }
-
-    fn on_disconnected(
-        &mut self,
-        now: Time,
-        peer: Option<PeerId>,
-        addr: Option<SocketAddr>,
-        out: &mut Outbox,
-    ) {
-        let was_connected = peer.is_some_and(|peer| self.neighbours.remove(&peer, &mut self.accounts));
-        if let Some(peer) = peer.filter(|_| was_connected) {
-            self.forget(now, peer, out);
-        } else {
-            let ids: Vec<StreamId> = self.streams.ids().collect();
-            for id in ids {
-                with_stream!(self, now, out, &id, |stream, ctx| stream
-                    .on_dial_failed(ctx, addr));
-            }
-        }
-    }
-
-    /// Sends a connected peer away and takes it for gone at once.
-    fn send_away(&mut self, now: Time, peer: PeerId, reason: ByeReason, out: &mut Outbox) {
-        self.neighbours
-            .send(now, &mut self.uplink, out, peer, Bye { reason });
-        self.neighbours.remove(&peer, &mut self.accounts);
-        out.push(Output::Disconnect { peer });
-        self.forget(now, peer, out);
-    }
-
-    /// A peer is connected no more.
-    fn forget(&mut self, now: Time, peer: PeerId, out: &mut Outbox) {
-        self.uplink.forget(|copy| copy.to == peer);
-        self.vivaldi.forget(key(peer));
-        let ids: Vec<StreamId> = self.streams.ids().collect();
-        for id in ids {
-            with_stream!(self, now, out, &id, |stream, ctx| stream.forget_peer(ctx, peer));
-        }
     }
 
     fn on_message(&mut self, now: Time, from: PeerId, message: Message, out: &mut Outbox) {

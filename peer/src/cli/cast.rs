@@ -9,7 +9,7 @@ use wire::message::Role;
 use wire::{Bitrate, Link, MAX_SUBSTREAMS, MAX_TITLE};
 
 use super::{Context, NodeArgs, Signal, reachable, session};
-use crate::driver::{NodeHandle, StreamEvents, StreamItem};
+use crate::driver::{self, NodeHandle, StreamEvents, StreamItem};
 use crate::error::{Failure, plain_io};
 use crate::identity::{self, HeldKey, Purpose};
 use crate::ingest::{CastEnd, CastOptions, Caster, Ingest, InputSpec, ReadOptions};
@@ -123,7 +123,7 @@ enum Stop {
 pub(super) async fn run(args: CastArgs, context: &Context) -> Result<(), Failure> {
     let key = args.open_stream_key()?;
     let statistics = args.node.open_statistics().await?;
-    let (node, _identity) = args.node.start_node().await?;
+    let (node, _identity) = args.node.start_node(driver::TRACKER_NEIGHBOURS).await?;
     let read = ReadOptions {
         rate: args.rate,
         repeat: args.repeat,

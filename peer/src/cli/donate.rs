@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use wire::{Link, StreamId};
 
 use super::{Context, NodeArgs, session};
-use crate::driver::{NodeHandle, StreamEvents, StreamItem};
+use crate::driver::{self, NodeHandle, StreamEvents, StreamItem};
 use crate::error::Failure;
 use crate::report::{self, Reporter, Statistics};
 
@@ -53,7 +53,7 @@ pub(super) async fn run(args: DonateArgs, context: &Context) -> Result<(), Failu
         joins.push((link.stream, args.node.via(link).await?));
     }
     let statistics = args.node.open_statistics().await?;
-    let (node, _identity) = args.node.start_node().await?;
+    let (node, _identity) = args.node.start_node(driver::DONOR_NEIGHBOURS).await?;
     let mut donation = Donation::new(args.duration, &node, context);
     let mut result = Ok(());
     for (stream, via) in joins {

@@ -63,15 +63,17 @@ pub struct NodeArgs {
 }
 
 impl NodeArgs {
-    /// Starts the node that these flags describe. The key must be held as long as the node runs.
+    /// Starts the node that these flags describe, which keeps up to `max_neighbours` connections. The key must be held as long as
+    /// the node runs.
     ///
     /// # Errors
     /// [`Failure::Input`] when the identity or the address to listen at cannot be used.
-    pub async fn start_node(&self) -> Result<(NodeHandle, HeldKey), Failure> {
+    pub async fn start_node(&self, max_neighbours: usize) -> Result<(NodeHandle, HeldKey), Failure> {
         let identity = self.open_identity()?;
         let config = DriverConfig {
             listen: vec![self.listen],
             upload: self.upload,
+            max_neighbours,
             ..DriverConfig::new(identity.key().clone())
         };
         let node = driver::start(config).await.map_err(|error| {

@@ -11,6 +11,7 @@ use wire::Link;
 
 use super::{Context, NodeArgs, session};
 use crate::crypt::Opener;
+use crate::driver;
 use crate::error::Failure;
 use crate::output::{OutputSpec, Outputs};
 use crate::report::StatsTarget;
@@ -146,7 +147,7 @@ pub(super) async fn run(mut args: WatchArgs, context: &Context) -> Result<(), Fa
         .map_err(|error| Failure::input(error.to_string()))?;
     let statistics = args.node.open_statistics().await?;
     let via = args.node.via(&args.link).await?;
-    let (node, _identity) = args.node.start_node().await?;
+    let (node, _identity) = args.node.start_node(driver::DEFAULT_NEIGHBOURS).await?;
     let stream = args.link.stream;
     let mut reporters = None;
     let result = match node.join(stream, via.clone(), args.participation()).await {

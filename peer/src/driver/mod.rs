@@ -84,8 +84,16 @@ impl DriverConfig {
 }
 
 /// The neighbours that a node keeps unless told otherwise. Suppliers, children and those in reserve of a viewer are
-/// 12 to 24; a source with a fat uplink serves more.
+/// 12 to 24.
 pub const DEFAULT_NEIGHBOURS: usize = 64;
+
+/// The neighbours that a donor keeps: its uplink is worth as many children as it can connect to, each of which takes the few
+/// substreams that it carries.
+pub const DONOR_NEIGHBOURS: usize = 256;
+
+/// The neighbours that a peercaster keeps: it is the local tracker, too, and every viewer stays connected to that. Beyond them those
+/// that it does not supply make room for newcomers and come back when they need something.
+pub const TRACKER_NEIGHBOURS: usize = 1024;
 
 /// What the driver counts, beside the node's own [`swarm::NodeStats`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -212,6 +212,19 @@ impl Stream {
         }
     }
 
+    /// Whether something flows between this node and a peer, or is about to.
+    pub(crate) fn needs(&self, peer: PeerId) -> bool {
+        let in_use =
+            |state: &super::StreamPeer| !state.supplies.or(state.asked).or(state.supplied).is_empty();
+        self.membership.tracker == Some(peer)
+            || self.peers.get(&peer).is_some_and(in_use)
+            || self.keeps_for(peer)
+            || self
+                .subs
+                .iter()
+                .any(|sub| sub.seat.is_some_and(|(at, _)| at == peer))
+    }
+
     /// Closes connections that nothing flows over.
     pub(super) fn prune(&mut self, ctx: &mut Ctx<'_>) {
         let useful = self.peers.values().filter(|state| state.interested).count();

@@ -1,0 +1,109 @@
+//! Connections made and lost, and who makes room for a newcomer.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use wire::message::{Bye, ByeReason};
+use wire::{PeerId, StreamId, Time};
+
+use super::{Ctx, Node, key};
+use crate::io::{Outbox, Output};
+use crate::uplink::ACCEPT_BYTES;
+
+/// A newcomer asks for what it came for within a long round trip and what its uplink has queued.
+const TIME_TO_ASK: Duration = Duration::from_millis(1_000);
+
+impl Node {
+    #[allow(clippy::too_many_arguments, reason = "the fields of one input")]
+    pub(super) fn on_connected(
+        &mut self,
+        now: Time,
+        peer: PeerId,
+        addr: SocketAddr,
+        listen: Vec<SocketAddr>,
+        dialled: bool,
+        rtt: Duration,
+        out: &mut Outbox,
+    ) {
+        if peer == self.config.peer {
+            out.push(Output::Disconnect { peer });
+            return;
+        }
+        self.neighbours.insert(now, peer, addr, listen, rtt);
+        if !dialled {
+            self.uplink.book_unpaced(now, ACCEPT_BYTES);
+        }
+        if self.standings.is_banned(now, peer) {
+            self.send_away(now, peer, ByeReason::Misbehaved, out);
+            return;
+        }
+        // Whom a slot is kept for is expected; there are never more of them than slots.
+        let expected = self.streams.iter().any(|stream| stream.keeps_for(peer));
+        if !dialled && !expected && self.neighbours.len() > self.config.max_neighbours {
+            let Some(idle) = self.most_dispensable(now, peer) else {
+                self.send_away(now, peer, ByeReason::Full, out);
+                return;
+            };
+            self.send_away(now, idle, ByeReason::Unneeded, out);
+        }
+        self.ping_due(now, out);
+        let ids: Vec<StreamId> = self.streams.ids().collect();
+        for id in ids {
+            with_stream!(self, now, out, &id, |stream, ctx| stream
+                .on_connected(ctx, peer, addr, dialled));
+        }
+    }
+
+    pub(super) fn on_disconnected(
+        &mut self,
+        now: Time,
+        peer: Option<PeerId>,
+        addr: Option<SocketAddr>,
+        out: &mut Outbox,
+    ) {
+        let was_connected = peer.is_some_and(|peer| self.neighbours.remove(&peer, &mut self.accounts));
+        if let Some(peer) = peer.filter(|_| was_connected) {
+            self.forget(now, peer, out);
+        } else {
+            let ids: Vec<StreamId> = self.streams.ids().collect();
+            for id in ids {
+                with_stream!(self, now, out, &id, |stream, ctx| stream
+                    .on_dial_failed(ctx, addr));
+            }
+        }
+    }
+
+    /// The neighbour to part with for a newcomer: nothing flows to or from it and no slot is kept for it, for longer than a
+    /// newcomer takes to ask; the farthest one.
+    fn most_dispensable(&self, now: Time, newcomer: PeerId) -> Option<PeerId> {
+        self.neighbours
+            .iter()
+            .filter(|(peer, neighbour)| **peer != newcomer && now.since(neighbour.since) > TIME_TO_ASK)
+            .filter(|(peer, _)| !self.streams.iter().any(|stream| stream.needs(**peer)))
+            .max_by_key(|(peer, neighbour)| (neighbour.rtt(), **peer))
+            .map(|(peer, _)| *peer)
+    }
+
+    /// Sends a connected peer away and takes it for gone at once.
+    pub(super) fn send_away(&mut self, now: Time, peer: PeerId, reason: ByeReason, out: &mut Outbox) {
+        self.neighbours
+            .send(now, &mut self.uplink, out, peer, Bye { reason });
+        self.neighbours.remove(&peer, &mut self.accounts);
+        out.push(Output::Disconnect { peer });
+        self.forget(now, peer, out);
+    }
+
+    /// A peer is connected no more.
+    pub(super) fn forget(&mut self, now: Time, peer: PeerId, out: &mut Outbox) {
+        self.uplink.forget(|copy| copy.to == peer);
+        self.vivaldi.forget(key(peer));
+        let ids: Vec<StreamId> = self.streams.ids().collect();
+        for id in ids {
+            with_stream!(self, now, out, &id, |stream, ctx| stream.forget_peer(ctx, peer));
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "connections_tests.rs"]
+mod tests;

@@ -1,0 +1,99 @@
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use wire::message::ByeReason;
+use wire::{Bitrate, Message, PeerId, SecretKey, Time};
+
+use super::super::Node;
+use super::TIME_TO_ASK;
+use crate::config::NodeConfig;
+use crate::io::{Input, Outbox, Output, Participation, PlayoutWish};
+
+const MOST: usize = 4;
+
+fn peer(n: u8) -> PeerId {
+    PeerId::from_bytes([n; 32])
+}
+
+fn addr(n: u8) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::new(10, 0, 0, n), 4_000))
+}
+
+fn node() -> Node {
+    let config = NodeConfig {
+        peer: peer(200),
+        listen: vec![addr(200)],
+        upload: Bitrate::from_kbps(8_000),
+        seed: 1,
+        max_neighbours: MOST,
+    };
+    Node::new(config, Time::ZERO)
+}
+
+/// Connects a peer so far away that dialled this node, and says who was sent away, and why.
+fn connect(node: &mut Node, now: Time, n: u8, rtt_ms: u64) -> Vec<(PeerId, ByeReason)> {
+    let mut out = Outbox::new();
+    let connected = Input::Connected {
+        peer: peer(n),
+        addr: addr(n),
+        listen: vec![addr(n)],
+        dialled: false,
+        rtt: Duration::from_millis(rtt_ms),
+    };
+    node.handle(now, connected, &mut out);
+    let bye = |output| match output {
+        Output::Send { to, message, .. } => match *message {
+            Message::Bye(bye) => Some((to, bye.reason)),
+            _ => None,
+        },
+        _ => None,
+    };
+    out.into_iter().filter_map(bye).collect()
+}
+
+#[test]
+fn the_farthest_idle_neighbour_makes_room_once_it_had_time_to_ask() {
+    let mut node = node();
+    let start = Time::from_millis(1_000);
+    for n in 1..=MOST as u8 {
+        assert_eq!(connect(&mut node, start, n, if n == 2 { 90 } else { 30 }), []);
+    }
+    assert_eq!(connect(&mut node, start, 10, 5), [(peer(10), ByeReason::Full)]);
+    let later = start + TIME_TO_ASK + Duration::from_millis(1);
+    assert_eq!(connect(&mut node, later, 11, 5), [(peer(2), ByeReason::Unneeded)]);
+    // The one that has just come has that time, too.
+    let sent_away: Vec<PeerId> = (12..=14)
+        .flat_map(|n| connect(&mut node, later, n, 5))
+        .map(|(peer, _)| peer)
+        .collect();
+    assert_eq!(sent_away, [peer(4), peer(3), peer(1)]);
+    assert_eq!(connect(&mut node, later, 15, 5), [(peer(15), ByeReason::Full)]);
+}
+
+#[test]
+fn the_tracker_stays_however_far_it_is() {
+    let stream = SecretKey::from_bytes(&[7; 32]).stream_id();
+    let mut node = node();
+    let start = Time::from_millis(1_000);
+    let mut out = Outbox::new();
+    let join = Input::Join {
+        stream,
+        via: vec![addr(1)],
+        participation: Participation::Consume(PlayoutWish::default()),
+    };
+    node.handle(start, join, &mut out);
+    let tracker = Input::Connected {
+        peer: peer(1),
+        addr: addr(1),
+        listen: vec![addr(1)],
+        dialled: true,
+        rtt: Duration::from_millis(500),
+    };
+    node.handle(start, tracker, &mut out);
+    for n in 2..=MOST as u8 {
+        assert_eq!(connect(&mut node, start, n, 30), []);
+    }
+    let later = start + TIME_TO_ASK + Duration::from_millis(1);
+    // The tracker is the farthest, and stays.
+    assert_eq!(connect(&mut node, later, 10, 5), [(peer(4), ByeReason::Unneeded)]);
+}
