@@ -224,6 +224,7 @@ fn boast(stream: StreamId) -> (Join, Advert) {
         need: SubstreamSet::EMPTY,
         upload: Bitrate::from_kbps(1_000_000),
         known: None,
+        promised: 0,
     };
     let advert = Advert {
         stream_tag: stream.tag(),

@@ -72,6 +72,7 @@ fn joining(stream: StreamId) -> Join {
         need: SubstreamSet::EMPTY,
         upload: Bitrate::from_kbps(100_000),
         known: None,
+        promised: 0,
     }
 }
 

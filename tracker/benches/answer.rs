@@ -50,6 +50,7 @@ fn answer(c: &mut Criterion) {
             need: SubstreamSet::all(16),
             upload: wire::Bitrate::ZERO,
             known: None,
+            promised: 0,
         };
         for n in 0..members {
             join.record = member(n, &mut rng);

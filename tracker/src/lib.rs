@@ -125,8 +125,10 @@ impl Tracker {
             .ok_or(RefuseReason::Misbehaved)?;
         let refresh = self.refresh(now, known.unwrap_or(now));
         let expires = now + refresh * EXPIRY_REFRESHES;
-        let at = self.registry.renew(now, from, &join.record, expires, ready);
-        let peers = pick::pick(now, &mut self.registry, &mut self.rng, at, join.want, join.need);
+        let at = self
+            .registry
+            .renew(now, from, (&join.record, join.promised), expires, ready);
+        let peers = pick::pick(&mut self.registry, &mut self.rng, at, join.want, join.need);
         Ok(Answer {
             peers,
             supply: self.registry.supply(),
@@ -136,8 +138,7 @@ impl Tracker {
     }
 
     /// Up to `count` peers that a newcomer would be sent to now. Nothing is held for anybody.
-    pub fn foresee(&mut self, now: Time, count: usize) -> Vec<PeerRecord> {
-        self.registry.expire_holds(now);
+    pub fn foresee(&mut self, count: usize) -> Vec<PeerRecord> {
         pick::foresee(&self.registry, &mut self.rng, count)
     }
 

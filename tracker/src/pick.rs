@@ -20,7 +20,7 @@ use std::collections::{BTreeSet, BinaryHeap};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use wire::message::{MAX_PEERS, PeerRecord};
-use wire::{MAX_SUBSTREAMS, Substream, SubstreamSet, Time};
+use wire::{MAX_SUBSTREAMS, Substream, SubstreamSet};
 
 use crate::registry::{Registry, Spot};
 
@@ -48,13 +48,21 @@ const AWAY_US: u32 = 30_000;
 /// makes orphans of all.
 const NOT_YET_US: u32 = 400_000;
 
+/// The same for a substream that the joiner is to pass on: such a peer refuses it, because newcomers must not wait for one another.
+const NOT_YET_TO_PASS_ON_US: u32 = 2_000_000;
+
+/// Where a child that passes nothing on makes room, it has to find its way to the joiner: our judgement.
+const LEAF_US: u32 = 60_000;
+
+/// ...and each such promise that the member has not counted yet makes the next one there less likely to be kept.
+const OVERBOOKED_US: u32 = 20_000;
+
 /// Attempts for each random peer: with half of the members not nameable, one in 256 picks fails.
 const RANDOM_ATTEMPTS: usize = 8;
 
 /// Names up to `want` peers to the member at `joiner`, most useful first, and holds a slot with some of them for each
 /// substream of `need`, as far as there are any.
 pub(crate) fn pick(
-    now: Time,
     registry: &mut Registry,
     rng: &mut ChaCha8Rng,
     joiner: usize,
@@ -65,12 +73,11 @@ pub(crate) fn pick(
     if want == 0 {
         return Vec::new();
     }
-    registry.expire_holds(now);
     let me = registry.spots()[joiner].clone();
     let candidates = Candidates::scan(registry.spots(), rng, &me, Some(joiner), want, need);
-    let seats = candidates.seat(registry, (want * 2).div_ceil(3));
+    let seats = candidates.seat(registry, need.and(me.primaries()), (want * 2).div_ceil(3));
     for &(at, substreams) in &seats {
-        registry.hold(now, at, substreams.len());
+        registry.hold(at, substreams.len());
     }
     let mut taken: BTreeSet<usize> = seats.iter().map(|&(at, _)| at).collect();
     let others = candidates.choose(registry, rng, joiner, want - seats.len(), &mut taken);
@@ -86,7 +93,7 @@ pub(crate) fn pick(
 pub(crate) fn foresee(registry: &Registry, rng: &mut ChaCha8Rng, want: usize) -> Vec<PeerRecord> {
     let all = SubstreamSet::all(registry.substreams());
     let candidates = Candidates::scan(registry.spots(), rng, &Spot::stranger(), None, want, all);
-    let mut seats = candidates.seat(registry, want);
+    let mut seats = candidates.seat(registry, SubstreamSet::EMPTY, want);
     seats.sort_by_key(|(at, substreams)| (Reverse(substreams.len()), *at));
     seats.into_iter().map(|(at, _)| registry.record(at)).collect()
 }
@@ -122,17 +129,7 @@ impl Candidates {
             let free = spot.room() > 0;
             let rtt_us = me.rtt_us(spot);
             let supply_us = through_us(spot, rtt_us);
-            if free {
-                let scarce_us = LAST_US / u32::from(spot.room());
-                for substream in spot.supplies().and(need).iter() {
-                    let own = spot.primaries().contains(substream);
-                    let flows = spot.has().contains(substream);
-                    let away_us = if own { 0 } else { AWAY_US };
-                    let wait_us = if flows { 0 } else { NOT_YET_US };
-                    let cost_us = supply_us.saturating_add(scarce_us + away_us + wait_us);
-                    found.helpers[usize::from(substream.0)].offer(cost_us, at);
-                }
-            }
+            found.offer_help(at, spot, need, need.and(me.primaries()), supply_us);
             if !me.is_placed() {
                 found.near.offer(rank(free, supply_us), at);
                 continue;
@@ -152,6 +149,38 @@ impl Candidates {
             }
         }
         found
+    }
+
+    /// Enters what a member could do for the joiner: supply one of the substreams it lacks from a free slot; or, in a substream
+    /// that the joiner is to pass on, from the place of a child that passes nothing on and will be the joiner's.
+    fn offer_help(
+        &mut self,
+        at: usize,
+        spot: &Spot,
+        need: SubstreamSet,
+        passed_on: SubstreamSet,
+        supply_us: u32,
+    ) {
+        if spot.room() == 0 {
+            let moved_us = LEAF_US + OVERBOOKED_US * u32::from(spot.overbooked());
+            for substream in spot.displaceable().and(passed_on).iter() {
+                self.helpers[usize::from(substream.0)].offer(supply_us.saturating_add(moved_us), at);
+            }
+            return;
+        }
+        let scarce_us = LAST_US / u32::from(spot.room());
+        for substream in spot.supplies().and(need).iter() {
+            let own = spot.primaries().contains(substream);
+            let flows = spot.has().contains(substream);
+            let away_us = if own { 0 } else { AWAY_US };
+            let wait_us = match (flows, passed_on.contains(substream)) {
+                (true, _) => 0,
+                (false, false) => NOT_YET_US,
+                (false, true) => NOT_YET_TO_PASS_ON_US,
+            };
+            let cost_us = supply_us.saturating_add(scarce_us + away_us + wait_us);
+            self.helpers[usize::from(substream.0)].offer(cost_us, at);
+        }
     }
 
     fn choose(
@@ -189,11 +218,17 @@ impl Candidates {
         chosen
     }
 
-    /// A slot for each needed substream, the scarcest first, with `most` different peers at most.
-    fn seat(&self, registry: &Registry, most: usize) -> Vec<(usize, SubstreamSet)> {
+    /// A slot for each needed substream, those that the joiner passes on and then the scarcest first, with `most` different peers
+    /// at most.
+    fn seat(&self, registry: &Registry, passed_on: SubstreamSet, most: usize) -> Vec<(usize, SubstreamSet)> {
         let supply = registry.supply();
         let mut substreams: Vec<u8> = (0..registry.substreams()).collect();
-        substreams.sort_by_key(|&substream| supply[usize::from(substream)]);
+        substreams.sort_by_key(|&substream| {
+            (
+                !passed_on.contains(Substream(substream)),
+                supply[usize::from(substream)],
+            )
+        });
         let mut seats: Vec<(usize, SubstreamSet)> = Vec::new();
         for substream in substreams {
             let held = |at: usize| {
@@ -204,7 +239,11 @@ impl Candidates {
                 .0
                 .iter()
                 .flatten()
-                .filter(|&&(_, at)| u32::from(registry.spots()[at].room()) > held(at))
+                .filter(|&&(_, at)| {
+                    let spot = &registry.spots()[at];
+                    let moves = passed_on.and(spot.displaceable()).contains(Substream(substream));
+                    u32::from(spot.room()) > held(at) || moves
+                })
                 .filter(|&&(_, at)| seats.len() < most || held(at) > 0)
                 .min_by_key(|&&(cost_us, at)| {
                     (cost_us.saturating_sub(if held(at) > 0 { SAME_US } else { 0 }), at)

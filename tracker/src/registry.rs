@@ -1,8 +1,7 @@
 //! Who is registered: records in sane bounds, expiry, supply.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use coords::Coord;
 use coords::coord::{distance_ms, planar_distance_ms};
@@ -12,13 +11,6 @@ use wire::{PeerId, SubstreamSet, Time};
 /// Most slots a member is believed to have: a thousand whole copies of a stream of 16 substreams, 3.5 Gbit/s of upload
 /// for a stream of 3.5 Mbit/s. Who claims more still gets as many children as it can serve.
 pub(crate) const MAX_SLOTS: u16 = 16 * 1024;
-
-/// The member has heard of a promise, and its next report counts it, after about so long: a long round trip.
-const IN_FLIGHT: Duration = Duration::from_millis(300);
-
-/// What was promised is taken within so long, by a newcomer with long round trips, too, or not at all. With 0.6 s and with
-/// 1 s newcomers took a little longer to begin (simulated with PlanetLab delays, 48 seeds).
-pub(crate) const HELD_FOR: Duration = Duration::from_millis(700);
 
 /// The lag of a member that has not received a chunk yet.
 const UNKNOWN_LAG: u32 = u32::MAX;
@@ -31,6 +23,7 @@ pub(crate) struct Spot {
     lag_us: u32,
     primaries: SubstreamSet,
     has: SubstreamSet,
+    leaves: SubstreamSet,
     free_slots: u16,
     /// Slots promised to joiners that its last report cannot have counted yet.
     held: u16,
@@ -60,6 +53,7 @@ impl Spot {
             lag_us: UNKNOWN_LAG,
             primaries: SubstreamSet::EMPTY,
             has: SubstreamSet::EMPTY,
+            leaves: SubstreamSet::EMPTY,
             free_slots: 0,
             held: 0,
             families: Families(0),
@@ -124,6 +118,16 @@ impl Spot {
         self.free_slots.saturating_sub(self.held)
     }
 
+    /// Places that joiners were promised beyond its free slots, where children that pass nothing on make room.
+    pub(crate) fn overbooked(&self) -> u16 {
+        self.held.saturating_sub(self.free_slots)
+    }
+
+    /// The substreams it passes on in which a child that passes nothing on holds a place.
+    pub(crate) fn displaceable(&self) -> SubstreamSet {
+        self.primaries.and(self.has).and(self.leaves)
+    }
+
     /// Whether `joiner` can be sent here: it accepts connections and passes something on, over an address family that
     /// the joiner has. A joiner that names no address only dials out, and nothing is known of its families.
     pub(crate) fn is_nameable_to(&self, joiner: &Spot) -> bool {
@@ -139,8 +143,8 @@ fn micros(ms: f64) -> u32 {
 #[derive(Clone, Debug)]
 struct Member {
     record: PeerRecord,
-    /// When each of its held slots was promised, oldest first.
-    seats: VecDeque<Time>,
+    /// Slots promised to joiners since it registered, wrapping round, on top of what it counted then.
+    promised: u32,
     joined_at: Time,
     expires: Time,
     ready: Time,
@@ -198,25 +202,12 @@ impl Registry {
         record
     }
 
-    /// Forgets promises that were kept or broken long ago: a newcomer that found room elsewhere tells nobody.
-    pub(crate) fn expire_holds(&mut self, now: Time) {
-        for (member, spot) in self.members.iter_mut().zip(&mut self.spots) {
-            while member
-                .seats
-                .front()
-                .is_some_and(|&promised| now.since(promised) >= HELD_FOR)
-            {
-                member.seats.pop_front();
-            }
-            spot.held = u16::try_from(member.seats.len()).unwrap_or(u16::MAX);
-        }
-    }
-
     /// Promises so many slots of the member at `at` to a joiner.
-    pub(crate) fn hold(&mut self, now: Time, at: usize, slots: u32) {
-        let seats = &mut self.members[at].seats;
-        seats.extend((0..slots).map(|_| now));
-        self.spots[at].held = u16::try_from(seats.len()).unwrap_or(u16::MAX);
+    pub(crate) fn hold(&mut self, at: usize, slots: u32) {
+        let promised = &mut self.members[at].promised;
+        *promised = promised.wrapping_add(slots);
+        let held = &mut self.spots[at].held;
+        *held = held.saturating_add(u16::try_from(slots).unwrap_or(u16::MAX));
     }
 
     pub(crate) fn set_source(&mut self, coord: Coord) {
@@ -238,28 +229,30 @@ impl Registry {
         }
     }
 
-    /// Enters or replaces a record, and says where it is now.
+    /// Enters or replaces a record, and says where it is now. `counted` is how many slots of all promises it knew of when it
+    /// counted its free ones.
     pub(crate) fn renew(
         &mut self,
         now: Time,
         peer: PeerId,
-        record: &PeerRecord,
+        (record, counted): (&PeerRecord, u32),
         expires: Time,
         ready: Time,
     ) -> usize {
         let record = sane(peer, record, self.substreams);
         let mut spot = self.spot(&record);
-        let mut seats = match self.at.get(&peer) {
-            Some(&at) => std::mem::take(&mut self.members[at].seats),
-            None => VecDeque::new(),
-        };
-        seats.retain(|&promised| now.since(promised) < IN_FLIGHT);
-        spot.held = u16::try_from(seats.len()).unwrap_or(u16::MAX);
+        let promised = self
+            .at
+            .get(&peer)
+            .map_or(counted, |&at| self.members[at].promised);
+        // More than was promised can only be from an earlier registration.
+        let held = u16::try_from(promised.wrapping_sub(counted)).ok();
+        spot.held = held.unwrap_or(0);
         self.add_supply(&spot);
         self.expiries.insert((expires, peer));
         let member = Member {
             record,
-            seats,
+            promised: if held.is_some() { promised } else { counted },
             joined_at: self.joined_at(peer).unwrap_or(now),
             expires,
             ready,
@@ -335,6 +328,7 @@ impl Registry {
             lag_us: record.lag_ms.map_or(UNKNOWN_LAG, |ms| u32::from(ms) * 1000),
             primaries: record.primaries,
             has: record.has,
+            leaves: record.leaves,
             free_slots: record.free_slots,
             held: 0,
             families: Families::of(&record.addrs),

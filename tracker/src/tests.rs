@@ -5,7 +5,6 @@ use proptest::prelude::*;
 use wire::{StreamId, Substream, SubstreamSet};
 
 use super::*;
-use crate::registry::HELD_FOR;
 
 const HOST: PeerId = PeerId::from_bytes([255; 32]);
 
@@ -55,6 +54,7 @@ fn ask(record: PeerRecord, want: u8, need: SubstreamSet) -> Join {
         need,
         upload: wire::Bitrate::ZERO,
         known: None,
+        promised: 0,
     }
 }
 
@@ -256,24 +256,82 @@ fn slots_that_are_promised_are_not_promised_again() {
     assert_eq!(given.pop(), Some(None), "none is left for a ninth");
     given.sort_unstable();
     assert_eq!(given, [[Some(16); 4], [Some(32); 4]].concat());
-    // A report that crossed with the promises changes nothing, one that must know of them does.
-    register(&mut tracker, Time::from_millis(50), member(16, 16.0));
-    assert_eq!(seat(&mut tracker, 110, Time::from_millis(50)), None);
-    register(&mut tracker, Time::from_millis(400), member(16, 16.0));
-    assert_eq!(seat(&mut tracker, 111, Time::from_millis(400)), Some(16));
-    // Of the other one nothing is heard: what is not taken in time is free again.
-    let later = Time::ZERO + HELD_FOR;
-    let again: Vec<Option<u32>> = (112..121).map(|n| seat(&mut tracker, n, later)).collect();
-    assert_eq!(again.iter().filter(|at| **at == Some(32)).count(), 4);
+    // A report that does not count the promises yet changes nothing, however late it comes; one that counts them says what is left.
+    register(&mut tracker, Time::from_millis(900), member(16, 16.0));
+    assert_eq!(seat(&mut tracker, 110, Time::from_millis(900)), None);
+    let mut report = ask(member(16, 16.0), 0, SubstreamSet::EMPTY);
+    report.promised = 3;
+    report.record.free_slots = 2;
+    tracker
+        .join(Time::from_millis(950), report.record.peer, &report)
+        .unwrap();
+    let again: Vec<_> = (111..113)
+        .map(|n| seat(&mut tracker, n, Time::from_millis(950)))
+        .collect();
+    assert_eq!(again, [Some(16), None], "one of its two was promised since");
+}
+
+#[test]
+fn who_comes_back_with_promises_of_an_earlier_registration_owes_none() {
+    let mut tracker = tracker();
+    let need = SubstreamSet::one(Substream(0));
+    let mut report = ask(member(16, 16.0), 0, SubstreamSet::EMPTY);
+    report.promised = u32::MAX;
+    tracker.join(Time::ZERO, report.record.peer, &report).unwrap();
+    let seats_of = |tracker: &mut Tracker| {
+        let seated = (100..110).filter(|&n| {
+            let mut joiner = member(n, 10.0);
+            joiner.slots = 0;
+            let answer = tracker.join(Time::from_millis(900), joiner.peer, &ask(joiner, 1, need));
+            answer.unwrap().peers.iter().any(|(_, set)| !set.is_empty())
+        });
+        seated.count()
+    };
+    assert_eq!(seats_of(&mut tracker), 4);
+    // The count goes round.
+    report.promised = 3;
+    tracker
+        .join(Time::from_millis(500), report.record.peer, &report)
+        .unwrap();
+    assert_eq!(seats_of(&mut tracker), 4);
+    // It claims more than there were: what it says of its free slots counts.
+    report.promised = 3_000;
+    tracker
+        .join(Time::from_millis(900), report.record.peer, &report)
+        .unwrap();
+    assert_eq!(seats_of(&mut tracker), 4);
+}
+
+#[test]
+fn who_passes_on_is_sent_to_where_a_leaf_makes_room_and_a_leaf_is_not() {
+    let mut tracker = tracker();
+    let mut full = member(3, 5.0);
+    full.free_slots = 0;
+    full.leaves = SubstreamSet::one(Substream(3));
+    register(&mut tracker, Time::ZERO, full);
+    let mut empty = member(19, 5.0);
+    empty.has = SubstreamSet::EMPTY;
+    register(&mut tracker, Time::ZERO, empty);
+    let need = SubstreamSet::one(Substream(3));
+    let mut seat = |n: u32| {
+        let mut joiner = member(n, 10.0);
+        joiner.slots = 0;
+        let answer = tracker.join(Time::ZERO, joiner.peer, &ask(joiner, 8, need));
+        seats(&answer.unwrap())
+    };
+    // It passes on substream 3: whoever waits for that itself would refuse it.
+    assert_eq!(seat(35), [(3, 3)]);
+    // It passes on substream 4: it may wait below a newcomer.
+    assert_eq!(seat(36), [(3, 19)]);
 }
 
 #[test]
 fn what_is_foreseen_for_a_stranger_is_what_it_would_get_and_nothing_is_held() {
     let mut tracker = line(1000);
-    let foreseen = tracker.foresee(Time::ZERO, 8);
+    let foreseen = tracker.foresee(8);
     assert_eq!(foreseen.len(), 8);
     assert!(foreseen.iter().all(|record| record.free_slots == 4));
-    assert_eq!(tracker.foresee(Time::ZERO, 8), foreseen);
+    assert_eq!(tracker.foresee(8), foreseen);
     let mut stranger = member(2000, 0.0);
     stranger.coord = Coord::ORIGIN;
     let ask = ask(stranger.clone(), 12, SubstreamSet::all(16));

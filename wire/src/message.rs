@@ -212,6 +212,9 @@ pub struct Join {
     pub upload: Bitrate,
     /// Session and revision of the description it has, so that the answer need not repeat it.
     pub known: Option<(Seq, u32)>,
+    /// Slots in all [`Hold`]s that came, wrapping round: these promises the free slots of `record` count already, later ones
+    /// they do not.
+    pub promised: u32,
 }
 
 /// The tracker's answer to [`Join`].

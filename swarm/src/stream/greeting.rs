@@ -37,7 +37,7 @@ impl Stream {
         // In a crowd it would send everybody to the same few, and take the peercaster's uplink from the stream.
         let small = source.tracker.members() <= SMALL_SWARM as usize;
         let peers = if small && ctx.uplink.control_share(ctx.now) <= BUSY_TRACKER {
-            source.tracker.foresee(ctx.now, MAX_GREETED)
+            source.tracker.foresee(MAX_GREETED)
         } else {
             Vec::new()
         };

@@ -28,6 +28,9 @@ impl Stream {
             return;
         }
         let substreams = message.substreams.and(SubstreamSet::all(self.k()));
+        let slots = message.substreams.len();
+        self.membership.promised = self.membership.promised.wrapping_add(slots);
+        self.membership.reported_free = self.membership.reported_free.saturating_sub(slots as u16);
         self.keep(ctx.now, message.peer, substreams);
     }
 
@@ -48,6 +51,11 @@ impl Stream {
             .iter()
             .filter(|held| held.substreams.contains(substream))
             .count() as u16
+    }
+
+    /// Whether any slot is kept for this peer.
+    pub(crate) fn keeps_for(&self, peer: PeerId) -> bool {
+        self.holds.iter().any(|held| held.peer == peer)
     }
 
     /// Slots that are kept for joiners.

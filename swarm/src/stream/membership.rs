@@ -47,8 +47,10 @@ pub(crate) struct Membership {
     pub(super) answered: bool,
     pub(super) asked_at: Option<Time>,
     urgent_wait: Duration,
-    /// Free slots and substreams that flow, as the tracker heard last.
+    /// Free slots and substreams that flow, as the tracker believes: what it heard last, less what it has promised since.
     pub(super) reported_free: u16,
+    /// Slots in all the tracker's Holds, wrapping round.
+    pub(super) promised: u32,
     pub(super) reported_has: SubstreamSet,
 }
 
@@ -71,6 +73,7 @@ impl Membership {
             asked_at: None,
             urgent_wait: URGENT_REFRESH,
             reported_free: 0,
+            promised: 0,
             reported_has: SubstreamSet::EMPTY,
         }
     }
@@ -203,6 +206,7 @@ impl Stream {
             need,
             upload: ctx.uplink.rate(),
             known: self.info.as_ref().map(|(info, _)| (info.session, info.revision)),
+            promised: self.membership.promised,
         };
         ctx.send(tracker, join);
         self.membership.asked_at = Some(ctx.now);

@@ -11,7 +11,7 @@ use super::{Ctx, Stream};
 /// long, and so on, because the tracker acknowledges every one.
 const REPORT_SOONEST: Duration = Duration::from_millis(150);
 
-/// News of room are so many slots more or fewer, and a quarter of those known. In the emulator with PlanetLab delays the
+/// News of room are so many slots more, and a quarter of those known. In the emulator with PlanetLab delays the
 /// second slowest of twenty began a quarter of a second sooner than with five and a half, and reports half as often.
 const ROOM_CHANGED: u16 = 2;
 
@@ -25,13 +25,15 @@ impl Stream {
         self.membership.reported_has = self.flowing();
     }
 
-    /// Whether the tracker would send joiners to a peer that is full, or overlook one that has room.
+    /// Whether the tracker would promise a slot that somebody has taken, or overlook a peer that has room. What it promised
+    /// itself it knows of.
     pub(super) fn room_changed(&self) -> bool {
-        let (now, before) = (self.free_slots(), self.membership.reported_free);
+        let (now, believed) = (self.free_slots(), self.membership.reported_free);
         let grown = self.flowing().minus(self.membership.reported_has).len();
         (now > 0 && grown >= SUPPLY_GREW)
-            || (now == 0) != (before == 0)
-            || now.abs_diff(before) > (before / 4).max(ROOM_CHANGED)
+            || now < believed
+            || (now > 0 && believed == 0)
+            || now.saturating_sub(believed) > (believed / 4).max(ROOM_CHANGED)
     }
 
     /// The first news of room is worth most: until then nobody is sent to a newcomer.
@@ -59,7 +61,12 @@ impl Stream {
             need: SubstreamSet::EMPTY,
             upload: ctx.uplink.rate(),
             known: None,
+            promised: self.membership.promised,
         };
         ctx.send(tracker, join);
     }
 }
+
+#[cfg(test)]
+#[path = "reports_tests.rs"]
+mod tests;

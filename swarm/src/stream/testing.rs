@@ -217,6 +217,7 @@ impl Bench {
             need: SubstreamSet::EMPTY,
             upload: Bitrate::from_kbps(1_000),
             known: None,
+            promised: 0,
         };
         source.on_join(&mut self.ctx(), peer(n), join);
     }

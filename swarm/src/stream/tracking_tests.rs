@@ -35,6 +35,7 @@ fn joins_with(bench: &mut Bench, source: &mut Stream, n: u8, upload: Bitrate) ->
         need: SubstreamSet::all(K),
         upload,
         known: None,
+        promised: 0,
     };
     source.on_join(&mut bench.ctx(), peer(n), join);
     let answer = bench.said().into_iter().find_map(|(to, message)| match message {

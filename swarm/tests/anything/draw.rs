@@ -302,6 +302,7 @@ pub(super) fn message(u: &mut Unstructured<'_>) -> Result<Message> {
             need: set(u)?,
             upload: rate(u)?,
             known: None,
+            promised: u.arbitrary()?,
         }
         .into(),
         5 => JoinAnswer {

@@ -181,16 +181,22 @@ fn any_greeting() -> impl Strategy<Value = Message> {
 
 fn any_tracker_message() -> impl Strategy<Value = Message> {
     let known = proptest::option::of((any_seq(), any::<u32>()));
-    let join = (any_stream(), any_record(), any::<(u8, u64)>(), any_set(), known).prop_map(
-        |(stream, record, (want, upload), need, known)| Join {
+    let join = (
+        any_stream(),
+        any_record(),
+        any::<(u8, u64)>(),
+        any_set(),
+        (known, any::<u32>()),
+    )
+        .prop_map(|(stream, record, (want, upload), need, (known, promised))| Join {
             stream,
             record,
             want,
             need,
             upload: Bitrate::from_bps(upload),
             known,
-        },
-    );
+            promised,
+        });
     let random_access = (proptest::option::of(any_seq()), any::<Option<u32>>());
     let answer = (
         any_stream(),

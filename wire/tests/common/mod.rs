@@ -144,6 +144,7 @@ pub(crate) fn examples() -> Vec<Message> {
             need: substreams,
             upload: Bitrate::from_kbps(20_000),
             known: Some((Seq(7), 3)),
+            promised: 5,
         }),
         Message::JoinAnswer(JoinAnswer {
             stream,
