@@ -328,10 +328,13 @@ impl Stream {
 
     /// Copies in use, displaced children not counted.
     pub(crate) fn slots_used(&self) -> u16 {
-        self.subs
-            .iter()
-            .map(|sub| sub.children.iter().filter(|c| c.leaves_at.is_none()).count() as u16)
-            .sum()
+        (0..self.k()).map(|s| self.children_of(Substream(s))).sum()
+    }
+
+    /// Children of a substream that are to stay.
+    fn children_of(&self, substream: Substream) -> u16 {
+        let staying = |sub: &SubstreamState| sub.children.iter().filter(|c| c.leaves_at.is_none()).count();
+        self.sub(substream).map_or(0, staying) as u16
     }
 
     pub(crate) fn free_slots(&self) -> u16 {

@@ -11,7 +11,7 @@ use super::super::holds::HELD_FOR;
 use super::super::leavers::{CHILD_SPEAKS, GRACE};
 use super::super::paths::PATH_EVERY;
 use super::super::testing::{Bench, FIRST, K, addr, chunk, offer, one, peer, request_for, stream_id};
-use super::{SETTLED, primaries_for, reserve};
+use super::{SETTLED, SETTLED_AT_SOURCE, primaries_for, reserve};
 
 /// Who was told that its place is given away.
 fn displaced(bench: &mut Bench) -> Vec<PeerId> {
@@ -79,13 +79,103 @@ fn who_passes_on_more_takes_a_leafs_place_and_a_leaf_takes_nobodys() {
 fn a_child_that_passes_on_is_given_time_to_show_it() {
     let mut bench = Bench::new(Bitrate::from_kbps(4_000));
     let mut source = full_source(&mut bench, &[(1, 20, 1)]);
-    ask(&mut bench, &mut source, 2, 9);
-    assert_eq!(displaced(&mut bench), []);
+    // At the peercaster a quarter of all hang on it.
     bench.now += SETTLED;
     source.on_advert(&mut bench.ctx(), peer(1), offer(20));
     bench.out.clear();
     ask(&mut bench, &mut source, 2, 9);
+    assert_eq!(displaced(&mut bench), []);
+    bench.now += SETTLED_AT_SOURCE;
+    source.on_advert(&mut bench.ctx(), peer(1), offer(20));
+    bench.out.clear();
+    ask(&mut bench, &mut source, 2, 9);
     assert_eq!(displaced(&mut bench), [peer(1)]);
+}
+
+#[test]
+fn who_is_a_little_better_takes_nobodys_place_at_the_peercaster() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut source = full_source(&mut bench, &[(1, 20, 7)]);
+    bench.now += SETTLED_AT_SOURCE;
+    source.on_advert(&mut bench.ctx(), peer(1), offer(20));
+    bench.out.clear();
+    ask(&mut bench, &mut source, 2, 10);
+    assert_eq!(displaced(&mut bench), []);
+    ask(&mut bench, &mut source, 3, 12);
+    assert_eq!(displaced(&mut bench), [peer(1)]);
+}
+
+#[test]
+fn a_source_that_turns_out_slower_parts_with_children_of_substreams_that_have_too_many() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut source = bench.source();
+    source.slots = 3 * u16::from(K);
+    for s in 0..K {
+        for n in 1..=3 {
+            bench.connect(n, 20);
+            // In substream 0 are the weakest.
+            let fanout = if s == 0 { 0 } else { 5 };
+            source.on_subscribe(&mut bench.ctx(), peer(n), &request_for(one(s), fanout, true));
+        }
+    }
+    assert_eq!(source.slots_used(), 3 * u16::from(K));
+    source.slots = 2 * u16::from(K);
+    source.shed_excess(&mut bench.ctx());
+    let left: Vec<u16> = (0..K).map(|s| source.children_of(Substream(s))).collect();
+    assert_eq!(left, vec![2; usize::from(K)]);
+    assert_eq!(displaced(&mut bench).len(), usize::from(K));
+    // Who comes next takes no place that somebody is sent away from again.
+    bench.connect(4, 20);
+    source.on_subscribe(&mut bench.ctx(), peer(4), &request_for(one(0), 0, true));
+    source.shed_excess(&mut bench.ctx());
+    assert_eq!(displaced(&mut bench), []);
+}
+
+#[test]
+fn a_sources_children_stay_while_a_crowd_takes_what_is_not_promised() {
+    let mut bench = Bench::new(Bitrate::from_kbps(8_000));
+    let mut source = bench.source();
+    let slots = source.slots;
+    for _ in 0..40 {
+        // A twentieth of the uplink.
+        bench.pass(100);
+        bench.uplink.book_control(bench.now, 5_000);
+    }
+    source.count_slots(&mut bench.ctx());
+    assert_eq!(source.slots, slots);
+    for _ in 0..40 {
+        // A quarter.
+        bench.pass(100);
+        bench.uplink.book_control(bench.now, 25_000);
+    }
+    source.count_slots(&mut bench.ctx());
+    assert!(source.slots < slots * 9 / 10, "{} of {slots}", source.slots);
+}
+
+#[test]
+fn whom_the_tracker_sent_finds_a_place_when_somebody_else_was_sooner() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = flowing(&mut bench);
+    viewer.slots = 16;
+    viewer.primaries = SubstreamSet::all(K);
+    viewer.membership.tracker = Some(peer(1));
+    for n in 10..26 {
+        ask(&mut bench, &mut viewer, n, 0);
+    }
+    assert_eq!(viewer.slots_used(), 16);
+    for n in [30, 31] {
+        let hold = Hold {
+            stream: stream_id(),
+            peer: peer(n),
+            substreams: one(0),
+        };
+        viewer.on_hold(&mut bench.ctx(), peer(1), hold);
+        ask(&mut bench, &mut viewer, n, 0);
+    }
+    // The uplink bears a sixteenth more and not two.
+    assert_eq!(viewer.slots_used(), 17);
+    viewer.shed_excess(&mut bench.ctx());
+    assert_eq!(viewer.slots_used(), 17);
 }
 
 #[test]
@@ -364,6 +454,9 @@ fn what_is_held_for_a_joiner_nobody_else_gets() {
     viewer.membership.tracker = Some(peer(1));
     viewer.on_hold(&mut bench.ctx(), peer(1), hold(2));
     assert_eq!(viewer.free_slots(), 0);
+    // And its connection is not closed, nor those of who is supplied or supplies.
+    assert!(viewer.keeps_for(peer(2)) && viewer.needs(peer(2)) && viewer.needs(peer(1)));
+    assert!(!viewer.needs(peer(3)));
     bench.connect(3, 20);
     viewer.on_subscribe(&mut bench.ctx(), peer(3), &request_for(one(0), 0, true));
     assert!(!serves(&viewer, 3));

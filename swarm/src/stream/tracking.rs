@@ -6,7 +6,7 @@ use incentives::Offence;
 use wire::message::{Hold, Join, JoinAnswer, JoinRefused, PeerRecord, RefuseReason, Role};
 use wire::{PeerId, Substream, SubstreamSet};
 
-use super::supply::{PROMISED, primaries_for, scarcest, worth};
+use super::supply::{PROMISED, WORTH_DISPLACING_AT_SOURCE, primaries_for, scarcest, worth};
 use super::{Ctx, Stream};
 
 /// Share of the peercaster's uplink that tracking may take before it answers only newcomers, and those with less: our
@@ -142,12 +142,7 @@ impl Stream {
         if join.want == 0 || members >= usize::from(self.slots / u16::from(self.k().max(1))) * 4 {
             return SubstreamSet::EMPTY;
         }
-        let free = |&s: &Substream| {
-            self.sub(s).is_some_and(|sub| {
-                let here = sub.children.iter().filter(|c| c.leaves_at.is_none()).count() as u16;
-                here + self.kept(s) < self.source_share(s)
-            })
-        };
+        let free = |&s: &Substream| self.children_of(s) + self.kept(s) < self.source_share(s);
         join.need
             .and(SubstreamSet::all(self.k()))
             .iter()
@@ -163,13 +158,13 @@ impl Stream {
         let newcomer = worth(fanout, Duration::from_secs_f64(way_ms.max(0.0) / 1000.0));
         (0..self.k()).map(Substream).any(|s| {
             let Some(sub) = self.sub(s) else { return false };
-            let here = sub.children.iter().filter(|c| c.leaves_at.is_none()).count() as u16;
+            let here = self.children_of(s);
             let weaker = |child: &super::Child| {
                 let way = ctx
                     .neighbours
                     .get(&child.peer)
                     .map_or(Duration::ZERO, |n| n.rtt() / 2);
-                worth(child.fanout, way) < newcomer
+                worth(child.fanout, way) * WORTH_DISPLACING_AT_SOURCE < newcomer
             };
             here < self.source_share(s)
                 || (fanout > 0 && record.primaries.contains(s) && sub.children.iter().any(weaker))
