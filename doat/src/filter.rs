@@ -81,23 +81,21 @@ impl Filter {
 
     /// The filter as bytes: bit i is bit i % 8 of byte i / 8.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.0.iter().flat_map(|word| word.to_le_bytes()).collect()
+        let mut bytes = Vec::with_capacity(BITS / 8);
+        for word in self.0.iter() {
+            bytes.extend_from_slice(&word.to_le_bytes());
+        }
+        bytes
     }
 
     /// What whoever has `before` needs to come to have this.
     pub fn change_from(&self, before: &Filter) -> FilterChange {
-        let turned: u32 = self
-            .0
-            .iter()
-            .zip(before.0.iter())
-            .map(|(a, b)| (a ^ b).count_ones())
-            .sum();
-        if turned as usize > MAX_FLIPS {
-            return FilterChange::Whole(self.to_bytes());
-        }
-        let mut flips = Vec::with_capacity(turned as usize);
+        let mut flips = Vec::new();
         for (at, (a, b)) in self.0.iter().zip(before.0.iter()).enumerate() {
             let mut left = a ^ b;
+            if flips.len() + left.count_ones() as usize > MAX_FLIPS {
+                return FilterChange::Whole(self.to_bytes());
+            }
             while left != 0 {
                 flips.push((at * 64) as u16 + left.trailing_zeros() as u16);
                 left &= left - 1;

@@ -10,8 +10,8 @@
 //! U[0] = streams leased here   U[j+1] = U[j] | U[j](f[j])     S[j] = U[j](f[j]), the filter of entry j
 //! ```
 
-use wire::message::{FilterState, MAX_RING_LEVELS, RingNode, Watched};
-use wire::{PeerId, Time};
+use wire::message::{FilterChange, FilterState, MAX_RING_LEVELS, RingNode, Watched};
+use wire::{List, PeerId, Time};
 
 use crate::filter::{Filter, Needle};
 use crate::ring::Ring;
@@ -35,6 +35,8 @@ struct Watcher {
 #[derive(Clone, Debug, Default)]
 struct Own {
     filter: Filter,
+    /// Its [`Filter::check`], once it has been asked for.
+    check: Option<u32>,
     /// The finger of this level, which is the watcher's next.
     finger: Option<PeerId>,
     seq: u32,
@@ -45,9 +47,13 @@ struct Own {
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) finger: RingNode,
+    /// Where that is on the ring: worked out once, because it takes longer to compute than to compare.
+    place: Place,
     /// What the finger said last: its filter and the state of that. A new finger takes over the filter of the one before,
     /// whose range was nearly the same, until it speaks for itself.
     said: Option<(Filter, Option<FilterState>)>,
+    /// The state in which that was last compared, and by which check.
+    checked: Option<(FilterState, u32)>,
     /// The finger's finger: the next entry's.
     next: Option<RingNode>,
     pub(crate) heard_at: Option<Time>,
@@ -97,28 +103,32 @@ impl Levels {
         let list = ring.list(way);
         let mut level = 0;
         while level < usize::from(MAX_RING_LEVELS) {
+            let before = level.checked_sub(1).and_then(|before| self.entries.get(before));
             let finger = match list.get((1 << level) - 1) {
-                Some(node) => Some(node.clone()),
+                Some(node) => Some(node),
                 // Only a full list ends before the ring does.
                 None if list.len() < wire::message::MAX_RING_LIST => None,
-                None => level
-                    .checked_sub(1)
-                    .and_then(|before| self.entries.get(before)?.next.clone()),
+                None => before.and_then(|before| before.next.as_ref()),
             };
-            let beyond = |finger: &RingNode| {
-                level
-                    .checked_sub(1)
-                    .and_then(|before| self.entries.get(before))
-                    .is_none_or(|before| Place::of(finger).comes_after(way, &me, &Place::of(&before.finger)))
-            };
-            // Once around, the entries before cover everything.
-            let Some(finger) =
-                finger.filter(|finger| finger.peer != me.peer && !dead(finger.peer) && beyond(finger))
-            else {
+            let Some(finger) = finger.filter(|finger| finger.peer != me.peer && !dead(finger.peer)) else {
                 break;
             };
+            let held = self.entries.get(level).filter(|entry| entry.finger == *finger);
+            let place = held.map_or_else(|| Place::of(finger), |entry| entry.place);
+            // Once around, the entries before cover everything.
+            if !before.is_none_or(|before| place.comes_after(way, &me, &before.place)) {
+                break;
+            }
+            if held.is_some() {
+                level += 1;
+                continue;
+            }
+            let finger = finger.clone();
             match self.entries.get_mut(level) {
-                Some(entry) if entry.finger.peer == finger.peer => entry.finger = finger,
+                Some(entry) if entry.finger.peer == finger.peer => {
+                    entry.finger = finger;
+                    entry.place = place;
+                }
                 Some(entry) => {
                     changed = true;
                     let said = entry.said.take().map(|(filter, _)| (filter, None));
@@ -187,6 +197,14 @@ impl Levels {
         entry.heard_at = Some(now);
         entry.asked_at = None;
         entry.next = message.finger.clone();
+        let unchanged = matches!(&message.change, FilterChange::Flips(flips) if flips.is_empty());
+        if unchanged
+            && message.since == Some(message.state.seq)
+            && entry.checked == Some((message.state, message.check))
+        {
+            // As it was: nine in ten answers, and hashing takes longest.
+            return Applied::Taken { news: false };
+        }
         let empty = Filter::default();
         let base = match (message.since, &entry.said) {
             (None, _) => &empty,
@@ -204,10 +222,12 @@ impl Levels {
             Some(filter) => {
                 let news = entry.said.as_ref().is_none_or(|(held, _)| *held != filter);
                 entry.said = Some((filter, Some(message.state)));
+                entry.checked = Some((message.state, message.check));
                 Applied::Taken { news }
             }
             None => {
                 entry.said = entry.said.take().map(|(filter, _)| (filter, None));
+                entry.checked = None;
                 Applied::Gap
             }
         }
@@ -219,6 +239,7 @@ impl Levels {
         for entry in &mut self.entries {
             if entry.said.is_some() && entry.heard_at.is_none_or(|at| now.since(at) > WATCHED_FOR) {
                 entry.said = None;
+                entry.checked = None;
                 changed = true;
             }
         }
@@ -271,19 +292,20 @@ impl Levels {
             own.finger = None;
         }
         let state = FilterState { epoch, seq: own.seq };
-        let (since, base) = if have == Some(state) {
-            (Some(own.seq), own.filter.clone())
+        let (since, change) = if have == Some(state) {
+            (Some(own.seq), FilterChange::Flips(List::default()))
         } else {
-            (None, Filter::default())
+            (None, own.filter.change_from(&Filter::default()))
         };
+        let check = *own.check.get_or_insert_with(|| own.filter.check());
         Some(Watched {
             up: way.is_up(),
             level: level as u8,
             finger,
             state,
             since,
-            change: own.filter.change_from(&base),
-            check: own.filter.check(),
+            change,
+            check,
         })
     }
 
@@ -307,6 +329,9 @@ impl Levels {
             own.finger = finger_id;
             let since = own.seq;
             own.seq = own.seq.wrapping_add(1);
+            let check = if own.filter == filter { own.check } else { None };
+            let check = check.unwrap_or_else(|| filter.check());
+            own.check = Some(check);
             let message = Watched {
                 up: way.is_up(),
                 level: level as u8,
@@ -314,7 +339,7 @@ impl Levels {
                 state: FilterState { epoch, seq: own.seq },
                 since: Some(since),
                 change: filter.change_from(&own.filter),
-                check: filter.check(),
+                check,
             };
             own.filter = filter.clone();
             told.extend(own.watchers.iter().map(|watcher| (watcher.peer, message.clone())));
@@ -333,26 +358,28 @@ impl Levels {
     ) -> Option<&RingNode> {
         self.entries
             .iter()
-            .filter(|entry| {
-                entry
-                    .said
-                    .as_ref()
-                    .is_some_and(|(filter, _)| filter.contains(needle))
+            .filter(|entry| entry.claims(needle))
+            .find(|Entry { place, .. }| {
+                let within = place.peer != until.peer && until.comes_after(way, me, place) || until == me;
+                within && !shunned(place.peer)
             })
             .map(|entry| &entry.finger)
-            .find(|finger| {
-                let place = Place::of(finger);
-                let within = place.peer != until.peer && until.comes_after(way, me, &place) || until == me;
-                within && !shunned(finger.peer)
-            })
     }
 }
 
 impl Entry {
+    /// Whether it says that it leads to a tracker of this stream.
+    pub(crate) fn claims(&self, needle: &Needle) -> bool {
+        let said = self.said.as_ref();
+        said.is_some_and(|(filter, _)| filter.contains(needle))
+    }
+
     fn new(finger: RingNode) -> Self {
         Entry {
+            place: Place::of(&finger),
             finger,
             said: None,
+            checked: None,
             next: None,
             heard_at: None,
             renewed_at: None,

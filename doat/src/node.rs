@@ -7,8 +7,9 @@ use std::time::Duration;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wire::message::{Lease, MAX_RING_SEEN, RingLeave, RingNews, RingNode, Watch};
-use wire::{List, Message, PeerId, Time};
+use wire::{List, Message, PeerId, StreamId, Time};
 
+use crate::filter::Needle;
 use crate::leases::{LeaseError, Leases};
 use crate::levels::{Applied, Levels};
 use crate::look::{Sought, Walk};
@@ -191,6 +192,15 @@ impl Doat {
         self.ways[way].entries().iter().map(|entry| &entry.finger)
     }
 
+    /// How many routing entries of a direction say that they lead to a tracker of this stream, and how many there are: for
+    /// whoever measures how often filters err.
+    pub fn claims(&self, way: Way, stream: StreamId) -> (usize, usize) {
+        let entries = self.ways[way].entries();
+        let needle = Needle::from(stream);
+        let claiming = entries.iter().filter(|entry| entry.claims(&needle));
+        (claiming.count(), entries.len())
+    }
+
     /// Leases held here.
     pub fn leases(&self) -> usize {
         self.leases.len()
@@ -211,6 +221,22 @@ impl Doat {
         if *self.leases.filter() != before {
             self.dirty = true;
             self.announce(now, out);
+        }
+        Ok(())
+    }
+
+    /// Registers a local tracker on this node here, and with the neighbour that is nearest in delay, so that it is found should
+    /// one of both fail. To be done again after a third of [`crate::LEASE`].
+    ///
+    /// # Errors
+    /// As for [`Doat::register`].
+    pub fn place_lease(&mut self, now: Time, lease: &Lease, out: &mut Outbox) -> Result<(), LeaseError> {
+        self.register(now, lease, out)?;
+        let neighbours = Way::BOTH.into_iter().flat_map(|way| self.ring.list(way));
+        let away = |node: &RingNode| coords::coord::distance_ms(&self.me.coord, &node.coord);
+        let nearest = neighbours.min_by(|a, b| away(a).total_cmp(&away(b)).then(a.peer.cmp(&b.peer)));
+        if let Some(nearest) = nearest {
+            send(out, nearest, lease.clone());
         }
         Ok(())
     }
@@ -323,16 +349,15 @@ impl Doat {
             return Vec::new();
         };
         let (me, teller) = (self.place(), Place::of(&news.me));
-        let doubtful = |node: &&RingNode| {
-            let place = Place::of(node);
+        let doubtful = |(place, _): &(&Place, &RingNode)| {
             place.comes_after(way, &me, &teller)
-                && last.comes_after(way, &me, &place)
-                && !theirs.iter().any(|known| known.peer == node.peer)
+                && last.comes_after(way, &me, place)
+                && !theirs.iter().any(|known| known.peer == place.peer)
         };
-        let list = self.ring.list(way).iter();
-        list.filter(|node| !self.probed.contains_key(&node.peer))
+        let list = self.ring.places(way).iter().zip(self.ring.list(way));
+        list.filter(|(place, _)| !self.probed.contains_key(&place.peer))
             .filter(doubtful)
-            .cloned()
+            .map(|(_, node)| node.clone())
             .collect()
     }
 

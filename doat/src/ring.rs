@@ -52,6 +52,11 @@ impl Ring {
         &self.lists[way].nodes
     }
 
+    /// Where those in the list are on the ring.
+    pub(crate) fn places(&self, way: Way) -> &[Place] {
+        &self.lists[way].places
+    }
+
     /// The next member in a direction; `None` for who is alone.
     pub fn next(&self, way: Way) -> Option<&RingNode> {
         self.lists[way].nodes.first()

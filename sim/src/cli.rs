@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use headwater_sim::overlay::{self, OverlayOutcome, OverlayScenario};
 use headwater_sim::scenario::{NAMES, Scenario};
-use headwater_sim::{Outcome, RunError, Simulation, report};
+use headwater_sim::{Outcome, Plan, RunError, Simulation, report};
 
 use bar::Bar;
 
@@ -124,36 +125,69 @@ fn run(name: &str, seed: Option<u64>, mut set: Vec<String>, output: &OutputArgs)
     if let Some(seed) = seed {
         set.push(format!("seed={seed}"));
     }
-    let scenario = Scenario::load(name, &set).map_err(Failure::input)?;
+    let plan = Plan::load(name, &set).map_err(Failure::input)?;
     let again = set
         .iter()
         .map(|set| format!(" --set '{set}'"))
         .collect::<String>();
-    let outcome = simulate(&scenario, output, &format!("headwater-sim run {name}{again}"))?;
-    files::write(&outcome, output)
+    match plan {
+        Plan::Swarm(scenario) => {
+            let outcome = simulate(&scenario, output, &format!("headwater-sim run {name}{again}"))?;
+            files::write(&outcome, output)
+        }
+        Plan::Overlay(scenario) => files::write_overlay(&simulate_overlay(&scenario, output)?, output),
+    }
 }
 
 fn replay(file: &std::path::Path, output: &OutputArgs) -> Result<(), Failure> {
-    let earlier: Outcome = files::read(file)?;
-    earlier
-        .params
-        .check()
-        .map_err(|why| Failure::Input(format!("{} cannot be replayed: {why}", file.display())))?;
-    let again = format!("headwater-sim replay {}", file.display());
-    let outcome = simulate(&earlier.params, output, &again)?;
-    files::write(&outcome, output)?;
-    if outcome.audit != earlier.audit {
+    let value: serde_json::Value = files::read(file)?;
+    let params = value.get("params");
+    let overlay = params.is_some_and(|params| params.get("ring").is_some() || params.get("coords").is_some());
+    let cannot =
+        |why: &dyn std::fmt::Display| Failure::Input(format!("{} cannot be replayed: {why}", file.display()));
+    let (earlier, now) = if overlay {
+        let earlier: OverlayOutcome = files::parse(file, value)?;
+        earlier.params.check().map_err(|why| cannot(&why))?;
+        let outcome = simulate_overlay(&earlier.params, output)?;
+        files::write_overlay(&outcome, output)?;
+        (earlier.audit, outcome.audit)
+    } else {
+        let earlier: Outcome = files::parse(file, value)?;
+        earlier.params.check().map_err(|why| cannot(&why))?;
+        let again = format!("headwater-sim replay {}", file.display());
+        let outcome = simulate(&earlier.params, output, &again)?;
+        files::write(&outcome, output)?;
+        (earlier.audit, outcome.audit)
+    };
+    if now != earlier {
         return Err(Failure::Run(format!(
-            "something else happened than in {}: audit {} instead of {}; the two were run by different versions",
+            "something else happened than in {}: audit {now} instead of {earlier}; the two were run by different versions",
             file.display(),
-            outcome.audit,
-            earlier.audit
         )));
     }
     if !output.quiet {
         eprintln!("the same happened as in {}", file.display());
     }
     Ok(())
+}
+
+/// Runs a scenario of the overlay under the eyes of the user.
+fn simulate_overlay(scenario: &OverlayScenario, output: &OutputArgs) -> Result<OverlayOutcome, Failure> {
+    if output.svg.is_some() || output.csv.is_some() {
+        return Err(Failure::Input(format!(
+            "{} has no peers that play, so there is nothing for --svg and --csv; its figures are in --json",
+            scenario.name
+        )));
+    }
+    if !output.quiet {
+        eprintln!("{}: seed {}", scenario.name, scenario.seed);
+    }
+    let bar = Bar::new(output.quiet);
+    let outcome = overlay::run(scenario, &mut |progress| bar.show(progress));
+    let wall_s = bar.finish();
+    let mut outcome = outcome.map_err(Failure::input)?;
+    outcome.wall_s = wall_s;
+    Ok(outcome)
 }
 
 /// Runs a scenario under the eyes of the user; `again` is the command that repeats it.
@@ -179,6 +213,11 @@ fn list() -> Result<(), Failure> {
     for name in NAMES {
         let scenario = Scenario::load(name, &[]).map_err(Failure::run)?;
         writeln!(out, "{name:<20}{}", scenario.about).map_err(Failure::run)?;
+    }
+    for name in overlay::NAMES {
+        if let Plan::Overlay(scenario) = Plan::load(name, &[]).map_err(Failure::run)? {
+            writeln!(out, "{name:<20}{}", scenario.about).map_err(Failure::run)?;
+        }
     }
     Ok(())
 }

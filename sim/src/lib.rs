@@ -8,6 +8,7 @@ pub mod bound;
 mod driver;
 mod measure;
 mod net;
+pub mod overlay;
 mod queue;
 pub mod report;
 pub mod scenario;
@@ -16,4 +17,4 @@ mod time;
 
 pub use driver::{BoundMs, Drawn, MessageCount, Outcome, Progress, RunError, Simulation, run};
 pub use measure::{ClockError, Continuity, Distribution, HopCount, InTime, PeerRow, Results, RoleResult};
-pub use scenario::{Scenario, ScenarioError};
+pub use scenario::{Plan, Scenario, ScenarioError};

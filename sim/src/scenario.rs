@@ -8,10 +8,21 @@ mod rate;
 use serde::{Deserialize, Serialize};
 use wire::Bitrate;
 
+use crate::overlay::OverlayScenario;
+
 pub use builtin::{NAMES, builtin};
 pub use load::ScenarioError;
 
-/// One thing to simulate, with every parameter that matters.
+/// Anything that can be simulated.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plan {
+    /// A swarm with its stream.
+    Swarm(Box<Scenario>),
+    /// The overlay by itself.
+    Overlay(Box<OverlayScenario>),
+}
+
+/// One swarm to simulate, with every parameter that matters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {

@@ -8,7 +8,7 @@ use crate::scenario::{ScenarioError, SourcePlace, Space};
 use crate::time::{MS, ms};
 
 /// The PlanetLab matrix in the box; `data/README.md` has its origin and licence.
-const PLANETLAB: &[u8] = include_bytes!("../data/planetlab490.u16");
+pub(crate) const PLANETLAB: &[u8] = include_bytes!("../data/planetlab490.u16");
 
 /// Unit of a matrix file as one-way delay: half of 0.1 ms.
 const MATRIX_UNIT_NS: u64 = MS / 20;

@@ -146,3 +146,64 @@ fn what_cannot_be_written_is_a_failure() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("/nowhere/r.json"));
 }
+
+#[test]
+fn scenarios_of_the_overlay_give_a_table_a_result_and_a_replay() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("ring.json").to_string_lossy().into_owned();
+    let small = [
+        "--set",
+        "ring.nodes=40",
+        "--set",
+        "ring.trackers=[4]",
+        "--set",
+        "ring.settle_s=5",
+    ];
+    let output = sim(&[&["run", "doat-1k", "--json", &file][..], &small].concat());
+    let table = text(&output.stdout);
+    assert!(
+        output.status.success() && table.contains("clustered") && table.contains("stretch"),
+        "{table}"
+    );
+    let result: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let cases = result["doat"].as_array().unwrap();
+    assert_eq!(cases.len(), 2);
+    for field in [
+        "nodes",
+        "space",
+        "trackers",
+        "bloom_fp",
+        "queries",
+        "found",
+        "p_nearest",
+        "loops",
+        "messages_per_node_s",
+    ] {
+        assert!(!cases[0][field].is_null(), "{field}");
+    }
+    for (whole, parts) in [
+        ("stretch", &["mean", "p90", "p99"][..]),
+        ("extra_ms", &["mean", "p90"]),
+        ("hops", &["mean", "p99", "max"]),
+    ] {
+        assert!(
+            parts.iter().all(|part| cases[0][whole][part].is_number()),
+            "{whole}"
+        );
+    }
+    assert!(sim(&["replay", &file]).status.success());
+    let changed = std::fs::read_to_string(&file)
+        .unwrap()
+        .replace("\"seed\": 1", "\"seed\": 2");
+    std::fs::write(&file, changed).unwrap();
+    assert_eq!(
+        sim(&["replay", &file]).status.code(),
+        Some(1),
+        "another seed, another run"
+    );
+    refused(&["run", "coords-planetlab", "--svg", "figures"], "--svg");
+    refused(
+        &["run", "coords-planetlab", "--set", "coords.liars=2"],
+        "coords.liars",
+    );
+}

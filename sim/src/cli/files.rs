@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
+use headwater_sim::overlay::{self, OverlayOutcome};
 use headwater_sim::{Outcome, report};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Failure, OutputArgs};
@@ -13,8 +15,25 @@ use super::{Failure, OutputArgs};
 const MAX_FILE: u64 = 16 << 20;
 
 pub(super) fn write(outcome: &Outcome, output: &OutputArgs) -> Result<(), Failure> {
+    write_texts(&report::table(outcome), outcome, output)?;
+    if let Some(directory) = &output.svg {
+        report::write_figures(outcome, directory).map_err(Failure::run)?;
+    }
+    if let Some(directory) = &output.csv {
+        report::write_csv(outcome, directory)
+            .map_err(|error| Failure::Run(format!("cannot write into {}: {error}", directory.display())))?;
+    }
+    Ok(())
+}
+
+/// The same for a scenario without peers that play.
+pub(super) fn write_overlay(outcome: &OverlayOutcome, output: &OutputArgs) -> Result<(), Failure> {
+    write_texts(&overlay::table(outcome), outcome, output)
+}
+
+/// The table for people and the result file for programs.
+fn write_texts(table: &str, outcome: &impl Serialize, output: &OutputArgs) -> Result<(), Failure> {
     if !output.quiet {
-        let table = report::table(outcome);
         if output.json.as_deref() == Some("-") {
             eprint!("{table}");
         } else {
@@ -35,22 +54,23 @@ pub(super) fn write(outcome: &Outcome, output: &OutputArgs) -> Result<(), Failur
         };
         written.map_err(|e| cannot(&e))?;
     }
-    if let Some(directory) = &output.svg {
-        report::write_figures(outcome, directory).map_err(Failure::run)?;
-    }
-    if let Some(directory) = &output.csv {
-        report::write_csv(outcome, directory)
-            .map_err(|error| Failure::Run(format!("cannot write into {}: {error}", directory.display())))?;
-    }
     Ok(())
 }
 
 /// A result file; whatever is no result is bad input.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
-    let bad = |why: String| Failure::Input(format!("{} is not a result file: {why}", path.display()));
     let mut text = String::new();
     File::open(path)
         .and_then(|file| file.take(MAX_FILE).read_to_string(&mut text))
         .map_err(|e| Failure::Input(format!("cannot read {}: {e}", path.display())))?;
-    serde_json::from_str(&text).map_err(|e| bad(e.to_string()))
+    serde_json::from_str(&text).map_err(|error| no_result(path, &error))
+}
+
+/// What a result file says.
+pub(super) fn parse<T: DeserializeOwned>(path: &Path, value: serde_json::Value) -> Result<T, Failure> {
+    serde_json::from_value(value).map_err(|error| no_result(path, &error))
+}
+
+fn no_result(path: &Path, error: &serde_json::Error) -> Failure {
+    Failure::Input(format!("{} is not a result file: {error}", path.display()))
 }

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::{Scenario, builtin};
+use super::{Plan, Scenario, builtin};
+use crate::overlay::OverlayScenario;
 
 /// Longest scenario file: ours have under 2 KiB.
 const MAX_FILE: u64 = 1 << 20;
@@ -31,11 +33,7 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError`] when there is none, it has unknown keys or impossible values, or an override does not fit.
     pub fn load(name: &str, overrides: &[String]) -> Result<Self, ScenarioError> {
-        let text = match builtin(name) {
-            Some(text) => text.to_owned(),
-            None => read(Path::new(name)).map_err(|error| ScenarioError::Missing(name.to_owned(), error))?,
-        };
-        Self::parse(name, &text, overrides)
+        Self::parse(name, &text_of(name)?, overrides)
     }
 
     /// A scenario from its text; `name` is used in errors, and in results if the text has no name of its own.
@@ -43,23 +41,66 @@ impl Scenario {
     /// # Errors
     /// As for [`Scenario::load`].
     pub fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Self, ScenarioError> {
-        let invalid = |error: String| ScenarioError::Invalid(name.to_owned(), error);
-        let mut table: Table = text.parse().map_err(|e| invalid(sentence(&e)))?;
-        if !table.contains_key("name") {
-            let stem = Path::new(name).file_stem().unwrap_or_default();
-            table.insert(
-                "name".to_owned(),
-                Value::String(stem.to_string_lossy().into_owned()),
-            );
-        }
-        let mut value = Value::Table(table);
-        for text in overrides {
-            set(&mut value, text).map_err(|why| ScenarioError::Override(text.clone(), why))?;
-        }
-        let scenario: Scenario = value.try_into().map_err(|e| invalid(sentence(&e)))?;
-        scenario.check().map_err(invalid)?;
+        let scenario: Scenario = read_value(name, table_of(name, text)?, overrides)?;
+        scenario
+            .check()
+            .map_err(|why| ScenarioError::Invalid(name.to_owned(), why))?;
         Ok(scenario)
     }
+}
+
+impl Plan {
+    /// What is to be simulated: the scenario in the box or in the file of that name, with `overrides` (`key.path=value`)
+    /// applied. A file with a `[ring]` or with `[coords]` is one of the overlay.
+    ///
+    /// # Errors
+    /// As for [`Scenario::load`].
+    pub fn load(name: &str, overrides: &[String]) -> Result<Self, ScenarioError> {
+        let table = table_of(name, &text_of(name)?)?;
+        if table.contains_key("ring") || table.contains_key("coords") {
+            let scenario: OverlayScenario = read_value(name, table, overrides)?;
+            scenario.check()?;
+            return Ok(Plan::Overlay(Box::new(scenario)));
+        }
+        Scenario::load(name, overrides).map(|scenario| Plan::Swarm(Box::new(scenario)))
+    }
+}
+
+fn text_of(name: &str) -> Result<String, ScenarioError> {
+    match builtin(name).or_else(|| OverlayScenario::builtin(name)) {
+        Some(text) => Ok(text.to_owned()),
+        None => read(Path::new(name)).map_err(|error| ScenarioError::Missing(name.to_owned(), error)),
+    }
+}
+
+/// The keys of a scenario's text, with a name.
+fn table_of(name: &str, text: &str) -> Result<Table, ScenarioError> {
+    let mut table: Table = text
+        .parse()
+        .map_err(|e| ScenarioError::Invalid(name.to_owned(), sentence(&e)))?;
+    if !table.contains_key("name") {
+        let stem = Path::new(name).file_stem().unwrap_or_default();
+        table.insert(
+            "name".to_owned(),
+            Value::String(stem.to_string_lossy().into_owned()),
+        );
+    }
+    Ok(table)
+}
+
+/// Applies the overrides and reads the whole.
+fn read_value<T: DeserializeOwned>(
+    name: &str,
+    table: Table,
+    overrides: &[String],
+) -> Result<T, ScenarioError> {
+    let mut value = Value::Table(table);
+    for text in overrides {
+        set(&mut value, text).map_err(|why| ScenarioError::Override(text.clone(), why))?;
+    }
+    value
+        .try_into()
+        .map_err(|e| ScenarioError::Invalid(name.to_owned(), sentence(&e)))
 }
 
 fn read(path: &Path) -> std::io::Result<String> {

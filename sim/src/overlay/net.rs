@@ -1,0 +1,360 @@
+//! A ring in virtual time: members, the messages between them, and who is cut off from whom.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use doat::{Doat, Event, Outbox, Output};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use wire::message::{Lease, RingNode, TrackerLease};
+use wire::{Message, PeerId, SecretKey, Signed, StreamId};
+
+use super::delays::Delays;
+use super::outcome::OverlayOutcome;
+use super::plan::RingSpace;
+use crate::audit::What;
+use crate::queue::Calendar;
+use crate::time::{Clock, MS, SECOND, SimTime, ms};
+
+/// Without an answer for so long a connection is lost, as in the program.
+const IDLE_NS: u64 = 2 * SECOND;
+
+/// What happens next.
+enum Happening {
+    Comes {
+        to: u32,
+        from: u32,
+        message: Box<Message>,
+    },
+    Unreachable {
+        at: u32,
+        peer: u32,
+    },
+    Deadline {
+        at: u32,
+    },
+}
+
+/// A look-up under way.
+#[derive(Debug)]
+pub(super) struct LookUp {
+    pub(super) asker: u32,
+    pub(super) stream: StreamId,
+    pub(super) begun: SimTime,
+    pub(super) answered: SimTime,
+    pub(super) trackers: Vec<RingNode>,
+    pub(super) ways: usize,
+    pub(super) hops: u8,
+}
+
+/// A walk by what its messages say of it: who began it, for which stream, in which direction.
+type WalkKey = (PeerId, StreamId, bool);
+
+/// What was sent since the last look.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sent {
+    pub(super) messages: u64,
+    /// Those that tell of a change of a filter, unasked.
+    pub(super) updates: u64,
+}
+
+/// The members and the time.
+pub(super) struct Net {
+    pub(super) now: SimTime,
+    pub(super) delays: Delays,
+    pub(super) rng: ChaCha8Rng,
+    pub(super) sent: Sent,
+    pub(super) loops: u64,
+    members: Vec<Option<Doat>>,
+    keys: Vec<SecretKey>,
+    numbers: BTreeMap<PeerId, u32>,
+    /// Those that are there, for draws.
+    present: Vec<u32>,
+    cut: BTreeSet<u32>,
+    queue: Calendar<Happening>,
+    deadlines: Vec<SimTime>,
+    look_ups: BTreeMap<(u32, u64), LookUp>,
+    visited: BTreeMap<WalkKey, Vec<u32>>,
+    serial: u64,
+}
+
+impl Net {
+    pub(super) fn new(space: RingSpace, seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        Net {
+            now: SimTime::START,
+            delays: Delays::new(space, &mut rng),
+            rng,
+            sent: Sent::default(),
+            loops: 0,
+            members: Vec::new(),
+            keys: Vec::new(),
+            numbers: BTreeMap::new(),
+            present: Vec::new(),
+            cut: BTreeSet::new(),
+            queue: Calendar::new(),
+            deadlines: Vec::new(),
+            look_ups: BTreeMap::new(),
+            visited: BTreeMap::new(),
+            serial: 0,
+        }
+    }
+
+    fn clock(&self) -> wire::Time {
+        Clock::default().read(self.now)
+    }
+
+    /// Members that are there, in no meaningful order.
+    pub(super) fn present(&self) -> &[u32] {
+        &self.present
+    }
+
+    /// All that ever were.
+    pub(super) fn ever(&self) -> usize {
+        self.members.len()
+    }
+
+    pub(super) fn is_there(&self, member: u32) -> bool {
+        self.members[member as usize].is_some()
+    }
+
+    pub(super) fn number_of(&self, peer: &PeerId) -> Option<u32> {
+        self.numbers.get(peer).copied()
+    }
+
+    pub(super) fn member(&self, number: u32) -> Option<&Doat> {
+        self.members[number as usize].as_ref()
+    }
+
+    /// Any member that is there.
+    pub(super) fn draw(&mut self) -> u32 {
+        self.present[self.rng.random_range(0..self.present.len())]
+    }
+
+    /// Any member that is there and waits for no answer, or would be taken for one that walks in circles; anybody if all do.
+    pub(super) fn draw_idle(&mut self) -> u32 {
+        const ATTEMPTS: usize = 64;
+        for _ in 0..ATTEMPTS {
+            let any = self.draw();
+            let waits = |look_up: &LookUp| look_up.ways < 2;
+            if !self
+                .look_ups
+                .range((any, 0)..=(any, u64::MAX))
+                .any(|(_, look_up)| waits(look_up))
+            {
+                return any;
+            }
+        }
+        self.draw()
+    }
+
+    /// Somebody who comes through any member, or is the first.
+    pub(super) fn add(&mut self) -> u32 {
+        let via = self.any_member();
+        let key = SecretKey::from_bytes(&self.rng.random());
+        let peer = key.peer_id();
+        let coord = self.delays.add(&mut self.rng);
+        let addr = std::net::SocketAddr::from(([10, 0, 0, 1], 1));
+        let me = RingNode::new(peer, &coord, std::iter::once(addr).collect());
+        self.delays.believe(me.coord);
+        let number = self.members.len() as u32;
+        let mut node = Doat::new(self.clock(), me, self.rng.random());
+        let mut out = Outbox::new();
+        match via {
+            None => node.start(self.clock()),
+            Some(via) => node.join(self.clock(), via, &mut out),
+        }
+        self.members.push(Some(node));
+        self.keys.push(key);
+        self.deadlines.push(SimTime(u64::MAX));
+        self.numbers.insert(peer, number);
+        self.present.push(number);
+        self.post(number, out);
+        number
+    }
+
+    /// A member of the ring; those on their way in are passed over.
+    fn any_member(&mut self) -> Option<RingNode> {
+        const ATTEMPTS: usize = 64;
+        for _ in 0..ATTEMPTS.min(self.present.len() * ATTEMPTS) {
+            let number = self.draw();
+            if let Some(node) = self.member(number).filter(|node| node.is_member()) {
+                return Some(node.me().clone());
+            }
+        }
+        None
+    }
+
+    /// It is gone without a word.
+    pub(super) fn crash(&mut self, number: u32) {
+        self.members[number as usize] = None;
+        self.present.retain(|&there| there != number);
+    }
+
+    /// Cuts every second member off from the others, or ends that.
+    pub(super) fn cut_half(&mut self, cut: bool) {
+        self.cut.clear();
+        if cut {
+            self.cut
+                .extend(self.present.iter().copied().filter(|number| number % 2 == 1));
+        }
+    }
+
+    /// A member's own tracker for a stream registers with it and the neighbour that holds its lease, too.
+    pub(super) fn lease(&mut self, tracker: u32, stream: StreamId, siblings: &[u32]) {
+        let now = self.clock();
+        self.serial += 1;
+        let Some(node) = self.member(tracker) else { return };
+        let siblings = siblings.iter().filter_map(|&other| self.member(other));
+        let lease = TrackerLease {
+            stream,
+            tracker: node.me().clone(),
+            siblings: siblings.map(|other| other.me().clone()).collect(),
+            serial: self.serial,
+            ttl_ms: doat::LEASE.as_millis() as u32,
+        };
+        let lease = Lease {
+            lease: Signed::new(&lease, &self.keys[tracker as usize]),
+            tracker: node.me().peer,
+        };
+        let mut out = Outbox::new();
+        if let Some(node) = &mut self.members[tracker as usize] {
+            // Its own, signed a moment ago and newer than any before.
+            let placed = node.place_lease(now, &lease, &mut out);
+            debug_assert!(placed.is_ok(), "{placed:?}");
+        }
+        self.post(tracker, out);
+    }
+
+    /// Looks for a tracker from a member; the answers come when time passes.
+    pub(super) fn find(&mut self, asker: u32, stream: StreamId) {
+        let now = self.clock();
+        let Some(node) = &mut self.members[asker as usize] else {
+            return;
+        };
+        let mut out = Outbox::new();
+        let query = node.find(now, stream, &mut out);
+        let begun_by = node.me().peer;
+        for up in [true, false] {
+            self.visited.remove(&(begun_by, stream, up));
+        }
+        let look_up = LookUp {
+            asker,
+            stream,
+            begun: self.now,
+            answered: self.now,
+            trackers: Vec::new(),
+            ways: 0,
+            hops: 0,
+        };
+        self.look_ups.insert((asker, query), look_up);
+        self.post(asker, out);
+    }
+
+    /// All look-ups since the last call, answered or not.
+    pub(super) fn take_look_ups(&mut self) -> Vec<LookUp> {
+        self.visited.clear();
+        std::mem::take(&mut self.look_ups).into_values().collect()
+    }
+
+    /// Lets time pass.
+    pub(super) fn pass(&mut self, ns: u64, outcome: &mut OverlayOutcome) {
+        let end = self.now.plus(ns);
+        while let Some((at, happening)) = self.queue.pop_until(end) {
+            self.now = at;
+            outcome.events += 1;
+            let clock = self.clock();
+            let mut out = Outbox::new();
+            let member = match happening {
+                Happening::Comes { to, from, message } => {
+                    outcome.deliveries += 1;
+                    outcome.fold_event(at, What::Message, to, u64::from(from));
+                    self.watch_walk(to, &message);
+                    let peer = self.keys[from as usize].peer_id();
+                    if let Some(node) = &mut self.members[to as usize] {
+                        node.handle(clock, peer, *message, &mut out);
+                    }
+                    to
+                }
+                Happening::Unreachable { at: member, peer } => {
+                    outcome.fold_event(at, What::Disconnected, member, u64::from(peer));
+                    let peer = self.keys[peer as usize].peer_id();
+                    if let Some(node) = &mut self.members[member as usize] {
+                        node.on_unreachable(clock, peer, &mut out);
+                    }
+                    member
+                }
+                Happening::Deadline { at: member } => {
+                    if self.deadlines[member as usize] != at {
+                        continue;
+                    }
+                    self.deadlines[member as usize] = SimTime(u64::MAX);
+                    outcome.fold_event(at, What::Timer, member, 0);
+                    if let Some(node) = &mut self.members[member as usize] {
+                        node.handle_deadline(clock, &mut out);
+                    }
+                    member
+                }
+            };
+            self.post(member, out);
+        }
+        self.now = end;
+    }
+
+    /// Whether a look-up comes by the same member again.
+    fn watch_walk(&mut self, at: u32, message: &Message) {
+        let Message::Find(find) = message else { return };
+        let Some(up) = find.up else { return };
+        let visited = self.visited.entry((find.begun_by, find.stream, up)).or_default();
+        if visited.contains(&at) {
+            self.loops += 1;
+        }
+        visited.push(at);
+    }
+
+    fn post(&mut self, from: u32, out: Outbox) {
+        for output in out {
+            match output {
+                Output::Send { to, message, .. } => self.send(from, to, message),
+                Output::Event(Event::Found {
+                    query,
+                    hops,
+                    trackers,
+                    ..
+                }) => {
+                    if let Some(look_up) = self.look_ups.get_mut(&(from, query)) {
+                        look_up.ways += 1;
+                        look_up.answered = self.now;
+                        look_up.hops = look_up.hops.max(hops);
+                        look_up.trackers.extend(trackers);
+                    }
+                }
+                Output::Event(_) => {}
+            }
+        }
+        let Some(node) = self.member(from) else { return };
+        let due = Clock::default().when(node.next_deadline()).max(self.now.plus(1));
+        if due < self.deadlines[from as usize] {
+            self.deadlines[from as usize] = due;
+            self.queue.push(due, Happening::Deadline { at: from });
+        }
+    }
+
+    fn send(&mut self, from: u32, to: PeerId, message: Box<Message>) {
+        let Some(to) = self.number_of(&to) else { return };
+        self.sent.messages += 1;
+        self.sent.updates +=
+            u64::from(matches!(&*message, Message::Watched(watched) if watched.since.is_some()));
+        let reachable = self.cut.contains(&from) == self.cut.contains(&to);
+        if reachable && self.is_there(to) {
+            // Half a round trip, without jitter: so a connection keeps its order.
+            let way = ms(self.delays.rtt_ms(from, to) / 2.0).max(MS / 20);
+            self.queue
+                .push(self.now.plus(way), Happening::Comes { to, from, message });
+        } else {
+            self.queue.push(
+                self.now.plus(IDLE_NS),
+                Happening::Unreachable { at: from, peer: to },
+            );
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! What is simulated of the overlay, as data. The keys are described in `docs/SIMULATION.md`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::scenario::ScenarioError;
+
+macro_rules! scenarios {
+    ($($name:literal),* $(,)?) => {
+        /// Names of the scenarios of the overlay in the box.
+        pub const NAMES: &[&str] = &[$($name),*];
+
+        /// The text of one of them.
+        fn builtin(name: &str) -> Option<&'static str> {
+            match name {
+                $($name => Some(include_str!(concat!("../../scenarios/", $name, ".toml"))),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+scenarios![
+    "doat-1k",
+    "doat-10k",
+    "doat-churn",
+    "doat-planetlab",
+    "coords-planetlab"
+];
+
+/// A scenario without streams.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OverlayScenario {
+    /// Its name in results.
+    pub name: String,
+    /// One line for the list.
+    #[serde(default)]
+    pub about: String,
+    /// Seeds every draw: same scenario and seed, same run.
+    #[serde(default = "one")]
+    pub seed: u64,
+    /// A ring and look-ups in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ring: Option<RingPlan>,
+    /// Coordinates on measured delays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coords: Option<CoordsPlan>,
+}
+
+fn one() -> u64 {
+    1
+}
+
+/// Where the members of a ring are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RingSpace {
+    /// Uniformly in a square of 300 ms; coordinates are exact.
+    Uniform,
+    /// In 32 groups of 8 ms in the same square; coordinates are exact.
+    Clustered,
+    /// The 245 measured PlanetLab nodes; coordinates are what Vivaldi makes of their round trips.
+    PlanetLab,
+}
+
+impl RingSpace {
+    /// Its name in results.
+    pub fn name(self) -> &'static str {
+        match self {
+            RingSpace::Uniform => "uniform",
+            RingSpace::Clustered => "clustered",
+            RingSpace::PlanetLab => "planetlab",
+        }
+    }
+}
+
+/// A ring that grows, comes to rest, and is asked for trackers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RingPlan {
+    /// Members.
+    pub nodes: usize,
+    /// The spaces, each with a ring of its own.
+    #[serde(default = "everywhere")]
+    pub spaces: Vec<RingSpace>,
+    /// Numbers of local trackers of the stream that is looked for, one after the other in the same ring.
+    pub trackers: Vec<usize>,
+    /// Look-ups for each of them, by random members.
+    #[serde(default = "queries")]
+    pub queries: usize,
+    /// Other streams, each with one tracker: what fills the filters.
+    #[serde(default)]
+    pub other_streams: usize,
+    /// Of the trackers found, so many that promise the shortest round trip are probed, and the fastest is taken.
+    #[serde(default = "race")]
+    pub race: usize,
+    /// The ring grows by this share of its size a second.
+    #[serde(default = "growth")]
+    pub growth: f64,
+    /// Time to come to rest after the last has joined, in seconds.
+    #[serde(default = "settle_s")]
+    pub settle_s: f64,
+    /// Members go without a word, and others come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub churn: Option<RingChurn>,
+    /// Half of the members are cut off from the others for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<Partition>,
+}
+
+fn everywhere() -> Vec<RingSpace> {
+    vec![RingSpace::Uniform, RingSpace::Clustered]
+}
+
+fn queries() -> usize {
+    2000
+}
+
+fn race() -> usize {
+    3
+}
+
+fn growth() -> f64 {
+    0.1
+}
+
+fn settle_s() -> f64 {
+    60.0
+}
+
+/// Members that crash and are replaced at once by others elsewhere, while look-ups go on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RingChurn {
+    /// Members stay for an exponentially distributed time of this mean, in seconds.
+    pub mean_session_s: f64,
+    /// So long, in seconds.
+    pub length_s: f64,
+    /// A tracker that crashed is replaced by another after this time, in seconds: its deputy takes over.
+    #[serde(default = "takeover_s")]
+    pub takeover_s: f64,
+}
+
+fn takeover_s() -> f64 {
+    3.0
+}
+
+/// A cut through the network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Partition {
+    /// For so long, in seconds.
+    pub for_s: f64,
+    /// How long the ring has to become one again, in seconds; then it is asked.
+    pub heal_s: f64,
+}
+
+/// Vivaldi on the PlanetLab round trips.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CoordsPlan {
+    /// Samples that each peer takes of its neighbours, beginning at the origin.
+    #[serde(default = "samples")]
+    pub samples: usize,
+    /// Neighbours of each peer.
+    #[serde(default = "neighbours")]
+    pub neighbours: usize,
+    /// Share of them that are chosen for being near, once a peer knows about where it is.
+    #[serde(default = "near")]
+    pub near: f64,
+    /// Probes of a newcomer that finds its place in one round trip.
+    #[serde(default = "probes")]
+    pub probes: usize,
+    /// Share of peers that claim to be anywhere, in the run with liars.
+    #[serde(default = "liars")]
+    pub liars: f64,
+    /// Each sample is longer by an exponentially distributed time of this mean, in milliseconds.
+    #[serde(default = "jitter_ms")]
+    pub jitter_ms: f64,
+}
+
+fn samples() -> usize {
+    400
+}
+
+fn neighbours() -> usize {
+    32
+}
+
+fn near() -> f64 {
+    0.5
+}
+
+fn probes() -> usize {
+    8
+}
+
+fn liars() -> f64 {
+    0.1
+}
+
+fn jitter_ms() -> f64 {
+    3.0
+}
+
+impl OverlayScenario {
+    /// The text of the scenario of that name in the box, if there is one of the overlay.
+    pub(crate) fn builtin(name: &str) -> Option<&'static str> {
+        builtin(name)
+    }
+
+    /// Says what cannot be simulated.
+    ///
+    /// # Errors
+    /// The first impossible value, in one sentence.
+    pub fn check(&self) -> Result<(), ScenarioError> {
+        let invalid = |why: String| ScenarioError::Invalid(self.name.clone(), why);
+        match (&self.ring, &self.coords) {
+            (None, None) => Err(invalid("it has neither a [ring] nor [coords]".to_owned())),
+            (ring, coords) => {
+                if let Some(ring) = ring {
+                    ring.check().map_err(invalid)?;
+                }
+                coords
+                    .as_ref()
+                    .map_or(Ok(()), |coords| coords.check().map_err(invalid))
+            }
+        }
+    }
+}
+
+/// Largest ring: at 100 KiB a member it takes 10 GB.
+const MAX_NODES: usize = 100_000;
+
+/// Most look-ups and other streams.
+const MAX_COUNT: usize = 1_000_000;
+
+/// Nodes of the PlanetLab matrix.
+const PLANETLAB_NODES: usize = 245;
+
+impl RingPlan {
+    fn check(&self) -> Result<(), String> {
+        number("ring.nodes", self.nodes, 1, MAX_NODES)?;
+        number("ring.queries", self.queries, 1, MAX_COUNT)?;
+        number("ring.other_streams", self.other_streams, 0, MAX_COUNT)?;
+        number("ring.race", self.race, 1, 16)?;
+        range("ring.growth", self.growth, 0.001, 10.0)?;
+        range("ring.settle_s", self.settle_s, 0.0, 3600.0)?;
+        if self.spaces.is_empty() || self.trackers.is_empty() {
+            return Err("ring.spaces and ring.trackers must not be empty".to_owned());
+        }
+        for &trackers in &self.trackers {
+            number("ring.trackers", trackers, 1, self.nodes)?;
+        }
+        if self.spaces.contains(&RingSpace::PlanetLab) && self.nodes > PLANETLAB_NODES {
+            return Err(format!(
+                "ring.nodes is {}, and PlanetLab has {PLANETLAB_NODES}",
+                self.nodes
+            ));
+        }
+        if let Some(churn) = &self.churn {
+            range("ring.churn.mean_session_s", churn.mean_session_s, 1.0, 1e6)?;
+            range("ring.churn.length_s", churn.length_s, 1.0, 1e5)?;
+            range("ring.churn.takeover_s", churn.takeover_s, 0.0, 1e4)?;
+        }
+        if let Some(partition) = &self.partition {
+            range("ring.partition.for_s", partition.for_s, 0.0, 1e5)?;
+            range("ring.partition.heal_s", partition.heal_s, 0.0, 1e5)?;
+        }
+        Ok(())
+    }
+}
+
+impl CoordsPlan {
+    fn check(&self) -> Result<(), String> {
+        number("coords.samples", self.samples, 1, 1_000_000)?;
+        number("coords.neighbours", self.neighbours, 1, PLANETLAB_NODES - 1)?;
+        number("coords.probes", self.probes, 1, PLANETLAB_NODES - 1)?;
+        range("coords.near", self.near, 0.0, 1.0)?;
+        range("coords.liars", self.liars, 0.0, 0.5)?;
+        range("coords.jitter_ms", self.jitter_ms, 0.0, 1000.0)
+    }
+}
+
+fn number(key: &str, value: usize, least: usize, most: usize) -> Result<(), String> {
+    if (least..=most).contains(&value) {
+        Ok(())
+    } else {
+        Err(format!(
+            "{key} is {value}, and must be between {least} and {most}"
+        ))
+    }
+}
+
+fn range(key: &str, value: f64, least: f64, most: f64) -> Result<(), String> {
+    if (least..=most).contains(&value) {
+        Ok(())
+    } else {
+        Err(format!(
+            "{key} is {value}, and must be between {least} and {most}"
+        ))
+    }
+}

@@ -1,0 +1,132 @@
+//! What look-ups found, against what there was.
+
+use serde::{Deserialize, Serialize};
+
+use super::coordinates::{quantile, sorted};
+
+/// One case of a scenario: the look-ups for one number of trackers in one space.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LookUps {
+    /// Members of the ring.
+    pub nodes: usize,
+    /// `uniform`, `clustered` or `planetlab`.
+    pub space: String,
+    /// Local trackers of the stream.
+    pub trackers: usize,
+    /// Share of the entries' filters that have a stream which is nowhere in the ring, on average over all members.
+    pub bloom_fp: f64,
+    /// Look-ups.
+    pub queries: usize,
+    /// Share of them that were told of a tracker.
+    pub found: f64,
+    /// Share of them that were told of one that is there.
+    pub correct: f64,
+    /// Share of them whose winner is the nearest tracker of all.
+    pub p_nearest: f64,
+    /// The winner's round trip, as a multiple of the nearest tracker's.
+    pub stretch: Stretch,
+    /// The winner's round trip beyond the nearest tracker's.
+    pub extra_ms: Extra,
+    /// How many members passed a look-up on, the longer of both directions.
+    pub hops: Hops,
+    /// How often a look-up came by the same member again.
+    pub loops: u64,
+    /// Messages of the ring that a member sends a second, while look-ups and registrations go on.
+    pub messages_per_node_s: f64,
+    /// Those of them that tell of a change of a filter.
+    pub updates_per_node_s: f64,
+    /// Time until both directions had answered.
+    pub answered_ms: Extra,
+    /// Lists that do not name the member's true neighbours, after the last look-up.
+    pub lists_wrong: usize,
+}
+
+/// Multiples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Stretch {
+    /// Mean.
+    pub mean: f64,
+    /// 90th percentile.
+    pub p90: f64,
+    /// 99th percentile.
+    pub p99: f64,
+}
+
+/// Milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Extra {
+    /// Mean.
+    pub mean: f64,
+    /// 90th percentile.
+    pub p90: f64,
+}
+
+/// Times that a look-up was passed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Hops {
+    /// Mean.
+    pub mean: f64,
+    /// 99th percentile.
+    pub p99: f64,
+    /// Most.
+    pub max: f64,
+}
+
+/// One look-up's result.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scored {
+    pub(super) found: bool,
+    /// The winner's round trip; `None` if nobody named is there.
+    pub(super) winner_ms: Option<f64>,
+    pub(super) nearest_ms: f64,
+    pub(super) hops: u8,
+    pub(super) answered_ms: f64,
+}
+
+pub(super) fn share(of: &[Scored], what: impl Fn(&Scored) -> bool) -> f64 {
+    of.iter().filter(|scored| what(scored)).count() as f64 / of.len().max(1) as f64
+}
+
+/// Whether nobody is nearer than the winner.
+pub(super) fn is_nearest(scored: &Scored) -> bool {
+    scored.winner_ms.is_some_and(|ms| ms <= scored.nearest_ms)
+}
+
+pub(super) fn stretch(of: &[Scored]) -> Stretch {
+    let values = sorted(winners(of).map(|(won, nearest)| won / nearest).collect());
+    Stretch {
+        mean: mean(&values),
+        p90: quantile(&values, 0.9),
+        p99: quantile(&values, 0.99),
+    }
+}
+
+pub(super) fn extra(of: &[Scored]) -> Extra {
+    spread(winners(of).map(|(won, nearest)| won - nearest).collect())
+}
+
+pub(super) fn spread(values: Vec<f64>) -> Extra {
+    let values = sorted(values);
+    Extra {
+        mean: mean(&values),
+        p90: quantile(&values, 0.9),
+    }
+}
+
+pub(super) fn hops(of: &[Scored]) -> Hops {
+    let values = sorted(of.iter().map(|scored| f64::from(scored.hops)).collect());
+    Hops {
+        mean: mean(&values),
+        p99: quantile(&values, 0.99),
+        max: quantile(&values, 1.0),
+    }
+}
+
+fn winners(of: &[Scored]) -> impl Iterator<Item = (f64, f64)> {
+    of.iter()
+        .filter_map(|scored| Some((scored.winner_ms?, scored.nearest_ms)))
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
