@@ -20,6 +20,10 @@ use crate::{Place, Way};
 /// Whoever asks for a level is told of changes for so long: three times as long as it takes to ask again.
 pub(crate) const WATCHED_FOR: std::time::Duration = std::time::Duration::from_secs(30);
 
+/// A finger that took the place of another stays for so long, unless it dies: half of what a look-up may be off by anyway, since
+/// entries are asked for again after twice that.
+const STAYS: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Most watchers of one level. In a ring at rest there is one; while it grows all those for whom this member has been at that
 /// rank within [`WATCHED_FOR`].
 const MAX_WATCHERS: usize = 32;
@@ -52,6 +56,8 @@ pub(crate) struct Entry {
     /// What the finger said last: its filter and the state of that. A new finger takes over the filter of the one before,
     /// whose range was nearly the same, until it speaks for itself.
     said: Option<(Filter, Option<FilterState>)>,
+    /// When it took the place of another.
+    chosen_at: Option<Time>,
     /// The state in which that was last compared, and by which check.
     checked: Option<(FilterState, u32)>,
     /// The finger's finger: the next entry's.
@@ -97,13 +103,28 @@ impl Levels {
 
     /// Chooses the fingers anew after the lists or what fingers said changed. The lists know those of up to eight ranks.
     /// Whether any did. Who is dead is nobody's finger, though others have not noticed yet.
-    pub(crate) fn choose(&mut self, ring: &Ring, way: Way, dead: impl Fn(PeerId) -> bool) -> bool {
+    ///
+    /// Whoever comes or goes moves the ranks of all behind, so in a large ring some finger would change all the time, and what is
+    /// told of it with it. Therefore one that was chosen a moment ago stays, a rank or two off, and so does one while it is not
+    /// known who comes in its place.
+    pub(crate) fn choose(&mut self, now: Time, ring: &Ring, way: Way, dead: impl Fn(PeerId) -> bool) -> bool {
         let mut changed = false;
         let me = ring.me();
         let list = ring.list(way);
         let mut level = 0;
         while level < usize::from(MAX_RING_LEVELS) {
             let before = level.checked_sub(1).and_then(|before| self.entries.get(before));
+            let listed = list.get((1 << level) - 1).is_some() || list.len() < wire::message::MAX_RING_LIST;
+            let stays = |entry: &Entry| {
+                let silent = before.is_some_and(|before| !before.has_spoken());
+                let fresh = entry.chosen_at.is_some_and(|at| now.since(at) < STAYS);
+                let beyond = before.is_none_or(|before| entry.place.comes_after(way, &me, &before.place));
+                (silent || fresh) && beyond && !dead(entry.finger.peer)
+            };
+            if !listed && self.entries.get(level).is_some_and(stays) {
+                level += 1;
+                continue;
+            }
             let finger = match list.get((1 << level) - 1) {
                 Some(node) => Some(node),
                 // Only a full list ends before the ring does.
@@ -136,6 +157,7 @@ impl Levels {
                     *entry = Entry {
                         said,
                         heard_at,
+                        chosen_at: Some(now),
                         ..Entry::new(finger)
                     };
                 }
@@ -150,6 +172,11 @@ impl Levels {
         self.entries.truncate(level);
         self.reach(level);
         changed
+    }
+
+    /// Whether something within reach may not be known here: a finger has not spoken yet, or there is none.
+    pub(crate) fn is_in_the_dark(&self) -> bool {
+        self.entries.is_empty() || self.entries.iter().any(|entry| entry.said.is_none())
     }
 
     /// The last entry, if it is the last only because its finger has not said yet who comes next, or named somebody dead.
@@ -368,6 +395,11 @@ impl Levels {
 }
 
 impl Entry {
+    /// Whether the finger has told of itself, and not only the one before it.
+    fn has_spoken(&self) -> bool {
+        self.said.as_ref().is_some_and(|(_, state)| state.is_some())
+    }
+
     /// Whether it says that it leads to a tracker of this stream.
     pub(crate) fn claims(&self, needle: &Needle) -> bool {
         let said = self.said.as_ref();
@@ -380,6 +412,7 @@ impl Entry {
             finger,
             said: None,
             checked: None,
+            chosen_at: None,
             next: None,
             heard_at: None,
             renewed_at: None,

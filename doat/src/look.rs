@@ -204,10 +204,19 @@ impl Doat {
         }
         let needle = Needle::from(walk.stream);
         let shunned = |peer: PeerId| self.dead.contains_key(&peer) || walk.tried.contains(&peer);
-        let levels = &self.ways[walk.way];
-        levels
-            .towards(walk.way, &self.place(), &needle, &walk.begun, shunned)
-            .cloned()
+        let (levels, me) = (&self.ways[walk.way], self.place());
+        let known = levels.towards(walk.way, &me, &needle, &walk.begun, shunned);
+        if known.is_some() || !levels.is_in_the_dark() {
+            return known.cloned();
+        }
+        // Who has only just come knows nothing of what lies farther on, and its neighbour does.
+        let next = self.ring.list(walk.way).iter().zip(self.ring.places(walk.way));
+        let mut next = next.filter(|(node, place)| {
+            let within = walk.begun == me
+                || walk.begun.peer != node.peer && walk.begun.comes_after(walk.way, &me, place);
+            within && !shunned(node.peer)
+        });
+        next.next().map(|(node, _)| node.clone())
     }
 
     fn send_find(&mut self, now: Time, asker: Asker, walk: Walk, to: &RingNode, out: &mut Outbox) {

@@ -143,7 +143,7 @@ impl Doat {
     /// Starts a ring: whoever is the first needs nobody else.
     pub fn start(&mut self, now: Time) {
         self.standing = Standing::Member;
-        self.rechoose();
+        self.rechoose(now);
         self.schedule(now);
     }
 
@@ -269,7 +269,7 @@ impl Doat {
                         if let Some(next) = &watched.finger {
                             self.remember(next);
                         }
-                        self.rechoose();
+                        self.rechoose(now);
                         self.announce(now, out);
                     }
                     Applied::Gap => self.ask_entry(now, way, level, out),
@@ -330,7 +330,7 @@ impl Doat {
             }
         }
         if changed {
-            self.rechoose();
+            self.rechoose(now);
             self.announce(now, out);
         }
         if self.standing == Standing::Joining && self.ring.next(Way::Up).is_some() {
@@ -395,7 +395,7 @@ impl Doat {
             self.ways[way].forget(peer);
         }
         let was_near = self.ring.remove(peer);
-        self.rechoose();
+        self.rechoose(now);
         self.pass_by(now, peer, out);
         if was_near {
             // The others in the list know who comes after them.
@@ -409,10 +409,10 @@ impl Doat {
     }
 
     /// Chooses the entries anew.
-    pub(crate) fn rechoose(&mut self) {
+    pub(crate) fn rechoose(&mut self, now: Time) {
         for way in Way::BOTH {
             let dead = |peer: PeerId| self.dead.contains_key(&peer);
-            self.dirty |= self.ways[way].choose(&self.ring, way, dead);
+            self.dirty |= self.ways[way].choose(now, &self.ring, way, dead);
         }
     }
 

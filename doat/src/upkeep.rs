@@ -81,6 +81,8 @@ impl Doat {
         for peer in mute {
             self.lose(now, peer, out);
         }
+        // Fingers that stayed for a while may give way now.
+        self.rechoose(now);
         if self.standing == Standing::Member {
             self.ask_neighbours(now, out);
             self.ask_entries(now, REFRESH, out);

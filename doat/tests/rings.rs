@@ -215,3 +215,52 @@ fn two_halves_become_one_ring_again() {
     net.pass(Duration::from_secs(60));
     assert_closed(&net, true);
 }
+
+#[test]
+fn who_has_only_just_come_finds_what_its_neighbours_know_of() {
+    let mut net = ring_of(80, true, 17);
+    let trackers = make_trackers(&mut net, 2, 1);
+    net.pass(Duration::from_secs(5));
+    for _ in 0..20 {
+        lease_all(&mut net, &trackers, 1);
+        let coord = net.anywhere(true);
+        let newcomer = net.add(&coord);
+        while !net.nodes[&newcomer].is_member() {
+            net.pass(Duration::from_millis(5));
+        }
+        // Its fingers have not answered yet.
+        let query = net.find(newcomer, stream(1));
+        net.pass(Duration::from_secs(2));
+        let answer = net.answer(query);
+        assert_eq!(answer.ways, 2);
+        assert!(!answer.trackers.is_empty(), "{answer:?}");
+    }
+}
+
+#[test]
+fn a_lease_is_held_by_two_and_outlives_one_of_them() {
+    let mut net = ring_of(60, false, 19);
+    let ring = net.ring();
+    let tracker = ring[20].peer;
+    let lease = net.signed_lease(tracker, stream(1));
+    let now = net.now;
+    net.act(tracker, |node, out| {
+        node.place_lease(now, &lease, out).expect("signed and new")
+    });
+    net.pass(Duration::from_secs(3));
+    let holders: Vec<PeerId> = ring
+        .iter()
+        .map(|node| node.peer)
+        .filter(|peer| net.nodes[peer].leases() > 0)
+        .collect();
+    assert_eq!(holders.len(), 2, "{holders:?}");
+    assert!(holders.contains(&tracker));
+    net.crash(tracker);
+    net.pass(Duration::from_secs(5));
+    let query = net.find(ring[50].peer, stream(1));
+    net.pass(Duration::from_secs(2));
+    assert_eq!(
+        net.answer(query).trackers.first().map(|node| node.peer),
+        Some(tracker)
+    );
+}

@@ -43,8 +43,8 @@ fn levels(members: u8) -> (Levels, Ring) {
         ring.insert(&node(n));
     }
     let mut levels = Levels::default();
-    assert!(levels.choose(&ring, Way::Up, |_| false));
-    assert!(!levels.choose(&ring, Way::Up, |_| false), "nothing new");
+    assert!(levels.choose(NOW, &ring, Way::Up, |_| false));
+    assert!(!levels.choose(NOW, &ring, Way::Up, |_| false), "nothing new");
     (levels, ring)
 }
 
@@ -93,7 +93,7 @@ fn the_lists_give_fingers_of_up_to_eight_ranks_and_each_finger_the_next() {
     assert_eq!(fingers(&levels), ids([2, 3, 5, 9]));
     // The finger at rank 8 says who is at rank 8 from there.
     levels.apply(NOW, node(9).peer, &says(3, Some(17), 0, None, &none, &none));
-    assert!(levels.choose(&ring, Way::Up, |_| false));
+    assert!(levels.choose(NOW, &ring, Way::Up, |_| false));
     assert_eq!(fingers(&levels), ids([2, 3, 5, 9, 17]));
     // Who is dead is not taken, though the finger names it; then it is asked again.
     let dead = |peer: PeerId| peer == node(17).peer;
@@ -102,15 +102,15 @@ fn the_lists_give_fingers_of_up_to_eight_ranks_and_each_finger_the_next() {
         Some(4),
         "the newest has said nothing yet"
     );
-    assert!(levels.choose(&ring, Way::Up, dead));
+    assert!(levels.choose(NOW, &ring, Way::Up, dead));
     assert_eq!(fingers(&levels), ids([2, 3, 5, 9]));
     assert_eq!(levels.breaks_off_at(&ring, Way::Up, dead), Some(3));
     assert_eq!(levels.breaks_off_at(&ring, Way::Up, |_| false), None);
-    assert!(levels.choose(&ring, Way::Up, |_| false));
+    assert!(levels.choose(NOW, &ring, Way::Up, |_| false));
     // One that lies once around adds nothing.
     for behind in [1, 4, 17] {
         levels.apply(NOW, node(17).peer, &says(4, Some(behind), 0, None, &none, &none));
-        levels.choose(&ring, Way::Up, |_| false);
+        levels.choose(NOW, &ring, Way::Up, |_| false);
         assert_eq!(fingers(&levels), ids([2, 3, 5, 9, 17]), "{behind}");
     }
 }
@@ -229,4 +229,49 @@ fn what_is_not_said_again_is_forgotten_and_watchers_are_bounded() {
     }
     assert!(!levels.watch(NOW, 40, node(3).peer), "there is no such level");
     assert_eq!(levels.update(9, &filter([1]), Way::Up).len(), MAX_WATCHERS);
+}
+
+#[test]
+fn a_finger_that_was_changed_a_moment_ago_stays_unless_it_dies() {
+    let (mut levels, ring) = levels(40);
+    let none = Filter::default();
+    let names = |levels: &mut Levels, n: u8| {
+        levels.apply(NOW, node(9).peer, &says(3, Some(n), 0, None, &none, &none));
+    };
+    names(&mut levels, 17);
+    levels.choose(NOW, &ring, Way::Up, |_| false);
+    // The first change is made at once, the next one waits.
+    names(&mut levels, 18);
+    assert!(levels.choose(NOW, &ring, Way::Up, |_| false));
+    names(&mut levels, 19);
+    assert!(!levels.choose(NOW + STAYS / 2, &ring, Way::Up, |_| false));
+    assert_eq!(fingers(&levels), ids([2, 3, 5, 9, 18]));
+    assert!(levels.choose(NOW + STAYS, &ring, Way::Up, |_| false));
+    assert_eq!(fingers(&levels), ids([2, 3, 5, 9, 19]));
+    // Who is gone does not wait.
+    names(&mut levels, 20);
+    let dead = |peer: PeerId| peer == node(19).peer;
+    assert!(levels.choose(NOW + STAYS, &ring, Way::Up, dead));
+    assert_eq!(fingers(&levels), ids([2, 3, 5, 9, 20]));
+}
+
+#[test]
+fn the_entries_beyond_a_new_finger_stay_until_it_says_who_comes_next() {
+    let (mut levels, mut ring) = levels(40);
+    let none = Filter::default();
+    levels.apply(NOW, node(9).peer, &says(3, Some(17), 0, None, &none, &none));
+    levels.choose(NOW, &ring, Way::Up, |_| false);
+    levels.apply(NOW, node(17).peer, &says(4, None, 0, None, &none, &none));
+    // The member at rank 8 goes, and the next one takes its place.
+    ring.remove(node(9).peer);
+    ring.insert(&node(10));
+    assert!(levels.choose(NOW, &ring, Way::Up, |peer| peer == node(9).peer));
+    assert_eq!(fingers(&levels), ids([2, 3, 5, 10, 17]));
+    levels.apply(NOW, node(10).peer, &says(3, None, 0, None, &none, &none));
+    assert!(levels.choose(NOW + STAYS, &ring, Way::Up, |_| false));
+    assert_eq!(
+        fingers(&levels),
+        ids([2, 3, 5, 10]),
+        "it says that there is nobody"
+    );
 }

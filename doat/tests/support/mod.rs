@@ -156,8 +156,21 @@ impl Net {
         self.nodes.remove(&peer);
     }
 
-    /// A member's own tracker for a stream registers with it, and with its neighbour that is nearest.
+    /// A member's own tracker for a stream registers with it.
     pub(crate) fn lease(&mut self, tracker: PeerId, stream: StreamId, siblings: Vec<RingNode>) {
+        let lease = self.sign(tracker, stream, siblings);
+        let now = self.now;
+        self.act(tracker, |node, out| {
+            node.register(now, &lease, out).expect("signed and new")
+        });
+    }
+
+    /// A lease of a tracker without siblings.
+    pub(crate) fn signed_lease(&mut self, tracker: PeerId, stream: StreamId) -> Lease {
+        self.sign(tracker, stream, Vec::new())
+    }
+
+    fn sign(&mut self, tracker: PeerId, stream: StreamId, siblings: Vec<RingNode>) -> Lease {
         self.serial += 1;
         let lease = TrackerLease {
             stream,
@@ -166,14 +179,17 @@ impl Net {
             serial: self.serial,
             ttl_ms: 30_000,
         };
-        let lease = Lease {
+        Lease {
             lease: Signed::new(&lease, &self.keys[&tracker]),
             tracker,
-        };
+        }
+    }
+
+    /// A member does something by itself.
+    pub(crate) fn act(&mut self, peer: PeerId, act: impl FnOnce(&mut Doat, &mut Outbox)) {
         let mut out = Outbox::new();
-        let node = self.nodes.get_mut(&tracker).expect("there");
-        node.register(self.now, &lease, &mut out).expect("signed and new");
-        self.post(tracker, out);
+        act(self.nodes.get_mut(&peer).expect("there"), &mut out);
+        self.post(peer, out);
     }
 
     /// Looks for a tracker from a member; the answers come when time passes.

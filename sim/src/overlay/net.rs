@@ -250,10 +250,14 @@ impl Net {
         self.post(asker, out);
     }
 
-    /// All look-ups since the last call, answered or not.
-    pub(super) fn take_look_ups(&mut self) -> Vec<LookUp> {
-        self.visited.clear();
-        std::mem::take(&mut self.look_ups).into_values().collect()
+    /// The look-ups since the last call that both directions have answered, and those that nobody waits for any more.
+    pub(super) fn take_look_ups(&mut self, patience_ns: u64) -> Vec<LookUp> {
+        let now = self.now;
+        let over = |look_up: &LookUp| look_up.ways >= 2 || now.since(look_up.begun) >= patience_ns;
+        self.look_ups
+            .extract_if(.., |_, look_up| over(look_up))
+            .map(|(_, look_up)| look_up)
+            .collect()
     }
 
     /// Lets time pass.

@@ -23,6 +23,9 @@ const SLOWEST_JOIN_S: f64 = 0.5;
 /// the ring every 0.2 s, and there are seventeen in the largest.
 const SPREAD_NS: u64 = 5 * SECOND;
 
+/// While members come and go, look-ups that were answered are scored this often.
+const SCORE_NS: u64 = SECOND / 5;
+
 /// Look-ups are spread over so long.
 const ASKED_WITHIN_NS: u64 = 10 * SECOND;
 
@@ -263,7 +266,7 @@ impl Run<'_> {
         let ask_every = seconds(churn.length_s / self.plan.queries as f64);
         let mut next_crash = self.net.now;
         let mut next_look_up = self.net.now;
-        let mut next_score = self.net.now.plus(SPREAD_NS);
+        let mut next_score = self.net.now.plus(SCORE_NS);
         let mut takeovers: Vec<(SimTime, Option<StreamId>)> = Vec::new();
         let mut scored = Vec::new();
         while self.net.now < end {
@@ -314,8 +317,8 @@ impl Run<'_> {
                 }
             }
             if next_score <= now {
-                // Now, while those that were there when it was asked still are.
-                next_score = now.plus(SPREAD_NS);
+                // At once, while those that were there when it was answered still are.
+                next_score = now.plus(SCORE_NS);
                 scored.extend(self.score_answered());
             }
             let next = next_crash.min(next_look_up).min(next_score).min(end);
@@ -330,7 +333,7 @@ impl Run<'_> {
 
     /// The look-ups so far, but for those whose asker is gone.
     fn score_answered(&mut self) -> Vec<Scored> {
-        let look_ups = self.net.take_look_ups();
+        let look_ups = self.net.take_look_ups(SPREAD_NS);
         let asked = look_ups.iter().filter(|look_up| self.net.is_there(look_up.asker));
         asked.map(|look_up| self.score(look_up)).collect()
     }
