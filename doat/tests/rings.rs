@@ -245,7 +245,7 @@ fn a_lease_is_held_by_two_and_outlives_one_of_them() {
     let lease = net.signed_lease(tracker, stream(1));
     let now = net.now;
     net.act(tracker, |node, out| {
-        node.place_lease(now, &lease, out).expect("signed and new")
+        node.place_lease(now, &lease, out).expect("signed and new");
     });
     net.pass(Duration::from_secs(3));
     let holders: Vec<PeerId> = ring

@@ -216,7 +216,11 @@ impl Node {
                     with_stream!(self, now, out, &id, |stream, ctx| stream.on_join(ctx, from, m));
                 } else {
                     let reason = wire::message::RefuseReason::UnknownStream;
-                    let refused = wire::message::JoinRefused { stream: id, reason };
+                    let refused = wire::message::JoinRefused {
+                        stream: id,
+                        reason,
+                        trackers: List::default(),
+                    };
                     self.neighbours.send(now, &mut self.uplink, out, from, refused);
                 }
             }

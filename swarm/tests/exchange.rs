@@ -171,3 +171,46 @@ fn the_same_seed_gives_the_same_run() {
         "the seed must matter, or this proves nothing"
     );
 }
+
+#[test]
+fn who_knows_any_viewer_finds_the_tracker() {
+    let mut world = swarm_of(3, 4, 0.0);
+    world.run_until(Time::from_millis(4_000));
+    let newcomer = world.add(Bitrate::from_kbps(2_000));
+    world.join_through(newcomer, 2, viewer());
+    world.run_until(Time::from_millis(9_000));
+    let stats = world.peers[newcomer].node.stats(world.now);
+    let stream = &stats.streams[0];
+    assert_eq!(stream.tracker.map(|(peer, ..)| peer), Some(world.peers[0].id));
+    assert!(
+        stream.chunks_played > 200 && stream.continuity() >= 0.999,
+        "{stream:?}"
+    );
+    let waited = world.peers[newcomer].played.first().expect("played");
+    assert!(world.contiguous_from(newcomer).is_some(), "{waited:?}");
+}
+
+#[test]
+fn who_knows_only_a_stranger_to_the_stream_waits_and_tries_again() {
+    let mut world = swarm_of(2, 5, 0.0);
+    let stranger = world.add(Bitrate::from_kbps(2_000));
+    let newcomer = world.add(Bitrate::from_kbps(2_000));
+    world.join_through(newcomer, stranger, viewer());
+    world.run_until(Time::from_millis(12_000));
+    let newcomer_said = &world.peers[newcomer].said;
+    let asked: u64 = newcomer_said
+        .iter()
+        .filter(|((code, _), _)| *code == 10)
+        .map(|(_, count)| *count)
+        .sum();
+    assert!((3..=12).contains(&asked), "asked {asked} times in 11 s");
+    assert_eq!(
+        world.peers[newcomer].dials, 1,
+        "over the connection that there is"
+    );
+    // It comes to know: then its guest finds the way.
+    world.join(stranger, viewer());
+    world.run_until(Time::from_millis(22_000));
+    let stats = world.peers[newcomer].node.stats(world.now);
+    assert!(stats.streams[0].chunks_played > 0, "{:?}", stats.streams[0]);
+}

@@ -291,13 +291,15 @@ pub enum RefuseReason {
     Unknown,
 }
 
-/// The tracker's refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The tracker's refusal, or that of a peer that is none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JoinRefused {
     /// The stream.
     pub stream: StreamId,
     /// Why.
     pub reason: RefuseReason,
+    /// Who is the stream's tracker, if the sender is not and knows who is.
+    pub trackers: List<RingNode, MAX_TRACKERS>,
 }
 
 /// Leaves a stream: the tracker forgets the peer, suppliers stop, children look elsewhere.

@@ -161,7 +161,7 @@ impl Net {
         let lease = self.sign(tracker, stream, siblings);
         let now = self.now;
         self.act(tracker, |node, out| {
-            node.register(now, &lease, out).expect("signed and new")
+            node.register(now, &lease, out).expect("signed and new");
         });
     }
 

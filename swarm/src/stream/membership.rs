@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use incentives::Offence;
 use rand::RngExt;
-use wire::message::{Info, Join, JoinAnswer, JoinRefused, PeerRecord, RefuseReason, Role};
+use wire::message::{Info, Join, JoinAnswer, JoinRefused, PeerRecord, RefuseReason, RingNode, Role};
 use wire::{PeerId, PeerMap, Seq, StreamId, SubstreamSet, Time, Verifier};
 
 use super::candidates::{DIALS_AT_ONCE, Known, MANY_PEERS};
@@ -17,6 +17,9 @@ use crate::uplink::DIAL_BYTES;
 /// The first wait before the tracker is dialled again; it doubles up to [`TRACKER_RETRY_MAX`].
 const TRACKER_RETRY: Duration = Duration::from_millis(120);
 const TRACKER_RETRY_MAX: Duration = Duration::from_secs(4);
+
+/// A newcomer goes where it is sent so often before it begins anew: who it asks first may name a peer whose tracker has moved.
+const MOST_SENT_ON: u8 = 4;
 
 /// A node that lacks suppliers asks the tracker again after this time, and twice as long after each such time.
 const URGENT_REFRESH: Duration = Duration::from_millis(400);
@@ -43,6 +46,10 @@ pub(crate) struct Membership {
     next_dial: Time,
     pub(super) next_fill: Time,
     dial_wait: Duration,
+    /// The tracker as somebody named it who is none.
+    named: Option<PeerId>,
+    /// How often somebody did since a tracker answered.
+    sent_on: u8,
     attempts: u32,
     pub(super) answered: bool,
     pub(super) asked_at: Option<Time>,
@@ -68,6 +75,8 @@ impl Membership {
             next_dial: now,
             next_fill: now,
             dial_wait: TRACKER_RETRY,
+            named: None,
+            sent_on: 0,
             attempts: 0,
             answered: false,
             asked_at: None,
@@ -95,6 +104,7 @@ impl Membership {
     }
 
     fn wait_before_dialling(&mut self, ctx: &mut Ctx<'_>) {
+        self.sent_on = 0;
         // Jitter, or everybody would come back to a restarted peercaster in the same moment.
         self.next_dial = ctx.now + self.dial_wait.mul_f64(ctx.rng.random_range(0.5..1.5));
         self.dial_wait = (self.dial_wait * 2).min(TRACKER_RETRY_MAX);
@@ -138,17 +148,23 @@ impl Stream {
             }));
         }
         self.membership.next_dial = ctx.now + DIAL_TIMEOUT;
+        let connected = ctx
+            .neighbours
+            .iter()
+            .find(|(_, neighbour)| addrs.contains(&neighbour.addr));
+        if let Some((peer, addr)) = connected.map(|(peer, neighbour)| (*peer, neighbour.addr)) {
+            // It was no tracker when it was asked last, or another stream came first.
+            return self.find_tracker(ctx, peer, addr);
+        }
         ctx.uplink.book_unpaced(ctx.now, DIAL_BYTES);
         ctx.out.push(Output::Connect { peer: None, addrs });
     }
 
     /// A connection to somebody whom this stream dialled or knows.
     pub(crate) fn on_connected(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, addr: SocketAddr, dialled: bool) {
-        if dialled && self.membership.tracker.is_none() && self.membership.leads_to_tracker(addr) {
-            self.membership.tracker = Some(peer);
-            self.membership.tracker_addr = Some(addr);
-            self.return_to_source(ctx, peer);
-            self.send_join(ctx);
+        let leads = self.membership.leads_to_tracker(addr) || self.membership.named == Some(peer);
+        if dialled && self.membership.tracker.is_none() && leads {
+            self.find_tracker(ctx, peer, addr);
         }
         if let Some(known) = self.membership.known.get(&peer) {
             let record = known.record.clone();
@@ -271,6 +287,7 @@ impl Stream {
         let first = !self.membership.answered;
         self.membership.answered = true;
         self.membership.attempts = 0;
+        self.membership.sent_on = 0;
         self.membership.dial_wait = TRACKER_RETRY;
         self.membership.members = message.members;
         self.membership.refresh =
@@ -392,8 +409,46 @@ impl Stream {
         self.membership.next_refresh = ctx.now + Duration::from_secs(1);
         if message.reason == RefuseReason::UnknownStream {
             self.membership.tracker = None;
-            self.membership.wait_before_dialling(ctx);
+            self.membership.tracker_addr = None;
+            if !self.follow(ctx, &message.trackers) {
+                self.membership.wait_before_dialling(ctx);
+            }
         }
+    }
+
+    /// Goes to the tracker that somebody named who is none. Whether there was one to go to: those who send one another's
+    /// guests in circles are not believed for long.
+    fn follow(&mut self, ctx: &mut Ctx<'_>, trackers: &[RingNode]) -> bool {
+        let me = ctx.config.peer;
+        let Some(tracker) = trackers
+            .iter()
+            .find(|node| node.peer != me && !node.addrs.is_empty())
+            .filter(|_| self.membership.sent_on < MOST_SENT_ON)
+        else {
+            return false;
+        };
+        self.membership.sent_on += 1;
+        if let Some(addr) = ctx.neighbours.get(&tracker.peer).map(|neighbour| neighbour.addr) {
+            self.find_tracker(ctx, tracker.peer, addr);
+            return true;
+        }
+        self.membership.named = Some(tracker.peer);
+        self.membership.next_dial = ctx.now + DIAL_TIMEOUT;
+        ctx.uplink.book_unpaced(ctx.now, DIAL_BYTES);
+        ctx.out.push(Output::Connect {
+            peer: Some(tracker.peer),
+            addrs: tracker.addrs.to_vec(),
+        });
+        true
+    }
+
+    /// This peer is taken for the tracker, and asked.
+    fn find_tracker(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, addr: SocketAddr) {
+        self.membership.tracker = Some(peer);
+        self.membership.tracker_addr = Some(addr);
+        self.membership.named = None;
+        self.return_to_source(ctx, peer);
+        self.send_join(ctx);
     }
 
     /// A description, from the tracker or a neighbour, already checked.

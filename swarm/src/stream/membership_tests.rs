@@ -1,12 +1,12 @@
 use std::time::Duration;
 
-use wire::message::{Referral, RefuseReason, Refused, Role};
-use wire::{Bitrate, List, PeerId, Seq, SubstreamSet, Time};
+use wire::message::{JoinRefused, Referral, RefuseReason, Refused, RingNode, Role};
+use wire::{Bitrate, List, Message, PeerId, Seq, SubstreamSet, Time};
 
 use super::super::Stream;
 use super::super::candidates::{DIALS_AT_ONCE, REDIAL};
 use super::super::testing::{Bench, K, addr, chunk_of, offer, peer, stream_id};
-use super::{TRACKER_RETRY, TRACKER_RETRY_MAX};
+use super::{MOST_SENT_ON, TRACKER_RETRY, TRACKER_RETRY_MAX};
 
 /// When a joiner whose every dial fails at once dials again: the waits between.
 fn waits(seed: u64) -> Vec<Duration> {
@@ -181,4 +181,51 @@ fn of_a_new_session_only_what_is_recent_is_asked_for() {
     };
     assert_eq!(first_of(10), 0);
     assert_eq!(first_of(200), 200 - u64::from(K));
+}
+
+#[test]
+fn who_is_sent_in_circles_begins_anew_after_a_while() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut joiner = bench.joiner();
+    bench.dialled();
+    let mut at = 1;
+    bench.connect(at, 20);
+    joiner.on_connected(&mut bench.ctx(), peer(at), addr(250), true);
+    let mut followed = 0;
+    loop {
+        bench.out.clear();
+        let next = at + 1;
+        let coord = coords::Coord::ORIGIN;
+        let refused = JoinRefused {
+            stream: stream_id(),
+            reason: RefuseReason::UnknownStream,
+            trackers: std::iter::once(RingNode::new(
+                peer(next),
+                &coord,
+                std::iter::once(addr(next)).collect(),
+            ))
+            .collect(),
+        };
+        // Others may say what they like.
+        joiner.on_join_refused(&mut bench.ctx(), peer(99), refused.clone());
+        assert_eq!(joiner.membership.tracker, Some(peer(at)));
+        joiner.on_join_refused(&mut bench.ctx(), peer(at), refused);
+        assert_eq!(joiner.membership.tracker, None);
+        if bench.dialled() != [Some(peer(next))] {
+            break;
+        }
+        followed += 1;
+        at = next;
+        bench.connect(at, 20);
+        joiner.on_connected(&mut bench.ctx(), peer(at), addr(at), true);
+        let asked = bench
+            .said()
+            .into_iter()
+            .filter(|(to, message)| *to == peer(at) && matches!(message, Message::Join(_)));
+        assert_eq!(asked.count(), 1);
+    }
+    assert_eq!(followed, MOST_SENT_ON);
+    bench.pass(1_000);
+    joiner.membership_tick(&mut bench.ctx());
+    assert_eq!(bench.dialled(), [None], "the link's own address again");
 }

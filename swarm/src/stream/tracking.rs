@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use incentives::Offence;
-use wire::message::{Hold, Join, JoinAnswer, JoinRefused, PeerRecord, RefuseReason, Role};
-use wire::{PeerId, Substream, SubstreamSet};
+use wire::message::{
+    Hold, Join, JoinAnswer, JoinRefused, MAX_TRACKERS, PeerRecord, RefuseReason, RingNode, Role,
+};
+use wire::{List, PeerId, StreamId, Substream, SubstreamSet};
 
 use super::supply::{PROMISED, WORTH_DISPLACING_AT_SOURCE, primaries_for, scarcest, worth};
 use super::{Ctx, Stream};
@@ -23,6 +25,10 @@ impl Stream {
         let Some(listen) = ctx.neighbours.get(&from).map(|n| n.listen.clone()) else {
             return;
         };
+        if self.source.is_none() {
+            let trackers = self.own_tracker(ctx);
+            return refuse(ctx, from, stream, RefuseReason::UnknownStream, trackers);
+        }
         if message.record.role == Role::Peercaster {
             // There is one, and it does not join.
             return ctx.penalise(from, Offence::Malformed);
@@ -53,23 +59,13 @@ impl Stream {
         let random_access = self.window.newest_random_access();
         let every = self.window.random_access_every();
         let (Some(source), Some((held, info))) = (&mut self.source, &self.info) else {
-            ctx.send(
-                from,
-                JoinRefused {
-                    stream,
-                    reason: RefuseReason::UnknownStream,
-                },
-            );
-            return;
+            return refuse(ctx, from, stream, RefuseReason::UnknownStream, List::default());
         };
         source.tracker.set_source(ctx.coord);
         message.need = message.need.minus(own_seats);
         let answer = match source.tracker.join(ctx.now, from, &message) {
             Ok(answer) => answer,
-            Err(reason) => {
-                ctx.send(from, JoinRefused { stream, reason });
-                return;
-            }
+            Err(reason) => return refuse(ctx, from, stream, reason, List::default()),
         };
         if message.want == 0 {
             // Only a report: the transport's acknowledgement is answer enough.
@@ -101,6 +97,29 @@ impl Stream {
         };
         self.keep(ctx.now, from, own_seats);
         ctx.send(from, answer);
+    }
+
+    /// The tracker that this node is registered with, for who takes this node for one.
+    fn own_tracker(&self, ctx: &Ctx<'_>) -> List<RingNode, MAX_TRACKERS> {
+        let tracker = self.membership.tracker.filter(|_| self.membership.answered);
+        let known = tracker.and_then(|peer| Some((peer, ctx.neighbours.get(&peer)?)));
+        known
+            .map(|(peer, neighbour)| {
+                // The address that led this node there first: it is one that others outside can reach, too.
+                let dialled = self.membership.tracker_addr;
+                let others = neighbour
+                    .listen
+                    .iter()
+                    .copied()
+                    .filter(|&addr| Some(addr) != dialled);
+                RingNode::new(
+                    peer,
+                    &neighbour.coord,
+                    dialled.into_iter().chain(others).collect(),
+                )
+            })
+            .into_iter()
+            .collect()
     }
 
     /// Names nobody any more who does not answer a call. Who is there all the same registers again at its next renewal.
@@ -170,6 +189,23 @@ impl Stream {
                 || (fanout > 0 && record.primaries.contains(s) && sub.children.iter().any(weaker))
         })
     }
+}
+
+fn refuse(
+    ctx: &mut Ctx<'_>,
+    to: PeerId,
+    stream: StreamId,
+    reason: RefuseReason,
+    trackers: List<RingNode, MAX_TRACKERS>,
+) {
+    ctx.send(
+        to,
+        JoinRefused {
+            stream,
+            reason,
+            trackers,
+        },
+    );
 }
 
 /// A record that names the source to a joiner for what it has to spare beside its children, and not as a supplier.

@@ -323,6 +323,13 @@ pub(super) fn message(u: &mut Unstructured<'_>) -> Result<Message> {
         6 => JoinRefused {
             stream,
             reason: reason(u)?,
+            trackers: list(u, 3, |u| {
+                Ok(RingNode {
+                    peer: somebody(u)?,
+                    coord: coord(u)?,
+                    addrs: addrs(u)?,
+                })
+            })?,
         }
         .into(),
         7 => Leave { stream }.into(),

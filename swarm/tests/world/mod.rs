@@ -215,7 +215,12 @@ impl World {
 
     /// A peer takes part.
     pub fn join(&mut self, index: usize, participation: Participation) {
-        let via = vec![self.peers[0].addr];
+        self.join_through(index, 0, participation);
+    }
+
+    /// A peer takes part that knows nobody but this one.
+    pub fn join_through(&mut self, index: usize, known: usize, participation: Participation) {
+        let via = vec![self.peers[known].addr];
         self.feed(
             index,
             Input::Join {

@@ -236,8 +236,13 @@ fn any_tracker_message() -> impl Strategy<Value = Message> {
     prop_oneof![
         join.prop_map(Message::Join),
         answer.prop_map(Message::JoinAnswer),
-        (any_stream(), any_refusal())
-            .prop_map(|(stream, reason)| Message::JoinRefused(JoinRefused { stream, reason })),
+        (any_stream(), any_refusal(), any_list(any_node())).prop_map(|(stream, reason, trackers)| {
+            Message::JoinRefused(JoinRefused {
+                stream,
+                reason,
+                trackers,
+            })
+        }),
         any_stream().prop_map(|stream| Message::Leave(Leave { stream })),
         (any_stream(), any_peer(), any_set()).prop_map(|(stream, peer, substreams)| {
             Message::Hold(Hold {

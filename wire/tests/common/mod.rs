@@ -162,7 +162,8 @@ pub(crate) fn examples() -> Vec<Message> {
         }),
         Message::JoinRefused(JoinRefused {
             stream,
-            reason: RefuseReason::Full,
+            reason: RefuseReason::UnknownStream,
+            trackers: list([ring_node()]),
         }),
         Message::Leave(Leave { stream }),
         Message::Info(Info {
