@@ -206,10 +206,12 @@ impl Doat {
         let shunned = |peer: PeerId| self.dead.contains_key(&peer) || walk.tried.contains(&peer);
         let (levels, me) = (&self.ways[walk.way], self.place());
         let known = levels.towards(walk.way, &me, &needle, &walk.begun, shunned);
-        if known.is_some() || !levels.is_in_the_dark() {
+        let dead = |peer: PeerId| self.dead.contains_key(&peer);
+        let broken = || levels.breaks_off_at(&self.ring, walk.way, dead).is_some();
+        if known.is_some() || !levels.is_in_the_dark() && !broken() {
             return known.cloned();
         }
-        // Who has only just come knows nothing of what lies farther on, and its neighbour does.
+        // Who has only just come, or has lost a finger, does not know what lies farther on, and its neighbour does.
         let next = self.ring.list(walk.way).iter().zip(self.ring.places(walk.way));
         let mut next = next.filter(|(node, place)| {
             let within = walk.begun == me

@@ -43,7 +43,8 @@ pub(super) struct LookUp {
     pub(super) answered: SimTime,
     pub(super) trackers: Vec<RingNode>,
     pub(super) ways: usize,
-    pub(super) hops: u8,
+    /// Of each direction that has answered.
+    pub(super) hops: Vec<u8>,
 }
 
 /// A walk by what its messages say of it: who began it, for which stream, in which direction.
@@ -244,7 +245,7 @@ impl Net {
             answered: self.now,
             trackers: Vec::new(),
             ways: 0,
-            hops: 0,
+            hops: Vec::new(),
         };
         self.look_ups.insert((asker, query), look_up);
         self.post(asker, out);
@@ -328,7 +329,7 @@ impl Net {
                     if let Some(look_up) = self.look_ups.get_mut(&(from, query)) {
                         look_up.ways += 1;
                         look_up.answered = self.now;
-                        look_up.hops = look_up.hops.max(hops);
+                        look_up.hops.push(hops);
                         look_up.trackers.extend(trackers);
                     }
                 }

@@ -375,7 +375,7 @@ impl Run<'_> {
                 .map(|&tracker| away(tracker))
                 .fold(f64::INFINITY, f64::min)
                 .max(LEAST_MS),
-            hops: look_up.hops,
+            hops: look_up.hops.clone(),
             answered_ms: look_up.answered.since(look_up.begun) as f64 / 1e6,
         }
     }

@@ -27,7 +27,7 @@ pub struct LookUps {
     pub stretch: Stretch,
     /// The winner's round trip beyond the nearest tracker's.
     pub extra_ms: Extra,
-    /// How many members passed a look-up on, the longer of both directions.
+    /// How many members passed a look-up on, in each direction.
     pub hops: Hops,
     /// How often a look-up came by the same member again.
     pub loops: u64,
@@ -73,13 +73,13 @@ pub struct Hops {
 }
 
 /// One look-up's result.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Scored {
     pub(super) found: bool,
     /// The winner's round trip; `None` if nobody named is there.
     pub(super) winner_ms: Option<f64>,
     pub(super) nearest_ms: f64,
-    pub(super) hops: u8,
+    pub(super) hops: Vec<u8>,
     pub(super) answered_ms: f64,
 }
 
@@ -114,7 +114,12 @@ pub(super) fn spread(values: Vec<f64>) -> Extra {
 }
 
 pub(super) fn hops(of: &[Scored]) -> Hops {
-    let values = sorted(of.iter().map(|scored| f64::from(scored.hops)).collect());
+    let values = sorted(
+        of.iter()
+            .flat_map(|scored| &scored.hops)
+            .map(|&hops| f64::from(hops))
+            .collect(),
+    );
     Hops {
         mean: mean(&values),
         p99: quantile(&values, 0.99),
