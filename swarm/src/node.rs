@@ -29,7 +29,7 @@ const MAX_STREAMS: usize = 256;
 
 /// A peer of the overlay: owns every core and translates between them.
 ///
-/// - [`Node::handle`] takes an [`Input`] and appends [`Output`]s.
+/// - [`Node::handle`] takes an [`Input`] and appends [`Output`](crate::Output)s.
 /// - [`Node::handle_deadline`] does what time brings; [`Node::next_deadline`] says when.
 /// - [`Node::stats`] looks inside.
 ///
