@@ -1,7 +1,7 @@
 //! Scenarios: what is simulated, as data. The keys are described in `docs/SIMULATION.md`.
 
 mod builtin;
-mod check;
+pub(crate) mod check;
 mod load;
 mod rate;
 

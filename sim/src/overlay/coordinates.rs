@@ -29,19 +29,6 @@ pub struct CoordErrors {
     pub liars_rel_error: f64,
 }
 
-impl Default for CoordsPlan {
-    fn default() -> Self {
-        CoordsPlan {
-            samples: 400,
-            neighbours: 32,
-            near: 0.5,
-            probes: 8,
-            liars: 0.1,
-            jitter_ms: 3.0,
-        }
-    }
-}
-
 /// Round trips in tenths of a millisecond, row by row.
 pub(super) struct Matrix {
     nodes: usize,

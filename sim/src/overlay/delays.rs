@@ -18,9 +18,6 @@ const SPREAD_MS: f64 = 8.0;
 /// Each member's access line, as a coordinate's height, in milliseconds.
 const ACCESS_MS: f64 = 1.0;
 
-/// Samples of each peer before the ring is built from the coordinates: twice what a cold swarm takes to settle.
-const SAMPLES: usize = 400;
-
 /// The members' places. A number is given once and never again.
 pub(super) struct Delays {
     kind: Kind,
@@ -50,11 +47,7 @@ impl Delays {
             },
             RingSpace::PlanetLab => {
                 let matrix = Matrix::planetlab();
-                let plan = CoordsPlan {
-                    samples: SAMPLES,
-                    ..CoordsPlan::default()
-                };
-                let settled = coordinates::settle(&plan, &matrix, rng);
+                let settled = coordinates::settle(&CoordsPlan::default(), &matrix, rng);
                 Kind::Measured {
                     matrix,
                     settled,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::scenario::ScenarioError;
+use crate::scenario::check::{between, count};
 
 macro_rules! scenarios {
     ($($name:literal),* $(,)?) => {
@@ -157,50 +158,33 @@ pub struct Partition {
 
 /// Vivaldi on the PlanetLab round trips.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct CoordsPlan {
     /// Samples that each peer takes of its neighbours, beginning at the origin.
-    #[serde(default = "samples")]
     pub samples: usize,
     /// Neighbours of each peer.
-    #[serde(default = "neighbours")]
     pub neighbours: usize,
     /// Share of them that are chosen for being near, once a peer knows about where it is.
-    #[serde(default = "near")]
     pub near: f64,
     /// Probes of a newcomer that finds its place in one round trip.
-    #[serde(default = "probes")]
     pub probes: usize,
     /// Share of peers that claim to be anywhere, in the run with liars.
-    #[serde(default = "liars")]
     pub liars: f64,
     /// Each sample is longer by an exponentially distributed time of this mean, in milliseconds.
-    #[serde(default = "jitter_ms")]
     pub jitter_ms: f64,
 }
 
-fn samples() -> usize {
-    400
-}
-
-fn neighbours() -> usize {
-    32
-}
-
-fn near() -> f64 {
-    0.5
-}
-
-fn probes() -> usize {
-    8
-}
-
-fn liars() -> f64 {
-    0.1
-}
-
-fn jitter_ms() -> f64 {
-    3.0
+impl Default for CoordsPlan {
+    fn default() -> Self {
+        CoordsPlan {
+            samples: 400,
+            neighbours: 32,
+            near: 0.5,
+            probes: 8,
+            liars: 0.1,
+            jitter_ms: 3.0,
+        }
+    }
 }
 
 impl OverlayScenario {
@@ -240,17 +224,17 @@ const PLANETLAB_NODES: usize = 245;
 
 impl RingPlan {
     fn check(&self) -> Result<(), String> {
-        number("ring.nodes", self.nodes, 1, MAX_NODES)?;
-        number("ring.queries", self.queries, 1, MAX_COUNT)?;
-        number("ring.other_streams", self.other_streams, 0, MAX_COUNT)?;
-        number("ring.race", self.race, 1, 16)?;
-        range("ring.growth", self.growth, 0.001, 10.0)?;
-        range("ring.settle_s", self.settle_s, 0.0, 3600.0)?;
+        count("ring.nodes", self.nodes, 1, MAX_NODES)?;
+        count("ring.queries", self.queries, 1, MAX_COUNT)?;
+        count("ring.other_streams", self.other_streams, 0, MAX_COUNT)?;
+        count("ring.race", self.race, 1, 16)?;
+        between("ring.growth", self.growth, 0.001, 10.0)?;
+        between("ring.settle_s", self.settle_s, 0.0, 3600.0)?;
         if self.spaces.is_empty() || self.trackers.is_empty() {
             return Err("ring.spaces and ring.trackers must not be empty".to_owned());
         }
         for &trackers in &self.trackers {
-            number("ring.trackers", trackers, 1, self.nodes)?;
+            count("ring.trackers", trackers, 1, self.nodes)?;
         }
         if self.spaces.contains(&RingSpace::PlanetLab) && self.nodes > PLANETLAB_NODES {
             return Err(format!(
@@ -259,13 +243,13 @@ impl RingPlan {
             ));
         }
         if let Some(churn) = &self.churn {
-            range("ring.churn.mean_session_s", churn.mean_session_s, 1.0, 1e6)?;
-            range("ring.churn.length_s", churn.length_s, 1.0, 1e5)?;
-            range("ring.churn.takeover_s", churn.takeover_s, 0.0, 1e4)?;
+            between("ring.churn.mean_session_s", churn.mean_session_s, 1.0, 1e6)?;
+            between("ring.churn.length_s", churn.length_s, 1.0, 1e5)?;
+            between("ring.churn.takeover_s", churn.takeover_s, 0.0, 1e4)?;
         }
         if let Some(partition) = &self.partition {
-            range("ring.partition.for_s", partition.for_s, 0.0, 1e5)?;
-            range("ring.partition.heal_s", partition.heal_s, 0.0, 1e5)?;
+            between("ring.partition.for_s", partition.for_s, 0.0, 1e5)?;
+            between("ring.partition.heal_s", partition.heal_s, 0.0, 1e5)?;
         }
         Ok(())
     }
@@ -273,31 +257,11 @@ impl RingPlan {
 
 impl CoordsPlan {
     fn check(&self) -> Result<(), String> {
-        number("coords.samples", self.samples, 1, 1_000_000)?;
-        number("coords.neighbours", self.neighbours, 1, PLANETLAB_NODES - 1)?;
-        number("coords.probes", self.probes, 1, PLANETLAB_NODES - 1)?;
-        range("coords.near", self.near, 0.0, 1.0)?;
-        range("coords.liars", self.liars, 0.0, 0.5)?;
-        range("coords.jitter_ms", self.jitter_ms, 0.0, 1000.0)
-    }
-}
-
-fn number(key: &str, value: usize, least: usize, most: usize) -> Result<(), String> {
-    if (least..=most).contains(&value) {
-        Ok(())
-    } else {
-        Err(format!(
-            "{key} is {value}, and must be between {least} and {most}"
-        ))
-    }
-}
-
-fn range(key: &str, value: f64, least: f64, most: f64) -> Result<(), String> {
-    if (least..=most).contains(&value) {
-        Ok(())
-    } else {
-        Err(format!(
-            "{key} is {value}, and must be between {least} and {most}"
-        ))
+        count("coords.samples", self.samples, 1, 1_000_000)?;
+        count("coords.neighbours", self.neighbours, 1, PLANETLAB_NODES - 1)?;
+        count("coords.probes", self.probes, 1, PLANETLAB_NODES - 1)?;
+        between("coords.near", self.near, 0.0, 1.0)?;
+        between("coords.liars", self.liars, 0.0, 0.5)?;
+        between("coords.jitter_ms", self.jitter_ms, 0.0, 1000.0)
     }
 }

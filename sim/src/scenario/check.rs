@@ -11,7 +11,7 @@ const MAX_UPLOAD_X: f64 = 1e6;
 /// Longest delay, loss timeouts and the like in milliseconds.
 const MAX_MS: f64 = 600_000.0;
 
-fn between(key: &str, value: f64, least: f64, most: f64) -> Result<(), String> {
+pub(crate) fn between(key: &str, value: f64, least: f64, most: f64) -> Result<(), String> {
     if (least..=most).contains(&value) {
         Ok(())
     } else {
@@ -19,7 +19,7 @@ fn between(key: &str, value: f64, least: f64, most: f64) -> Result<(), String> {
     }
 }
 
-fn count(key: &str, value: usize, least: usize, most: usize) -> Result<(), String> {
+pub(crate) fn count(key: &str, value: usize, least: usize, most: usize) -> Result<(), String> {
     if (least..=most).contains(&value) {
         Ok(())
     } else {
