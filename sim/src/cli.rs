@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use headwater_sim::overlay::{self, OverlayOutcome, OverlayScenario};
-use headwater_sim::scenario::{NAMES, Scenario};
+use headwater_sim::scenario::{NAMES, OVERLAY_NAMES, Scenario};
 use headwater_sim::{Outcome, Plan, RunError, Simulation, report};
 
 use bar::Bar;
@@ -214,7 +214,7 @@ fn list() -> Result<(), Failure> {
         let scenario = Scenario::load(name, &[]).map_err(Failure::run)?;
         writeln!(out, "{name:<20}{}", scenario.about).map_err(Failure::run)?;
     }
-    for name in overlay::NAMES {
+    for name in OVERLAY_NAMES {
         if let Plan::Overlay(scenario) = Plan::load(name, &[]).map_err(Failure::run)? {
             writeln!(out, "{name:<20}{}", scenario.about).map_err(Failure::run)?;
         }

@@ -10,7 +10,7 @@ use wire::Bitrate;
 
 use crate::overlay::OverlayScenario;
 
-pub use builtin::{NAMES, builtin};
+pub use builtin::{NAMES, OVERLAY_NAMES, builtin};
 pub use load::ScenarioError;
 
 /// Anything that can be simulated.

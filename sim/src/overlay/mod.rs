@@ -14,7 +14,7 @@ mod table;
 
 pub use coordinates::CoordErrors;
 pub use outcome::OverlayOutcome;
-pub use plan::{CoordsPlan, NAMES, OverlayScenario, Partition, RingChurn, RingPlan, RingSpace};
+pub use plan::{CoordsPlan, OverlayScenario, Partition, RingChurn, RingPlan, RingSpace};
 pub use score::{Extra, Hops, LookUps, Stretch};
 pub use table::table;
 

@@ -5,29 +5,6 @@ use serde::{Deserialize, Serialize};
 use crate::scenario::ScenarioError;
 use crate::scenario::check::{between, count};
 
-macro_rules! scenarios {
-    ($($name:literal),* $(,)?) => {
-        /// Names of the scenarios of the overlay in the box.
-        pub const NAMES: &[&str] = &[$($name),*];
-
-        /// The text of one of them.
-        fn builtin(name: &str) -> Option<&'static str> {
-            match name {
-                $($name => Some(include_str!(concat!("../../scenarios/", $name, ".toml"))),)*
-                _ => None,
-            }
-        }
-    };
-}
-
-scenarios![
-    "doat-1k",
-    "doat-10k",
-    "doat-churn",
-    "doat-planetlab",
-    "coords-planetlab"
-];
-
 /// A scenario without streams.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -188,11 +165,6 @@ impl Default for CoordsPlan {
 }
 
 impl OverlayScenario {
-    /// The text of the scenario of that name in the box, if there is one of the overlay.
-    pub(crate) fn builtin(name: &str) -> Option<&'static str> {
-        builtin(name)
-    }
-
     /// Says what cannot be simulated.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-use super::{NAMES, OverlayScenario, run};
-use crate::scenario::Plan;
+use super::{OverlayScenario, run};
+use crate::scenario::{OVERLAY_NAMES, Plan};
 
 /// A scenario in the box, so small that it runs in a moment.
 fn small(name: &str, more: &[&str]) -> OverlayScenario {
@@ -40,7 +40,7 @@ fn small(name: &str, more: &[&str]) -> OverlayScenario {
 
 #[test]
 fn each_scenario_runs_the_same_twice_and_another_seed_another_way() {
-    for name in NAMES {
+    for name in OVERLAY_NAMES {
         let scenario = small(name, &[]);
         let (a, b) = (
             run(&scenario, &mut |_| ()).unwrap(),

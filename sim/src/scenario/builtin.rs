@@ -1,25 +1,29 @@
 //! The scenarios in the box.
 
 macro_rules! scenarios {
-    ($($name:literal),* $(,)?) => {
-        /// Names of the scenarios in the box.
-        pub const NAMES: &[&str] = &[$($name),*];
+    ($($(#[$doc:meta])* $list:ident: [$($name:literal),* $(,)?];)*) => {
+        $($(#[$doc])* pub const $list: &[&str] = &[$($name),*];)*
 
         /// The text of a scenario in the box.
         pub fn builtin(name: &str) -> Option<&'static str> {
             match name {
-                $($name => Some(include_str!(concat!("../../scenarios/", $name, ".toml"))),)*
+                $($($name => Some(include_str!(concat!("../../scenarios/", $name, ".toml"))),)*)*
                 _ => None,
             }
         }
     };
 }
 
-scenarios![
-    "paper-fig5",
-    "paper-fig5-no-ncp",
-    "planetlab",
-    "churn",
-    "flash-crowd",
-    "mass-exit",
-];
+scenarios! {
+    /// Names of the swarms in the box.
+    NAMES: [
+        "paper-fig5",
+        "paper-fig5-no-ncp",
+        "planetlab",
+        "churn",
+        "flash-crowd",
+        "mass-exit",
+    ];
+    /// Names of the scenarios of the overlay by itself.
+    OVERLAY_NAMES: ["doat-1k", "doat-10k", "doat-churn", "doat-planetlab", "coords-planetlab"];
+}

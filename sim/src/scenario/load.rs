@@ -67,7 +67,7 @@ impl Plan {
 }
 
 fn text_of(name: &str) -> Result<String, ScenarioError> {
-    match builtin(name).or_else(|| OverlayScenario::builtin(name)) {
+    match builtin(name) {
         Some(text) => Ok(text.to_owned()),
         None => read(Path::new(name)).map_err(|error| ScenarioError::Missing(name.to_owned(), error)),
     }
