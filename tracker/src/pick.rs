@@ -5,7 +5,7 @@
 //!
 //! | part | of 40 | who | ranked by |
 //! | --- | --- | --- | --- |
-//! | help | up to two thirds | has a slot for a substream the joiner lacks, which is then held for it | its lag and the round trip |
+//! | help | up to two thirds | has a slot for a substream the joiner lacks, which is then held for it; or, for one that the joiner passes on, a child there that passes nothing on | its lag and the round trip |
 //! | near | 8 | anybody | round trip |
 //! | toward | 16 | nearer to the source than the joiner | free slot first, then round trip |
 //! | jumps | 10 | under 0.6 of the joiner's distance to the source | free slot first, then at random, donors twice as likely |

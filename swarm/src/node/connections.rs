@@ -37,7 +37,7 @@ impl Node {
             self.send_away(now, peer, ByeReason::Misbehaved, out);
             return;
         }
-        // Whom a slot is kept for is expected; there are never more of them than slots.
+        // Without the slot that is kept for it here it would have to begin anew. Promises are kept in bounds and for a second.
         let expected = self.streams.iter().any(|stream| stream.keeps_for(peer));
         if !dialled && !expected && self.neighbours.len() > self.config.max_neighbours {
             let Some(idle) = self.most_dispensable(now, peer) else {

@@ -153,8 +153,8 @@ impl Stream {
             .iter()
             .find(|(_, neighbour)| addrs.contains(&neighbour.addr));
         if let Some((peer, addr)) = connected.map(|(peer, neighbour)| (*peer, neighbour.addr)) {
-            // It was no tracker when it was asked last, or another stream came first.
-            return self.find_tracker(ctx, peer, addr);
+            // A second handshake would only be refused: it was no tracker when it was asked last, or another stream came first.
+            return self.take_for_tracker(ctx, peer, addr);
         }
         ctx.uplink.book_unpaced(ctx.now, DIAL_BYTES);
         ctx.out.push(Output::Connect { peer: None, addrs });
@@ -164,7 +164,7 @@ impl Stream {
     pub(crate) fn on_connected(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, addr: SocketAddr, dialled: bool) {
         let leads = self.membership.leads_to_tracker(addr) || self.membership.named == Some(peer);
         if dialled && self.membership.tracker.is_none() && leads {
-            self.find_tracker(ctx, peer, addr);
+            self.take_for_tracker(ctx, peer, addr);
         }
         if let Some(known) = self.membership.known.get(&peer) {
             let record = known.record.clone();
@@ -429,7 +429,7 @@ impl Stream {
         };
         self.membership.sent_on += 1;
         if let Some(addr) = ctx.neighbours.get(&tracker.peer).map(|neighbour| neighbour.addr) {
-            self.find_tracker(ctx, tracker.peer, addr);
+            self.take_for_tracker(ctx, tracker.peer, addr);
             return true;
         }
         self.membership.named = Some(tracker.peer);
@@ -442,8 +442,8 @@ impl Stream {
         true
     }
 
-    /// This peer is taken for the tracker, and asked.
-    fn find_tracker(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, addr: SocketAddr) {
+    /// Asks a peer that is to be the tracker; if it is not it says so, and perhaps who is.
+    fn take_for_tracker(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, addr: SocketAddr) {
         self.membership.tracker = Some(peer);
         self.membership.tracker_addr = Some(addr);
         self.membership.named = None;
