@@ -6,7 +6,7 @@ use std::time::Duration;
 use wire::message::{Bye, ByeReason, MAX_REFERRALS, PeerRecord, Referral, Role};
 use wire::{List, PeerId, Time};
 
-use super::membership::DIAL_TIMEOUT;
+use super::way_in::DIAL_TIMEOUT;
 use super::{Ctx, Stream};
 use crate::io::Output;
 use crate::uplink::DIAL_BYTES;

@@ -1,25 +1,18 @@
-//! The way into a stream: the tracker, the peers it names, the connections to them.
+//! Membership of a stream: the registration with the tracker, and the peers it names.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use incentives::Offence;
 use rand::RngExt;
-use wire::message::{Info, Join, JoinAnswer, JoinRefused, PeerRecord, RefuseReason, RingNode, Role};
-use wire::{PeerId, PeerMap, Seq, StreamId, SubstreamSet, Time, Verifier};
+use wire::message::{Join, JoinAnswer, PeerRecord, Role};
+use wire::{PeerId, PeerMap, StreamId, SubstreamSet, Time, Verifier};
 
 use super::candidates::{DIALS_AT_ONCE, Known, MANY_PEERS};
-use super::{Ctx, Stream, SubstreamState};
+use super::way_in::TRACKER_RETRY;
+use super::{Ctx, Stream};
 use crate::io::{Event, Output, Participation};
 use crate::playout::Playout;
-use crate::uplink::DIAL_BYTES;
-
-/// The first wait before the tracker is dialled again; it doubles up to [`TRACKER_RETRY_MAX`].
-const TRACKER_RETRY: Duration = Duration::from_millis(120);
-const TRACKER_RETRY_MAX: Duration = Duration::from_secs(4);
-
-/// A newcomer goes where it is sent so often before it begins anew: who it asks first may name a peer whose tracker has moved.
-const MOST_SENT_ON: u8 = 4;
 
 /// A node that lacks suppliers asks the tracker again after this time, and twice as long after each such time.
 const URGENT_REFRESH: Duration = Duration::from_millis(400);
@@ -35,22 +28,22 @@ const TRY_PER_ANSWER: usize = 2;
 /// What a node knows about getting into a stream.
 #[derive(Debug)]
 pub(crate) struct Membership {
-    via: Vec<SocketAddr>,
+    pub(super) via: Vec<SocketAddr>,
     pub(crate) tracker: Option<PeerId>,
     pub(crate) tracker_addr: Option<SocketAddr>,
     pub(crate) members: u32,
     pub(crate) supply: Vec<u16>,
     pub(super) known: PeerMap<Known>,
-    next_refresh: Time,
+    pub(super) next_refresh: Time,
     refresh: Duration,
-    next_dial: Time,
+    pub(super) next_dial: Time,
     pub(super) next_fill: Time,
-    dial_wait: Duration,
+    pub(super) dial_wait: Duration,
     /// The tracker as somebody named it who is none.
-    named: Option<PeerId>,
+    pub(super) named: Option<PeerId>,
     /// How often somebody did since a tracker answered.
-    sent_on: u8,
-    attempts: u32,
+    pub(super) sent_on: u8,
+    pub(super) attempts: u32,
     pub(super) answered: bool,
     pub(super) asked_at: Option<Time>,
     urgent_wait: Duration,
@@ -87,11 +80,6 @@ impl Membership {
         }
     }
 
-    /// Whether this address leads to the tracker.
-    pub(crate) fn leads_to_tracker(&self, addr: SocketAddr) -> bool {
-        self.via.contains(&addr)
-    }
-
     /// A connection is gone.
     pub(super) fn on_lost(&mut self, ctx: &mut Ctx<'_>, peer: PeerId) {
         if self.tracker == Some(peer) {
@@ -101,13 +89,6 @@ impl Membership {
         if let Some(known) = self.known.get_mut(&peer) {
             known.tried_at = Some(ctx.now);
         }
-    }
-
-    fn wait_before_dialling(&mut self, ctx: &mut Ctx<'_>) {
-        self.sent_on = 0;
-        // Jitter, or everybody would come back to a restarted peercaster in the same moment.
-        self.next_dial = ctx.now + self.dial_wait.mul_f64(ctx.rng.random_range(0.5..1.5));
-        self.dial_wait = (self.dial_wait * 2).min(TRACKER_RETRY_MAX);
     }
 }
 
@@ -131,59 +112,6 @@ impl Stream {
         Some(stream)
     }
 
-    fn dial_tracker(&mut self, ctx: &mut Ctx<'_>) {
-        let addrs = match self.membership.tracker_addr {
-            // After an answer the way that worked comes first.
-            Some(addr) => std::iter::once(addr)
-                .chain(self.membership.via.iter().copied().filter(|&via| via != addr))
-                .collect(),
-            None => self.membership.via.clone(),
-        };
-        self.membership.attempts += 1;
-        if self.membership.attempts > 1 {
-            let attempts = self.membership.attempts - 1;
-            ctx.out.push(Output::Event(Event::NoTracker {
-                stream: self.id,
-                attempts,
-            }));
-        }
-        self.membership.next_dial = ctx.now + DIAL_TIMEOUT;
-        let connected = ctx
-            .neighbours
-            .iter()
-            .find(|(_, neighbour)| addrs.contains(&neighbour.addr));
-        if let Some((peer, addr)) = connected.map(|(peer, neighbour)| (*peer, neighbour.addr)) {
-            // A second handshake would only be refused: it was no tracker when it was asked last, or another stream came first.
-            return self.take_for_tracker(ctx, peer, addr);
-        }
-        ctx.uplink.book_unpaced(ctx.now, DIAL_BYTES);
-        ctx.out.push(Output::Connect { peer: None, addrs });
-    }
-
-    /// A connection to somebody whom this stream dialled or knows.
-    pub(crate) fn on_connected(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, addr: SocketAddr, dialled: bool) {
-        let leads = self.membership.leads_to_tracker(addr) || self.membership.named == Some(peer);
-        if dialled && self.membership.tracker.is_none() && leads {
-            self.take_for_tracker(ctx, peer, addr);
-        }
-        if let Some(known) = self.membership.known.get(&peer) {
-            let record = known.record.clone();
-            let state = self.peers.entry(peer).or_default();
-            state.record = record;
-            state.interested = true;
-            self.send_advert(ctx, peer);
-            self.seek_parents(ctx);
-        }
-    }
-
-    /// Dialling the tracker failed.
-    pub(crate) fn on_dial_failed(&mut self, ctx: &mut Ctx<'_>, addr: Option<SocketAddr>) {
-        let ours = addr.is_none_or(|addr| self.membership.leads_to_tracker(addr));
-        if self.source.is_none() && self.membership.tracker.is_none() && ours {
-            self.membership.wait_before_dialling(ctx);
-        }
-    }
-
     pub(super) fn own_record(&self, ctx: &Ctx<'_>) -> PeerRecord {
         PeerRecord {
             peer: ctx.config.peer,
@@ -199,7 +127,7 @@ impl Stream {
         }
     }
 
-    fn send_join(&mut self, ctx: &mut Ctx<'_>) {
+    pub(super) fn send_join(&mut self, ctx: &mut Ctx<'_>) {
         let Some(tracker) = self.membership.tracker else {
             return;
         };
@@ -370,164 +298,11 @@ impl Stream {
             }
         }
     }
-
-    /// The oldest chunk a joiner wants: the newest one that a player can start with, unless the next one is the sooner
-    /// start; and where playout will begin, then. `rtt` is that to the tracker.
-    fn joining_point(&self, answer: &JoinAnswer, rtt: Duration) -> (Seq, Seq) {
-        let live = answer.head.plus(1);
-        let Some(point) = answer
-            .random_access
-            .filter(|&point| self.playout.is_some() && point <= answer.head)
-        else {
-            return (live, live);
-        };
-        let chunk = self.chunk_duration();
-        let age = chunk * u32::try_from(point.behind(live)).unwrap_or(u32::MAX);
-        let every = answer
-            .random_access_every_ms
-            .map(|ms| Duration::from_millis(u64::from(ms)));
-        // A connection and an answer, and what has passed by then at the rate that a swarm has to spare for it.
-        let until_here = rtt * 2;
-        let by_the_past = until_here + (age + until_here).div_f64(SPARE_RATE);
-        match every {
-            Some(every) if every.saturating_sub(age) <= by_the_past => {
-                let chunks = every.as_micros() / chunk.as_micros().max(1);
-                let next = point.plus(u64::try_from(chunks).unwrap_or(0));
-                let sooner = u64::try_from(chunks).unwrap_or(0) / EARLIER;
-                (live, live.max(Seq(next.0.saturating_sub(sooner))))
-            }
-            _ if point.behind(live) > MAX_PAST => (live, live),
-            _ => (point, point),
-        }
-    }
-
-    /// The tracker refused.
-    pub(crate) fn on_join_refused(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: JoinRefused) {
-        if self.membership.tracker != Some(from) {
-            return;
-        }
-        self.membership.next_refresh = ctx.now + Duration::from_secs(1);
-        if message.reason == RefuseReason::UnknownStream {
-            self.membership.tracker = None;
-            self.membership.tracker_addr = None;
-            if !self.follow(ctx, &message.trackers) {
-                self.membership.wait_before_dialling(ctx);
-            }
-        }
-    }
-
-    /// Goes to the tracker that somebody named who is none. Whether there was one to go to: those who send one another's
-    /// guests in circles are not believed for long.
-    fn follow(&mut self, ctx: &mut Ctx<'_>, trackers: &[RingNode]) -> bool {
-        let me = ctx.config.peer;
-        let Some(tracker) = trackers
-            .iter()
-            .find(|node| node.peer != me && !node.addrs.is_empty())
-            .filter(|_| self.membership.sent_on < MOST_SENT_ON)
-        else {
-            return false;
-        };
-        self.membership.sent_on += 1;
-        if let Some(addr) = ctx.neighbours.get(&tracker.peer).map(|neighbour| neighbour.addr) {
-            self.take_for_tracker(ctx, tracker.peer, addr);
-            return true;
-        }
-        self.membership.named = Some(tracker.peer);
-        self.membership.next_dial = ctx.now + DIAL_TIMEOUT;
-        ctx.uplink.book_unpaced(ctx.now, DIAL_BYTES);
-        ctx.out.push(Output::Connect {
-            peer: Some(tracker.peer),
-            addrs: tracker.addrs.to_vec(),
-        });
-        true
-    }
-
-    /// Asks a peer that is to be the tracker; if it is not it says so, and perhaps who is.
-    fn take_for_tracker(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, addr: SocketAddr) {
-        self.membership.tracker = Some(peer);
-        self.membership.tracker_addr = Some(addr);
-        self.membership.named = None;
-        self.return_to_source(ctx, peer);
-        self.send_join(ctx);
-    }
-
-    /// A description, from the tracker or a neighbour, already checked.
-    pub(super) fn take_info(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        info: wire::StreamInfo,
-        signed: wire::Signed<wire::StreamInfo>,
-    ) {
-        if let Some((held, _)) = &self.info {
-            if !info.replaces(held) {
-                return;
-            }
-            if info.session > self.session {
-                self.begin_session(ctx, info.session);
-            }
-        }
-        self.session = self.session.max(info.session);
-        if self.subs.len() != usize::from(info.substreams) {
-            self.subs = (0..info.substreams).map(|_| SubstreamState::default()).collect();
-            self.primaries = SubstreamSet::EMPTY;
-            for state in self.peers.values_mut() {
-                state.supplies = SubstreamSet::EMPTY;
-                state.supplied = SubstreamSet::EMPTY;
-                state.asked = SubstreamSet::EMPTY;
-            }
-        }
-        let shown = Box::new(info.clone());
-        self.info = Some((info, signed.clone()));
-        ctx.out.push(Output::Event(Event::Described {
-            stream: self.id,
-            info: shown,
-            signed,
-        }));
-    }
-
-    /// A neighbour passes on a description.
-    pub(crate) fn on_info(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: Info) {
-        if self.source.is_some() {
-            return;
-        }
-        // Honest peers have checked it before they passed it on.
-        let Ok(info) = message.info.open(&self.verifier) else {
-            return ctx.penalise(from, Offence::WrongSignature);
-        };
-        let newer = self.info.as_ref().is_none_or(|(held, _)| info.replaces(held));
-        if !newer || !info.is_sane() {
-            return;
-        }
-        self.take_info(ctx, info, message.info.clone());
-        let others: Vec<PeerId> = self.peers.keys().copied().filter(|&peer| peer != from).collect();
-        for peer in others {
-            ctx.send(
-                peer,
-                Info {
-                    stream: self.id,
-                    info: message.info.clone(),
-                },
-            );
-        }
-    }
 }
-
-/// A dial that has not answered in this time has failed.
-pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Bounds on what a tracker may ask for as renewal interval.
 const MIN_REFRESH: Duration = Duration::from_millis(500);
 const MAX_REFRESH: Duration = Duration::from_secs(30);
-
-/// How much faster than live a joiner gets the past: what peers with a third of their slots free gave in the simulator.
-const SPARE_RATE: f64 = 3.0;
-
-/// The next key frame may come sooner than the last two lay apart, by one part in so many: encoders of a constant rate put
-/// them into their buffer when there is room.
-const EARLIER: u64 = 4;
-
-/// A joiner never asks for more chunks of the past than this: 8 s of the default stream.
-const MAX_PAST: u64 = 1_000;
 
 #[cfg(test)]
 #[path = "membership_tests.rs"]

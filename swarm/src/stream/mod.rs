@@ -2,10 +2,12 @@
 
 mod advert;
 mod candidates;
+mod description;
 mod exchange;
 mod greeting;
 mod holders;
 mod holds;
+mod joining_point;
 mod leavers;
 mod membership;
 mod offers;
@@ -20,6 +22,7 @@ mod supply;
 mod testing;
 mod tracking;
 mod watch;
+mod way_in;
 
 use std::net::SocketAddr;
 use std::time::Duration;

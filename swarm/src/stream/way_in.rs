@@ -1,0 +1,145 @@
+//! The way to the tracker: whom to dial, where refusals send this node, and how long it waits between attempts.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::RngExt;
+use wire::PeerId;
+use wire::message::{JoinRefused, RefuseReason, RingNode};
+
+use super::{Ctx, Membership, Stream};
+use crate::io::{Event, Output};
+use crate::uplink::DIAL_BYTES;
+
+/// The first wait before the tracker is dialled again; it doubles up to [`TRACKER_RETRY_MAX`].
+pub(super) const TRACKER_RETRY: Duration = Duration::from_millis(120);
+const TRACKER_RETRY_MAX: Duration = Duration::from_secs(4);
+
+/// A newcomer goes where it is sent so often before it begins anew: who it asks first may name a peer whose tracker has moved.
+const MOST_SENT_ON: u8 = 4;
+
+/// A dial that has not answered in this time has failed.
+pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+
+impl Membership {
+    /// Whether this address leads to the tracker.
+    pub(crate) fn leads_to_tracker(&self, addr: SocketAddr) -> bool {
+        self.via.contains(&addr)
+    }
+
+    pub(super) fn wait_before_dialling(&mut self, ctx: &mut Ctx<'_>) {
+        self.sent_on = 0;
+        // Jitter, or everybody would come back to a restarted peercaster in the same moment.
+        self.next_dial = ctx.now + self.dial_wait.mul_f64(ctx.rng.random_range(0.5..1.5));
+        self.dial_wait = (self.dial_wait * 2).min(TRACKER_RETRY_MAX);
+    }
+}
+
+impl Stream {
+    pub(super) fn dial_tracker(&mut self, ctx: &mut Ctx<'_>) {
+        let addrs = match self.membership.tracker_addr {
+            // After an answer the way that worked comes first.
+            Some(addr) => std::iter::once(addr)
+                .chain(self.membership.via.iter().copied().filter(|&via| via != addr))
+                .collect(),
+            None => self.membership.via.clone(),
+        };
+        self.membership.attempts += 1;
+        if self.membership.attempts > 1 {
+            let attempts = self.membership.attempts - 1;
+            ctx.out.push(Output::Event(Event::NoTracker {
+                stream: self.id,
+                attempts,
+            }));
+        }
+        self.membership.next_dial = ctx.now + DIAL_TIMEOUT;
+        let connected = ctx
+            .neighbours
+            .iter()
+            .find(|(_, neighbour)| addrs.contains(&neighbour.addr));
+        if let Some((peer, addr)) = connected.map(|(peer, neighbour)| (*peer, neighbour.addr)) {
+            // A second handshake would only be refused: it was no tracker when it was asked last, or another stream came first.
+            return self.take_for_tracker(ctx, peer, addr);
+        }
+        ctx.uplink.book_unpaced(ctx.now, DIAL_BYTES);
+        ctx.out.push(Output::Connect { peer: None, addrs });
+    }
+
+    /// A connection to somebody whom this stream dialled or knows.
+    pub(crate) fn on_connected(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, addr: SocketAddr, dialled: bool) {
+        let leads = self.membership.leads_to_tracker(addr) || self.membership.named == Some(peer);
+        if dialled && self.membership.tracker.is_none() && leads {
+            self.take_for_tracker(ctx, peer, addr);
+        }
+        if let Some(known) = self.membership.known.get(&peer) {
+            let record = known.record.clone();
+            let state = self.peers.entry(peer).or_default();
+            state.record = record;
+            state.interested = true;
+            self.send_advert(ctx, peer);
+            self.seek_parents(ctx);
+        }
+    }
+
+    /// Dialling the tracker failed.
+    pub(crate) fn on_dial_failed(&mut self, ctx: &mut Ctx<'_>, addr: Option<SocketAddr>) {
+        let ours = addr.is_none_or(|addr| self.membership.leads_to_tracker(addr));
+        if self.source.is_none() && self.membership.tracker.is_none() && ours {
+            self.membership.wait_before_dialling(ctx);
+        }
+    }
+
+    /// The tracker refused.
+    pub(crate) fn on_join_refused(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: JoinRefused) {
+        if self.membership.tracker != Some(from) {
+            return;
+        }
+        self.membership.next_refresh = ctx.now + Duration::from_secs(1);
+        if message.reason == RefuseReason::UnknownStream {
+            self.membership.tracker = None;
+            self.membership.tracker_addr = None;
+            if !self.follow(ctx, &message.trackers) {
+                self.membership.wait_before_dialling(ctx);
+            }
+        }
+    }
+
+    /// Goes to the tracker that somebody named who is none. Whether there was one to go to: those who send one another's
+    /// guests in circles are not believed for long.
+    fn follow(&mut self, ctx: &mut Ctx<'_>, trackers: &[RingNode]) -> bool {
+        let me = ctx.config.peer;
+        let Some(tracker) = trackers
+            .iter()
+            .find(|node| node.peer != me && !node.addrs.is_empty())
+            .filter(|_| self.membership.sent_on < MOST_SENT_ON)
+        else {
+            return false;
+        };
+        self.membership.sent_on += 1;
+        if let Some(addr) = ctx.neighbours.get(&tracker.peer).map(|neighbour| neighbour.addr) {
+            self.take_for_tracker(ctx, tracker.peer, addr);
+            return true;
+        }
+        self.membership.named = Some(tracker.peer);
+        self.membership.next_dial = ctx.now + DIAL_TIMEOUT;
+        ctx.uplink.book_unpaced(ctx.now, DIAL_BYTES);
+        ctx.out.push(Output::Connect {
+            peer: Some(tracker.peer),
+            addrs: tracker.addrs.to_vec(),
+        });
+        true
+    }
+
+    /// Asks a peer that is to be the tracker; if it is not it says so, and perhaps who is.
+    fn take_for_tracker(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, addr: SocketAddr) {
+        self.membership.tracker = Some(peer);
+        self.membership.tracker_addr = Some(addr);
+        self.membership.named = None;
+        self.return_to_source(ctx, peer);
+        self.send_join(ctx);
+    }
+}
+
+#[cfg(test)]
+#[path = "way_in_tests.rs"]
+mod tests;

@@ -1,0 +1,94 @@
+use std::time::Duration;
+
+use wire::message::{JoinRefused, RefuseReason, RingNode};
+use wire::{Bitrate, Message, Time};
+
+use super::super::testing::{Bench, addr, peer, stream_id};
+use super::{MOST_SENT_ON, TRACKER_RETRY, TRACKER_RETRY_MAX};
+
+/// When a joiner whose every dial fails at once dials again: the waits between.
+fn waits(seed: u64) -> Vec<Duration> {
+    let mut bench = Bench::with_seed(Bitrate::from_kbps(4_000), seed);
+    let mut joiner = bench.joiner();
+    let mut dials: Vec<Time> = vec![bench.now];
+    assert_eq!(bench.dialled(), [None]);
+    joiner.on_dial_failed(&mut bench.ctx(), Some(addr(250)));
+    while dials.len() < 9 {
+        bench.pass(5);
+        joiner.membership_tick(&mut bench.ctx());
+        if !bench.dialled().is_empty() {
+            dials.push(bench.now);
+            joiner.on_dial_failed(&mut bench.ctx(), Some(addr(250)));
+        }
+    }
+    dials.windows(2).map(|pair| pair[1].since(pair[0])).collect()
+}
+
+#[test]
+fn the_tracker_is_dialled_again_after_ever_longer_waits() {
+    let tolerance = Duration::from_millis(10);
+    let mut nominal = TRACKER_RETRY;
+    for wait in waits(1) {
+        assert!(
+            wait + tolerance >= nominal / 2 && wait <= nominal * 3 / 2 + tolerance,
+            "{wait:?} for {nominal:?}"
+        );
+        nominal = (nominal * 2).min(TRACKER_RETRY_MAX);
+    }
+    assert_eq!(nominal, TRACKER_RETRY_MAX);
+}
+
+#[test]
+fn and_not_by_everybody_at_the_same_moment() {
+    let firsts: std::collections::BTreeSet<_> = (0..20).map(|seed| waits(seed)[0]).collect();
+    assert!(firsts.len() > 10, "{firsts:?}");
+    let (first, last) = (firsts.first().expect("some"), firsts.last().expect("some"));
+    assert!(*last > *first + TRACKER_RETRY / 2);
+}
+
+#[test]
+fn who_is_sent_in_circles_begins_anew_after_a_while() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut joiner = bench.joiner();
+    bench.dialled();
+    let mut at = 1;
+    bench.connect(at, 20);
+    joiner.on_connected(&mut bench.ctx(), peer(at), addr(250), true);
+    let mut followed = 0;
+    loop {
+        bench.out.clear();
+        let next = at + 1;
+        let coord = coords::Coord::ORIGIN;
+        let refused = JoinRefused {
+            stream: stream_id(),
+            reason: RefuseReason::UnknownStream,
+            trackers: std::iter::once(RingNode::new(
+                peer(next),
+                &coord,
+                std::iter::once(addr(next)).collect(),
+            ))
+            .collect(),
+        };
+        // Others may say what they like.
+        joiner.on_join_refused(&mut bench.ctx(), peer(99), refused.clone());
+        assert_eq!(joiner.membership.tracker, Some(peer(at)));
+        joiner.on_join_refused(&mut bench.ctx(), peer(at), refused);
+        assert_eq!(joiner.membership.tracker, None);
+        if bench.dialled() != [Some(peer(next))] {
+            break;
+        }
+        followed += 1;
+        at = next;
+        bench.connect(at, 20);
+        joiner.on_connected(&mut bench.ctx(), peer(at), addr(at), true);
+        let asked = bench
+            .said()
+            .into_iter()
+            .filter(|(to, message)| *to == peer(at) && matches!(message, Message::Join(_)));
+        assert_eq!(asked.count(), 1);
+    }
+    assert_eq!(followed, MOST_SENT_ON);
+    bench.pass(1_000);
+    joiner.membership_tick(&mut bench.ctx());
+    assert_eq!(bench.dialled(), [None], "the link's own address again");
+}
