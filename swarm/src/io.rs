@@ -307,7 +307,7 @@ pub enum Event {
         /// With this chunk.
         seq: Seq,
     },
-    /// The last chunk was played: the stream is over.
+    /// The stream is over: its last chunk was played, or a donor's children need it no more.
     Ended {
         /// The stream.
         stream: StreamId,

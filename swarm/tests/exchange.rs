@@ -214,3 +214,35 @@ fn who_knows_only_a_stranger_to_the_stream_waits_and_tries_again() {
     let stats = world.peers[newcomer].node.stats(world.now);
     assert!(stats.streams[0].chunks_played > 0, "{:?}", stats.streams[0]);
 }
+
+#[test]
+fn a_donor_ends_once_its_viewers_have_played_to_the_end() {
+    let mut world = World::new(4, Duration::from_millis(10), 0.0);
+    world.add(Bitrate::from_kbps(3_600));
+    world.publish();
+    let donor = world.add(Bitrate::from_kbps(8_000));
+    world.run_until(Time::from_millis(500));
+    world.join(donor, Participation::Donate);
+    for i in 0..4 {
+        let index = world.add(Bitrate::from_kbps(100));
+        world.run_until(Time::from_millis(1_500 + 200 * i));
+        world.join(index, viewer());
+    }
+    world.run_until(Time::from_millis(12_000));
+    let stream = world.stream;
+    world.paused = true;
+    world.feed(0, headwater_swarm::Input::EndOfStream { stream });
+    let ends = |world: &World, index: usize| {
+        let events = world.peers[index].events.iter();
+        events
+            .filter(|event| matches!(event, Event::Ended { .. }))
+            .count()
+    };
+    world.run_until(Time::from_millis(12_500));
+    assert!(world.stats(donor).streams[0].slots_used > 0, "it serves somebody");
+    assert_eq!(ends(&world, donor), 0, "they have not played it yet");
+    world.run_until(Time::from_millis(18_500));
+    for index in 1..world.peers.len() {
+        assert_eq!(ends(&world, index), 1, "peer {index}");
+    }
+}

@@ -71,6 +71,7 @@ impl Stream {
         self.observe_size(chunk);
         self.repair.observe(seq, chunk.header().generated_at);
         self.report_arrival(ctx, chunk, hops);
+        self.note_end(ctx, chunk);
         // What had to be fetched is late for the children, too, and says as little about the way here as about the way on.
         let settled = self.settled_from.is_some_and(|settled| seq >= settled);
         let class = if repair { Class::Repair } else { Class::Live };
@@ -255,6 +256,7 @@ impl Stream {
         self.begin_at = session;
         self.settled_from = None;
         self.repair.reset();
+        self.over_since = None;
         self.ended = false;
         for sub in &mut self.subs {
             sub.last_seq = None;

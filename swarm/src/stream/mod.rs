@@ -2,6 +2,7 @@
 
 mod advert;
 mod candidates;
+mod carrying;
 mod description;
 mod exchange;
 mod greeting;
@@ -244,6 +245,8 @@ pub(crate) struct Stream {
     next_repair_scan: Time,
     /// What the last adverts said that matters at once.
     advertised: Option<advert::News>,
+    /// Since when a donor knows that nothing follows.
+    over_since: Option<Time>,
     pub(crate) ended: bool,
 }
 
@@ -288,6 +291,7 @@ impl Stream {
             next_improvement: now,
             next_repair_scan: now,
             advertised: None,
+            over_since: None,
             ended: false,
         }
     }
@@ -467,6 +471,7 @@ impl Stream {
             self.improve_one(ctx);
         }
         self.advert_tick(ctx);
+        self.end_carrying(ctx);
         let slowest = self.slowest_us();
         if let Some(playout) = &mut self.playout {
             playout.expect_delays_below(slowest);

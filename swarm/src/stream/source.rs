@@ -105,13 +105,15 @@ impl Stream {
         self.emit(ctx, new.payload, new.generated_at, new.duration, flags);
     }
 
-    /// Tells every viewer, with one more chunk in each substream's place, that nothing follows.
+    /// Tells everybody, with one more chunk in each substream, that nothing follows: a donor takes but a few of them.
     pub(crate) fn end(&mut self, ctx: &mut Ctx<'_>) {
         let flags = ChunkFlags {
             end: true,
             ..ChunkFlags::default()
         };
-        self.emit(ctx, Bytes::new(), ctx.now, std::time::Duration::ZERO, flags);
+        for _ in 0..self.k() {
+            self.emit(ctx, Bytes::new(), ctx.now, std::time::Duration::ZERO, flags);
+        }
         self.ended = true;
     }
 
