@@ -122,7 +122,7 @@ fn route(c: &mut Criterion) {
                 nonce: passed_on.nonce,
                 up: true,
                 hops: 2,
-                trackers: List::default(),
+                lease: None,
             };
             node.handle(NOW, to, found.into(), &mut out);
             assert_eq!(out.len(), 1);

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use wire::message::{Lease, MAX_TRACKERS, RingNode, TrackerLease};
-use wire::{PeerId, SignatureError, StreamId, Time, Verifier};
+use coords::coord::distance_ms;
+use coords::hcurve;
+use wire::message::{Lease, TrackerLease};
+use wire::{PeerId, SignatureError, StreamId, Time};
 
 use crate::filter::Filter;
 
@@ -20,8 +22,8 @@ const MAX_OF_ONE: usize = 64;
 /// Why a lease is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LeaseError {
-    /// The signature or what it covers is wrong.
-    #[error("the lease is not its tracker's: {0}")]
+    /// A signature or what it covers is wrong: the tracker's, or that of the stream's key, which appoints it.
+    #[error("the lease is not its tracker's, or the stream has not appointed that: {0}")]
     Signature(#[from] SignatureError),
     /// It is older than what is held.
     #[error("a later lease of the same tracker is held")]
@@ -34,6 +36,8 @@ pub enum LeaseError {
 #[derive(Clone, Debug)]
 struct Held {
     lease: TrackerLease,
+    /// As it came: whoever hears of it wants to see the signatures.
+    signed: Lease,
     until: Time,
 }
 
@@ -56,12 +60,8 @@ impl Leases {
 
     /// Takes a lease or a renewal.
     pub(crate) fn take(&mut self, now: Time, message: &Lease) -> Result<(), LeaseError> {
-        let verifier = Verifier::new(message.tracker.as_bytes())?;
-        let lease = message.lease.open(&verifier)?;
+        let lease = message.open()?;
         let key = (lease.stream, message.tracker);
-        if lease.tracker.peer != message.tracker {
-            return Err(LeaseError::Signature(SignatureError::Key));
-        }
         if self
             .held
             .get(&key)
@@ -87,6 +87,7 @@ impl Leases {
             Held {
                 until: now + ttl,
                 lease,
+                signed: message.clone(),
             },
         );
         Ok(())
@@ -110,25 +111,21 @@ impl Leases {
         }
     }
 
-    /// The trackers of a stream, each followed by its siblings, no one twice.
-    pub(crate) fn trackers(&self, stream: StreamId) -> Vec<RingNode> {
+    /// Of a stream's trackers the one that is nearest to a position of the ring; it names its siblings.
+    pub(crate) fn nearest(&self, stream: StreamId, position: u64) -> Option<(&Lease, &TrackerLease)> {
         let first = (stream, PeerId::from_bytes([0; 32]));
-        let of_stream = || {
-            self.held
-                .range(first..)
-                .take_while(|((of, _), _)| *of == stream)
-                .map(|(_, held)| &held.lease)
-        };
-        let mut named: Vec<RingNode> = Vec::new();
-        let all = of_stream()
-            .map(|lease| &lease.tracker)
-            .chain(of_stream().flat_map(|lease| &lease.siblings));
-        for node in all {
-            if named.len() < MAX_TRACKERS && !named.iter().any(|known| known.peer == node.peer) {
-                named.push(node.clone());
-            }
-        }
-        named
+        let mut of_stream = self
+            .held
+            .range(first..)
+            .take_while(|((of, _), _)| *of == stream)
+            .map(|(_, held)| held)
+            .peekable();
+        of_stream.peek()?;
+        // The height at that position is not known, and adds the same to all.
+        let to = hcurve::coord_at(position);
+        let away = |held: &Held| distance_ms(&held.lease.tracker.coord, &to);
+        let nearest = of_stream.min_by(|a, b| away(a).total_cmp(&away(b)));
+        nearest.map(|held| (&held.signed, &held.lease))
     }
 }
 

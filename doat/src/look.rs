@@ -5,7 +5,7 @@
 //! the arc that is left; where a filter was wrong the walk goes on in what is left of the arc, so it never comes by the same
 //! member twice.
 
-use wire::message::{Find, Found, RingNode, RingSeek, RingSeen};
+use wire::message::{Find, Found, Lease, RingNode, RingSeek, RingSeen, TrackerLease};
 use wire::{PeerId, StreamId, Time};
 
 use crate::filter::Needle;
@@ -189,11 +189,12 @@ impl Doat {
     }
 
     fn walk(&mut self, now: Time, asker: Asker, walk: Walk, out: &mut Outbox) {
-        let trackers = self.leases.trackers(walk.stream);
-        let next = trackers.is_empty().then(|| self.next_step(&walk)).flatten();
+        let here = self.leases.nearest(walk.stream, walk.begun.position);
+        let here = here.map(|(signed, lease)| (signed.clone(), lease.clone()));
+        let next = here.is_none().then(|| self.next_step(&walk)).flatten();
         match next {
             Some(next) => self.send_find(now, asker, walk, &next, out),
-            None => answer_walk(asker, walk.way, walk.hops, trackers, out),
+            None => answer_walk(asker, walk.way, walk.hops, here, out),
         }
     }
 
@@ -234,10 +235,24 @@ impl Doat {
         send(out, to, Find { nonce, ..find });
     }
 
-    pub(crate) fn on_found(&mut self, from: PeerId, found: Found, out: &mut Outbox) {
-        if let Some(question) = self.walks.answer(found.nonce, from) {
-            let trackers = found.trackers.into_vec();
-            answer_walk(question.asker, question.what.way, found.hops, trackers, out);
+    pub(crate) fn on_found(&mut self, now: Time, from: PeerId, found: Found, out: &mut Outbox) {
+        let Some(mut question) = self.walks.answer(found.nonce, from) else {
+            return;
+        };
+        let way = question.what.way;
+        let Some(signed) = found.lease else {
+            return answer_walk(question.asker, way, found.hops, None, out);
+        };
+        match signed.open() {
+            // Nobody passes on a lease that ends one.
+            Ok(lease) if lease.stream == question.what.stream && lease.ttl_ms > 0 => {
+                answer_walk(question.asker, way, found.hops, Some((signed, lease)), out);
+            }
+            _ => {
+                out.push(Output::Event(Event::Misbehaved(from)));
+                question.what.tried.push(from);
+                self.walk(now, question.asker, question.what, out);
+            }
         }
     }
 
@@ -271,13 +286,13 @@ impl Doat {
     }
 }
 
-fn answer_walk(asker: Asker, way: Way, hops: u8, trackers: Vec<RingNode>, out: &mut Outbox) {
+fn answer_walk(asker: Asker, way: Way, hops: u8, found: Option<(Lease, TrackerLease)>, out: &mut Outbox) {
     match asker {
         Asker::Own(query) => out.push(Output::Event(Event::Found {
             query,
             way,
             hops,
-            trackers,
+            lease: found.map(|(_, lease)| Box::new(lease)),
         })),
         // Trackers are for whoever joins; upkeep asks for none.
         Asker::Upkeep => {}
@@ -288,7 +303,7 @@ fn answer_walk(asker: Asker, way: Way, hops: u8, trackers: Vec<RingNode>, out: &
                 nonce,
                 up: way.is_up(),
                 hops,
-                trackers: trackers.into_iter().collect(),
+                lease: found.map(|(signed, _)| signed),
             },
         ),
     }

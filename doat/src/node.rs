@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use wire::message::{Lease, MAX_RING_SEEN, RingLeave, RingNews, RingNode, Watch};
+use wire::message::{Lease, MAX_RING_SEEN, RingLeave, RingNews, RingNode, TrackerLease, Watch};
 use wire::{List, Message, PeerId, StreamId, Time};
 
 use crate::filter::Needle;
@@ -47,8 +47,9 @@ pub enum Event {
         way: Way,
         /// How many members passed it on.
         hops: u8,
-        /// The nearest tracker in this direction, then its siblings; empty if there is none.
-        trackers: Vec<RingNode>,
+        /// What the nearest tracker in this direction says of itself and its siblings; `None` if there is none. The stream has
+        /// appointed it: both signatures have been checked.
+        lease: Option<Box<TrackerLease>>,
     },
     /// The answer to [`Doat::seek`].
     Seen {
@@ -276,7 +277,7 @@ impl Doat {
                 }
             }
             Message::Find(find) => self.on_find(now, from, &find, out),
-            Message::Found(found) => self.on_found(from, found, out),
+            Message::Found(found) => self.on_found(now, from, found, out),
             Message::Lease(lease) => {
                 if let Err(LeaseError::Signature(_)) = self.register(now, &lease, out) {
                     out.push(Output::Event(Event::Misbehaved(from)));

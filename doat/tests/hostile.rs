@@ -7,9 +7,9 @@ use std::time::Duration;
 use coords::Coord;
 use headwater_doat::{Outbox, Output, Way};
 use proptest::prelude::*;
-use support::{Net, stream};
+use support::{Net, stream, stream_key};
 use wire::message::*;
-use wire::{List, Message, PeerId, SecretKey, Signed};
+use wire::{List, Message, PeerId, Signed};
 
 fn any_node() -> impl Strategy<Value = RingNode> {
     (0..12u8, -600.0..600.0f64, -600.0..600.0f64).prop_map(|(n, x_ms, y_ms)| {
@@ -36,6 +36,37 @@ fn any_change() -> impl Strategy<Value = FilterChange> {
 
 fn any_state() -> impl Strategy<Value = FilterState> {
     (0..3u32, 0..3u32).prop_map(|(epoch, seq)| FilterState { epoch, seq })
+}
+
+/// One in two is signed by its tracker, and one in two appointed by the stream's key.
+fn any_lease() -> impl Strategy<Value = Lease> {
+    let numbers = (any::<u64>(), any::<u32>(), any::<u32>(), any::<u16>());
+    let honest = any::<(bool, bool)>();
+    (0..4u8, 1..4u8, any_node(), numbers, honest).prop_map(|(n, by, tracker, numbers, honest)| {
+        let key = stream_key(by);
+        let tracker = if honest.0 {
+            RingNode::new(key.peer_id(), &tracker.coord, List::default())
+        } else {
+            tracker
+        };
+        let peer = tracker.peer;
+        let (serial, ttl_ms, members, short) = numbers;
+        let lease = TrackerLease {
+            stream: stream(n),
+            tracker,
+            siblings: List::default(),
+            serial,
+            ttl_ms,
+            members,
+            short,
+        };
+        let appointed_by = if honest.1 { n } else { by };
+        Lease {
+            lease: Signed::new(&lease, &key),
+            tracker: peer,
+            appointment: Appointment::sign(&stream_key(appointed_by), peer, serial),
+        }
+    })
 }
 
 fn any_message() -> impl Strategy<Value = Message> {
@@ -108,42 +139,16 @@ fn any_message() -> impl Strategy<Value = Message> {
                 }
                 .into()
             }),
-        (nonce(), any::<bool>(), any::<u8>(), any_nodes()).prop_map(|(nonce, up, hops, trackers)| Found {
-            nonce,
-            up,
-            hops,
-            trackers
-        }
-        .into()),
-        (
-            0..4u8,
-            1..4u8,
-            any_node(),
-            any::<u64>(),
-            any::<u32>(),
-            any::<bool>()
-        )
-            .prop_map(|(n, by, tracker, serial, ttl_ms, honest)| {
-                let key = SecretKey::from_bytes(&[by; 32]);
-                let tracker = if honest {
-                    RingNode::new(key.peer_id(), &tracker.coord, List::default())
-                } else {
-                    tracker
-                };
-                let peer = tracker.peer;
-                let lease = TrackerLease {
-                    stream: stream(n),
-                    tracker,
-                    siblings: List::default(),
-                    serial,
-                    ttl_ms,
-                };
-                Lease {
-                    lease: Signed::new(&lease, &key),
-                    tracker: peer,
-                }
-                .into()
-            }),
+        (nonce(), any::<bool>(), any::<u8>(), prop::option::of(any_lease())).prop_map(
+            |(nonce, up, hops, lease)| Found {
+                nonce,
+                up,
+                hops,
+                lease
+            }
+            .into()
+        ),
+        any_lease().prop_map(Message::Lease),
     ]
 }
 
@@ -194,19 +199,19 @@ fn an_answer_from_somebody_who_was_not_asked_counts_nothing() {
     net.pass(Duration::from_secs(20));
     let asker = net.ring()[3].peer;
     let tracker = net.ring()[12].peer;
-    net.lease(tracker, stream(1), Vec::new());
+    net.lease(tracker, 1, Vec::new());
     net.pass(Duration::from_secs(2));
     let query = net.find(asker, stream(1));
     let stranger = PeerId::from_bytes([9; 32]);
+    let foreign = net.signed_lease(asker, 1);
     let node = net.nodes.get_mut(&asker).expect("there");
     let mut out = Outbox::new();
     for nonce in query.1.saturating_sub(4)..query.1 + 8 {
-        let trackers = std::iter::once(RingNode::new(stranger, &Coord::default(), List::default())).collect();
         let found = Found {
             nonce,
             up: true,
             hops: 0,
-            trackers,
+            lease: Some(foreign.clone()),
         };
         node.handle(net.now, stranger, found.into(), &mut out);
     }
@@ -262,7 +267,7 @@ fn who_is_slow_is_not_taken_for_who_has_nothing() {
     }
     net.pass(Duration::from_secs(20));
     let (asker, tracker) = (net.ring()[3].peer, net.ring()[12].peer);
-    net.lease(tracker, stream(1), Vec::new());
+    net.lease(tracker, 1, Vec::new());
     net.pass(Duration::from_secs(2));
     let node = net.nodes.get_mut(&asker).expect("there");
     let mut out = Outbox::new();

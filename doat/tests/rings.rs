@@ -86,7 +86,7 @@ fn lease_all(net: &mut Net, trackers: &[RingNode], n: u8) {
             distance_ms(&a.coord, &tracker.coord).total_cmp(&distance_ms(&b.coord, &tracker.coord))
         });
         siblings.truncate(8);
-        net.lease(tracker.peer, stream(n), siblings);
+        net.lease(tracker.peer, n, siblings);
     }
 }
 
@@ -242,7 +242,7 @@ fn a_lease_is_held_by_two_and_outlives_one_of_them() {
     let mut net = ring_of(60, false, 19);
     let ring = net.ring();
     let tracker = ring[20].peer;
-    let lease = net.signed_lease(tracker, stream(1));
+    let lease = net.signed_lease(tracker, 1);
     let now = net.now;
     net.act(tracker, |node, out| {
         node.place_lease(now, &lease, out).expect("signed and new");

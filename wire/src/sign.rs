@@ -27,6 +27,9 @@ impl Domain {
     /// A description of a stream, by its stream's key.
     pub const STREAM_INFO: Domain = Domain("headwater 1 stream info");
 
+    /// A stream's word that a peer may keep a tracker of it, by the stream's key.
+    pub const APPOINTMENT: Domain = Domain("headwater 1 appointment");
+
     /// A local tracker's word about itself, by that peer's key.
     pub const TRACKER_LEASE: Domain = Domain("headwater 1 tracker lease");
 
@@ -48,6 +51,9 @@ pub enum SignatureError {
     /// The signature fits, but the bytes do not decode.
     #[error("the signed bytes do not decode")]
     Encoding,
+    /// The signature fits, but what is said is about somebody or something else.
+    #[error("the signed statement is about something else")]
+    Subject,
 }
 
 /// A secret ed25519 key: a peer's identity or a stream's signing key. Wiped from memory when dropped.

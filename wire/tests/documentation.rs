@@ -143,6 +143,7 @@ fn every_structure_is_documented_as_it_is() {
     }
     check_structure("StreamInfo", &common::stream_info());
     check_structure("TrackerLease", &common::tracker_lease());
+    check_structure("Appointment", &common::appointment());
 }
 
 #[test]

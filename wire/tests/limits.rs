@@ -260,6 +260,10 @@ fn our_own_largest_messages_fit_into_a_frame() {
     let mut info = common::stream_info();
     info.title = "x".repeat(MAX_TITLE);
     answer.info = Some(Signed::new(&info, &common::key()));
+    let mut node = *answer.deputy.clone().unwrap();
+    node.addrs = common::list([address; MAX_ADDRS]);
+    answer.siblings = common::list(vec![node.clone(); MAX_RING_LIST]);
+    answer.deputy = Some(Box::new(node));
     let frame = codec::encode(&answer.clone().into());
     assert!(frame.len() - LENGTH_LEN <= MAX_FRAME, "{} bytes", frame.len());
     assert_eq!(codec::decode(&frame[LENGTH_LEN..]).unwrap(), answer.into());

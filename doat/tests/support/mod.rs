@@ -12,7 +12,7 @@ use coords::coord::distance_ms;
 use headwater_doat::{Doat, Event, Outbox, Output};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use wire::message::{Lease, RingNode, TrackerLease};
+use wire::message::{Appointment, Lease, RingNode, TrackerLease};
 use wire::{Message, PeerId, SecretKey, Signed, StreamId, Time};
 
 /// Without an answer for so long a connection is lost, as in the program.
@@ -157,7 +157,7 @@ impl Net {
     }
 
     /// A member's own tracker for a stream registers with it.
-    pub(crate) fn lease(&mut self, tracker: PeerId, stream: StreamId, siblings: Vec<RingNode>) {
+    pub(crate) fn lease(&mut self, tracker: PeerId, stream: u8, siblings: Vec<RingNode>) {
         let lease = self.sign(tracker, stream, siblings);
         let now = self.now;
         self.act(tracker, |node, out| {
@@ -166,22 +166,26 @@ impl Net {
     }
 
     /// A lease of a tracker without siblings.
-    pub(crate) fn signed_lease(&mut self, tracker: PeerId, stream: StreamId) -> Lease {
+    pub(crate) fn signed_lease(&mut self, tracker: PeerId, stream: u8) -> Lease {
         self.sign(tracker, stream, Vec::new())
     }
 
-    fn sign(&mut self, tracker: PeerId, stream: StreamId, siblings: Vec<RingNode>) -> Lease {
+    fn sign(&mut self, tracker: PeerId, stream: u8, siblings: Vec<RingNode>) -> Lease {
         self.serial += 1;
+        let key = stream_key(stream);
         let lease = TrackerLease {
-            stream,
+            stream: key.stream_id(),
             tracker: self.nodes[&tracker].me().clone(),
             siblings: siblings.into_iter().collect(),
             serial: self.serial,
             ttl_ms: 30_000,
+            members: 1,
+            short: 0,
         };
         Lease {
             lease: Signed::new(&lease, &self.keys[&tracker]),
             tracker,
+            appointment: Appointment::sign(&key, tracker, self.serial),
         }
     }
 
@@ -257,10 +261,7 @@ impl Net {
             match output {
                 Output::Send { to, message, .. } => self.send(from, to, message),
                 Output::Event(Event::Found {
-                    query,
-                    hops,
-                    trackers,
-                    ..
+                    query, hops, lease, ..
                 }) => {
                     let now = Duration::from_micros(self.now.as_micros());
                     if let Some(answer) = self.answers.get_mut(&(from, query)) {
@@ -269,7 +270,8 @@ impl Net {
                         }
                         answer.ways += 1;
                         answer.hops = answer.hops.max(hops);
-                        answer.trackers.extend(trackers);
+                        let named = lease.iter().flat_map(|lease| lease.trackers());
+                        answer.trackers.extend(named.cloned());
                     }
                 }
                 Output::Event(Event::Misbehaved(peer)) => self.misbehaved.push(peer),
@@ -313,7 +315,12 @@ impl Net {
     }
 }
 
+/// Any stream's key.
+pub(crate) fn stream_key(n: u8) -> SecretKey {
+    SecretKey::from_bytes(&[n; 32])
+}
+
 /// Any stream.
 pub(crate) fn stream(n: u8) -> StreamId {
-    SecretKey::from_bytes(&[n; 32]).stream_id()
+    stream_key(n).stream_id()
 }

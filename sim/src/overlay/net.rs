@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use doat::{Doat, Event, Outbox, Output};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use wire::message::{Lease, RingNode, TrackerLease};
+use wire::message::{Appointment, Lease, RingNode, TrackerLease};
 use wire::{Message, PeerId, SecretKey, Signed, StreamId};
 
 use super::delays::Delays;
@@ -75,6 +75,7 @@ pub(super) struct Net {
     deadlines: Vec<SimTime>,
     look_ups: BTreeMap<(u32, u64), LookUp>,
     visited: BTreeMap<WalkKey, Vec<u32>>,
+    streams: BTreeMap<StreamId, SecretKey>,
     serial: u64,
 }
 
@@ -96,6 +97,7 @@ impl Net {
             deadlines: Vec::new(),
             look_ups: BTreeMap::new(),
             visited: BTreeMap::new(),
+            streams: BTreeMap::new(),
             serial: 0,
         }
     }
@@ -200,11 +202,20 @@ impl Net {
         }
     }
 
+    /// A stream, by its key: whoever is to track it is appointed with that.
+    pub(super) fn stream(&mut self, key: SecretKey) -> StreamId {
+        let stream = key.stream_id();
+        self.streams.insert(stream, key);
+        stream
+    }
+
     /// A member's own tracker for a stream registers with it and the neighbour that holds its lease, too.
     pub(super) fn lease(&mut self, tracker: u32, stream: StreamId, siblings: &[u32]) {
         let now = self.clock();
         self.serial += 1;
-        let Some(node) = self.member(tracker) else { return };
+        let (Some(node), Some(key)) = (self.member(tracker), self.streams.get(&stream)) else {
+            return;
+        };
         let siblings = siblings.iter().filter_map(|&other| self.member(other));
         let lease = TrackerLease {
             stream,
@@ -212,10 +223,13 @@ impl Net {
             siblings: siblings.map(|other| other.me().clone()).collect(),
             serial: self.serial,
             ttl_ms: doat::LEASE.as_millis() as u32,
+            members: 1,
+            short: 0,
         };
         let lease = Lease {
             lease: Signed::new(&lease, &self.keys[tracker as usize]),
             tracker: node.me().peer,
+            appointment: Appointment::sign(key, node.me().peer, self.serial),
         };
         let mut out = Outbox::new();
         if let Some(node) = &mut self.members[tracker as usize] {
@@ -321,16 +335,14 @@ impl Net {
             match output {
                 Output::Send { to, message, .. } => self.send(from, to, message),
                 Output::Event(Event::Found {
-                    query,
-                    hops,
-                    trackers,
-                    ..
+                    query, hops, lease, ..
                 }) => {
                     if let Some(look_up) = self.look_ups.get_mut(&(from, query)) {
                         look_up.ways += 1;
                         look_up.answered = self.now;
                         look_up.hops.push(hops);
-                        look_up.trackers.extend(trackers);
+                        let named = lease.iter().flat_map(|lease| lease.trackers());
+                        look_up.trackers.extend(named.cloned());
                     }
                 }
                 Output::Event(_) => {}

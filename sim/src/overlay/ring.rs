@@ -56,7 +56,8 @@ pub(super) fn run(
             run.part(partition);
         }
         for (n, &count) in plan.trackers.iter().enumerate() {
-            run.case(stream(n as u32), count);
+            let stream = run.net.stream(stream_key(n as u32));
+            run.case(stream, count);
         }
         let ever = run.net.ever();
         outcome.peers += ever;
@@ -75,11 +76,11 @@ fn expected_s(plan: &RingPlan) -> f64 {
     growing + plan.settle_s + parted + cases
 }
 
-/// The stream of a case.
-fn stream(n: u32) -> StreamId {
+/// The key of a case's stream.
+fn stream_key(n: u32) -> SecretKey {
     let mut secret = [7; 32];
     secret[..4].copy_from_slice(&n.to_le_bytes());
-    SecretKey::from_bytes(&secret).stream_id()
+    SecretKey::from_bytes(&secret)
 }
 
 /// One ring.
@@ -129,7 +130,8 @@ impl Run<'_> {
             // In turn: nobody tracks more streams than a member lets one tracker register.
             let present = self.net.present();
             let tracker = present[n % present.len()];
-            self.others.push((stream(1_000_000 + n as u32), tracker));
+            let stream = self.net.stream(stream_key(1_000_000 + n as u32));
+            self.others.push((stream, tracker));
         }
         self.renew(None);
         let end = self.net.now.plus(seconds(self.plan.settle_s));
@@ -382,7 +384,8 @@ impl Run<'_> {
 
     /// Share of all entries that have a stream which is nowhere.
     fn false_positives(&self) -> f64 {
-        let absent: Vec<StreamId> = (0..ABSENT).map(|n| stream(2_000_000 + n as u32)).collect();
+        let absent = (0..ABSENT).map(|n| stream_key(2_000_000 + n as u32).stream_id());
+        let absent: Vec<StreamId> = absent.collect();
         let (mut entries, mut wrong) = (0usize, 0usize);
         for member in self
             .net

@@ -203,6 +203,11 @@ impl Stream {
         if self.membership.tracker != Some(from) || self.source.is_some() {
             return;
         }
+        if message.info.is_some() && !self.is_appointed(from, &message) {
+            // Anybody could say so to a newcomer and keep it from the stream.
+            ctx.penalise(from, Offence::WrongSignature);
+            return self.leave_tracker(ctx, &[]);
+        }
         let opened = match &message.info {
             Some(signed) => match signed.open(&self.verifier) {
                 Ok(info) if info.is_sane() => Some((info, signed.clone())),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tracker::{Tracker, TrackerConfig};
-use wire::message::{Info, Role};
+use wire::message::{Appointment, Info, Role};
 use wire::{
     Chunk, ChunkFlags, ChunkHeader, SecretKey, Seq, Signed, StreamInfo, Substream, SubstreamSet, Time,
     Verifier,
@@ -20,6 +20,8 @@ use crate::window::Window;
 #[derive(Debug)]
 pub(crate) struct Source {
     key: SecretKey,
+    /// That this node may keep a tracker of its own stream: newcomers ask for it of every tracker.
+    pub(super) appointment: Signed<Appointment>,
     next: Seq,
     pub(crate) tracker: Tracker,
     pub(super) greeting: Greeting,
@@ -41,6 +43,8 @@ impl Stream {
             ctx.config.seed ^ u64::from(id.tag()),
         ));
         stream.source = Some(Source {
+            // Sessions are numbered by the time: a later one's appointment replaces an earlier.
+            appointment: Appointment::sign(&key, ctx.config.peer, info.session.0),
             key,
             next: info.session,
             tracker,

@@ -34,7 +34,8 @@ pub(super) const CHUNK_MS: u64 = 8;
 /// The clock when chunk [`FIRST`] is made, in milliseconds.
 const START_MS: u64 = 100_000;
 
-fn key() -> SecretKey {
+/// The stream's.
+pub(super) fn key() -> SecretKey {
     SecretKey::from_bytes(&[9; 32])
 }
 

@@ -81,9 +81,11 @@ impl Stream {
         }
         let named = host.map(|host| (host, own_seats)).into_iter().chain(answer.peers);
         let (peers, seats): (Vec<_>, Vec<_>) = named.unzip();
+        let info = (message.known != Some((held.session, held.revision))).then(|| info.clone());
+        let appointment = info.as_ref().map(|_| source.appointment.clone());
         let answer = JoinAnswer {
             stream,
-            info: (message.known != Some((held.session, held.revision))).then(|| info.clone()),
+            info,
             peers: peers.into_iter().collect(),
             seats: seats.into_iter().collect(),
             refresh_ms: answer.refresh.as_millis().min(60_000) as u32,
@@ -94,6 +96,9 @@ impl Stream {
             primaries,
             supply: answer.supply.into_iter().collect(),
             members: answer.members,
+            appointment,
+            siblings: List::default(),
+            deputy: None,
         };
         self.keep(ctx.now, from, own_seats);
         ctx.send(from, answer);

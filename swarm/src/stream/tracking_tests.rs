@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use coords::Coord;
-use wire::message::{Join, JoinAnswer, PeerRecord, Role};
+use wire::message::{Appointment, Join, JoinAnswer, PeerRecord, Role};
 use wire::{Bitrate, Message, SubstreamSet};
 
 use super::super::Stream;
@@ -86,6 +86,17 @@ fn the_first_viewers_are_the_peercasters_own_as_long_as_it_has_room() {
         (host.free_slots, host.has, host.primaries),
         (0, SubstreamSet::EMPTY, SubstreamSet::EMPTY)
     );
+}
+
+#[test]
+fn a_newcomer_sees_that_the_stream_appoints_its_tracker() {
+    let mut bench = Bench::new(Bitrate::from_kbps(3_000));
+    let mut source = bench.source();
+    let answer = joins(&mut bench, &mut source, 1);
+    let appointment = answer.appointment.expect("goes with the description");
+    let host = answer.peers.first().expect("it has room").peer;
+    let opened = Appointment::open(&appointment, stream_id(), host).expect("signed by the stream");
+    assert_eq!(opened.tracker, host);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use wire::PeerId;
-use wire::message::{JoinRefused, RefuseReason, RingNode};
+use wire::message::{Appointment, JoinAnswer, JoinRefused, RefuseReason, RingNode};
 
 use super::{Ctx, Membership, Stream};
 use crate::io::{Event, Output};
@@ -96,11 +96,22 @@ impl Stream {
         }
         self.membership.next_refresh = ctx.now + Duration::from_secs(1);
         if message.reason == RefuseReason::UnknownStream {
-            self.membership.tracker = None;
-            self.membership.tracker_addr = None;
-            if !self.follow(ctx, &message.trackers) {
-                self.membership.wait_before_dialling(ctx);
-            }
+            self.leave_tracker(ctx, &message.trackers);
+        }
+    }
+
+    /// Whether the stream's key says that who answered may be its tracker.
+    pub(super) fn is_appointed(&self, from: PeerId, answer: &JoinAnswer) -> bool {
+        let appointment = answer.appointment.as_ref();
+        appointment.is_some_and(|signed| Appointment::open(signed, self.id, from).is_ok())
+    }
+
+    /// Who was taken for the tracker is none: goes to who is said to be one, or dials again later.
+    pub(super) fn leave_tracker(&mut self, ctx: &mut Ctx<'_>, instead: &[RingNode]) {
+        self.membership.tracker = None;
+        self.membership.tracker_addr = None;
+        if !self.follow(ctx, instead) {
+            self.membership.wait_before_dialling(ctx);
         }
     }
 

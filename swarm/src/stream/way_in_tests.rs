@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use wire::message::{JoinRefused, RefuseReason, RingNode};
-use wire::{Bitrate, Message, Time};
+use wire::message::{Appointment, JoinAnswer, JoinRefused, RefuseReason, RingNode};
+use wire::{Bitrate, List, Message, SecretKey, Seq, Signed, SubstreamSet, Time};
 
-use super::super::testing::{Bench, addr, peer, stream_id};
+use super::super::testing::{Bench, addr, info, key, peer, stream_id};
 use super::{MOST_SENT_ON, TRACKER_RETRY, TRACKER_RETRY_MAX};
 
 /// When a joiner whose every dial fails at once dials again: the waits between.
@@ -91,4 +91,53 @@ fn who_is_sent_in_circles_begins_anew_after_a_while() {
     bench.pass(1_000);
     joiner.membership_tick(&mut bench.ctx());
     assert_eq!(bench.dialled(), [None], "the link's own address again");
+}
+
+/// A tracker's answer to a newcomer.
+fn answer(appointment: Option<Signed<Appointment>>) -> JoinAnswer {
+    JoinAnswer {
+        stream: stream_id(),
+        info: Some(Signed::new(&info(), &key())),
+        peers: List::default(),
+        seats: List::default(),
+        refresh_ms: 5_000,
+        head: Seq(0),
+        head_at: Time::ZERO,
+        random_access: None,
+        random_access_every_ms: None,
+        primaries: SubstreamSet::EMPTY,
+        supply: List::default(),
+        members: 1,
+        appointment,
+        siblings: List::default(),
+        deputy: None,
+    }
+}
+
+#[test]
+fn a_tracker_that_the_stream_did_not_appoint_is_none() {
+    let appointed = |by: &SecretKey, n: u8| Some(Appointment::sign(by, peer(n), 1));
+    let stranger = SecretKey::from_bytes(&[8; 32]);
+    for (appointment, believed) in [
+        (None, false),
+        // By itself, by another stream, and instead of somebody else.
+        (appointed(&SecretKey::from_bytes(&[1; 32]), 1), false),
+        (appointed(&stranger, 1), false),
+        (appointed(&key(), 2), false),
+        (appointed(&key(), 1), true),
+    ] {
+        let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+        let mut joiner = bench.joiner();
+        bench.connect(1, 20);
+        joiner.on_connected(&mut bench.ctx(), peer(1), addr(250), true);
+        joiner.on_join_answer(&mut bench.ctx(), peer(1), answer(appointment));
+        assert_eq!(joiner.info.is_some(), believed);
+        let tracker = believed.then(|| peer(1));
+        assert_eq!(joiner.membership.tracker, tracker);
+        bench.dialled();
+        bench.pass(1_000);
+        joiner.membership_tick(&mut bench.ctx());
+        let dialled = bench.dialled();
+        assert_eq!(dialled.is_empty(), believed, "{dialled:?}");
+    }
 }

@@ -213,6 +213,14 @@ pub(super) fn somebody(u: &mut Unstructured<'_>) -> Result<PeerId> {
     }
 }
 
+fn node(u: &mut Unstructured<'_>) -> Result<RingNode> {
+    Ok(RingNode {
+        peer: somebody(u)?,
+        coord: coord(u)?,
+        addrs: addrs(u)?,
+    })
+}
+
 pub(super) fn addrs(u: &mut Unstructured<'_>) -> Result<List<SocketAddr, MAX_ADDRS>> {
     list(u, 2, |u| Ok(addr(u.arbitrary()?)))
 }
@@ -318,18 +326,23 @@ pub(super) fn message(u: &mut Unstructured<'_>) -> Result<Message> {
             primaries: set(u)?,
             supply: list(u, 20, |u| u.arbitrary())?,
             members: u.arbitrary()?,
+            appointment: if u.ratio(1, 8)? {
+                None
+            } else {
+                Some(Appointment::sign(&key(9), somebody(u)?, u.arbitrary()?))
+            },
+            siblings: list(u, 3, node)?,
+            deputy: if u.arbitrary()? {
+                Some(Box::new(node(u)?))
+            } else {
+                None
+            },
         }
         .into(),
         6 => JoinRefused {
             stream,
             reason: reason(u)?,
-            trackers: list(u, 3, |u| {
-                Ok(RingNode {
-                    peer: somebody(u)?,
-                    coord: coord(u)?,
-                    addrs: addrs(u)?,
-                })
-            })?,
+            trackers: list(u, 3, node)?,
         }
         .into(),
         7 => Leave { stream }.into(),

@@ -163,6 +163,9 @@ impl Life {
                 primaries: SubstreamSet(1),
                 supply: List::default(),
                 members: 5,
+                appointment: Some(Appointment::sign(&key(9), to, 1)),
+                siblings: List::default(),
+                deputy: None,
             }
             .into(),
             _ => return Ok(()),

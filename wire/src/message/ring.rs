@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use coords::{Coord, hcurve};
 use serde::{Deserialize, Serialize};
 
-use super::MAX_ADDRS;
-use crate::sign::{Domain, Signed, Statement};
+use super::{Appointment, MAX_ADDRS};
+use crate::sign::{Domain, SignatureError, Signed, Statement, Verifier};
 use crate::{List, PeerId, StreamId};
 
 /// Most neighbours told of in each direction. With half of all members gone at once, all eight of a list are gone in one
@@ -22,7 +22,7 @@ pub const MAX_RING_SEEN: usize = 2 * MAX_RING_LIST + 1;
 /// Most bits of a filter that one message turns: a list of more would be longer than the filter itself.
 pub const MAX_FLIPS: usize = 700;
 
-/// Most trackers in one answer: the one that was found and its nearest siblings.
+/// Most trackers named at once: one that was found and its nearest siblings.
 pub const MAX_TRACKERS: usize = 9;
 
 /// A member of the ring, or a tracker: who, where in the delay space, and where to be reached.
@@ -175,8 +175,9 @@ pub struct Found {
     pub up: bool,
     /// How many members passed the question on.
     pub hops: u8,
-    /// The trackers, as they signed it: the one that was found, then its siblings. None if there is none in this direction.
-    pub trackers: List<RingNode, MAX_TRACKERS>,
+    /// The lease of the tracker that was found, as that signed it; `None` if there is none in this direction. Whoever passes it
+    /// on checks it with [`Lease::open`].
+    pub lease: Option<Lease>,
 }
 
 /// What a local tracker says of itself, for so long.
@@ -192,17 +193,48 @@ pub struct TrackerLease {
     pub serial: u64,
     /// For how long it holds, in milliseconds from its receipt; 0 ends it.
     pub ttl_ms: u32,
+    /// How many peers are registered with the tracker.
+    pub members: u32,
+    /// The capacity that its area lacks, in per mille of what it demands; 0 if it lacks none. Donors go where this is high.
+    pub short: u16,
+}
+
+impl TrackerLease {
+    /// The tracker, then its siblings: at most [`MAX_TRACKERS`].
+    pub fn trackers(&self) -> impl Iterator<Item = &RingNode> {
+        std::iter::once(&self.tracker).chain(&self.siblings)
+    }
 }
 
 impl Statement for TrackerLease {
     const DOMAIN: Domain = Domain::TRACKER_LEASE;
 }
 
-/// Registers a local tracker with the members that are nearest to it.
+/// Registers a local tracker with the members that are nearest to it, and goes with every answer that names it.
+///
+/// The tracker speaks for itself; that it may speak for the stream at all the stream's key says. Otherwise anybody could
+/// swallow the newcomers of a popular stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lease {
     /// Signed by the tracker.
     pub lease: Signed<TrackerLease>,
     /// Whose key that is.
     pub tracker: PeerId,
+    /// That this tracker may be one, signed by the stream's key.
+    pub appointment: Signed<Appointment>,
+}
+
+impl Lease {
+    /// Checks both signatures, and that both speak of the same stream and tracker.
+    ///
+    /// # Errors
+    /// A [`SignatureError`] when anything does not fit: nobody honest passes such a lease on.
+    pub fn open(&self) -> Result<TrackerLease, SignatureError> {
+        let lease = self.lease.open(&Verifier::new(self.tracker.as_bytes())?)?;
+        if lease.tracker.peer != self.tracker {
+            return Err(SignatureError::Subject);
+        }
+        Appointment::open(&self.appointment, lease.stream, self.tracker)?;
+        Ok(lease)
+    }
 }

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use coords::Coord;
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_ADDRS, MAX_LAGS, MAX_TRACKERS, RefuseReason, RingNode, Role};
-use crate::sign::Signed;
+use super::{MAX_ADDRS, MAX_LAGS, MAX_RING_LIST, MAX_TRACKERS, RefuseReason, RingNode, Role};
+use crate::sign::{Domain, SecretKey, SignatureError, Signed, Statement, Verifier};
 use crate::{Bitrate, List, PeerId, Seq, StreamId, StreamInfo, SubstreamSet, Time};
 
 /// Most peers in one answer: 8 near + 16 toward the source + 10 jumps + 6 random, and some room.
@@ -95,7 +95,58 @@ pub struct JoinAnswer {
     pub supply: List<u16, MAX_LAGS>,
     /// How many peers are registered.
     pub members: u32,
+    /// That the sender may keep a tracker of this stream, signed by the stream's key: goes with `info`, since whoever needs that
+    /// has no reason yet to believe the sender. No description without it.
+    pub appointment: Option<Signed<Appointment>>,
+    /// The stream's other local trackers, the nearest to the sender first.
+    pub siblings: List<RingNode, MAX_RING_LIST>,
+    /// Who takes over when the sender is gone. In a box, so that this message is not much larger than all others.
+    pub deputy: Option<Box<RingNode>>,
 }
+
+/// The stream's word that a peer may keep a local tracker of it. It does not end by itself, because there is no common clock:
+/// what ends is the tracker's lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Appointment {
+    /// The stream, whose key signs this.
+    pub stream: StreamId,
+    /// The tracker.
+    pub tracker: PeerId,
+    /// Greater in every later appointment of the stream.
+    pub serial: u64,
+}
+
+impl Appointment {
+    /// Appoints a tracker of the stream that this key signs.
+    pub fn sign(key: &SecretKey, tracker: PeerId, serial: u64) -> Signed<Self> {
+        let stream = key.stream_id();
+        let appointment = Appointment {
+            stream,
+            tracker,
+            serial,
+        };
+        Signed::new(&appointment, key)
+    }
+
+    /// Checks that the stream appoints this tracker.
+    ///
+    /// # Errors
+    /// A [`SignatureError`] when the stream's key did not sign it, or it speaks of another stream or tracker.
+    pub fn open(signed: &Signed<Self>, stream: StreamId, tracker: PeerId) -> Result<Self, SignatureError> {
+        let appointment = signed.open(&Verifier::new(stream.as_bytes())?)?;
+        if (appointment.stream, appointment.tracker) != (stream, tracker) {
+            return Err(SignatureError::Subject);
+        }
+        Ok(appointment)
+    }
+}
+
+impl Statement for Appointment {
+    const DOMAIN: Domain = Domain::APPOINTMENT;
+}
+
+#[cfg(test)]
+mod tests;
 
 /// The tracker tells a member that it has promised one of its slots for each of these substreams to a joiner, which will
 /// ask for them when its connection is made.

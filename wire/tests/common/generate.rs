@@ -206,6 +206,11 @@ fn any_tracker_message() -> impl Strategy<Value = Message> {
         random_access,
         (any_set(), any_list(any::<u16>())),
         any::<(u32, u32)>(),
+        (
+            proptest::option::of(any_appointment()),
+            any_list(any_node()),
+            proptest::option::of(any_node().prop_map(Box::new)),
+        ),
     )
         .prop_map(
             |(
@@ -216,6 +221,7 @@ fn any_tracker_message() -> impl Strategy<Value = Message> {
                 (random_access, random_access_every_ms),
                 (primaries, supply),
                 (refresh_ms, members),
+                (appointment, siblings, deputy),
             )| {
                 JoinAnswer {
                     stream,
@@ -230,6 +236,9 @@ fn any_tracker_message() -> impl Strategy<Value = Message> {
                     primaries,
                     supply,
                     members,
+                    appointment,
+                    siblings,
+                    deputy,
                 }
             },
         );
@@ -265,16 +274,29 @@ fn any_node() -> impl Strategy<Value = RingNode> {
     })
 }
 
+fn any_appointment() -> impl Strategy<Value = Signed<Appointment>> {
+    (any::<[u8; 32]>(), any_stream(), any_peer(), any::<u64>()).prop_map(|(key, stream, tracker, serial)| {
+        let appointment = Appointment {
+            stream,
+            tracker,
+            serial,
+        };
+        Signed::new(&appointment, &SecretKey::from_bytes(&key))
+    })
+}
+
 fn any_lease() -> impl Strategy<Value = Lease> {
-    let numbers = any::<(u64, u32)>();
+    let numbers = any::<(u64, u32, u32, u16)>();
     (
         any::<[u8; 32]>(),
         any_stream(),
         any_node(),
         any_list(any_node()),
         numbers,
+        any_appointment(),
     )
-        .prop_map(|(key, stream, tracker, siblings, (serial, ttl_ms))| {
+        .prop_map(|(key, stream, tracker, siblings, numbers, appointment)| {
+            let (serial, ttl_ms, members, short) = numbers;
             let key = SecretKey::from_bytes(&key);
             let lease = TrackerLease {
                 stream,
@@ -282,10 +304,13 @@ fn any_lease() -> impl Strategy<Value = Lease> {
                 siblings,
                 serial,
                 ttl_ms,
+                members,
+                short,
             };
             Lease {
                 lease: Signed::new(&lease, &key),
                 tracker: key.peer_id(),
+                appointment,
             }
         })
 }
@@ -346,13 +371,14 @@ fn any_ring_message() -> impl Strategy<Value = Message> {
             hops,
         },
     );
-    let found =
-        (any::<(u64, bool, u8)>(), any_list(any_node())).prop_map(|((nonce, up, hops), trackers)| Found {
+    let found = (any::<(u64, bool, u8)>(), proptest::option::of(any_lease())).prop_map(
+        |((nonce, up, hops), lease)| Found {
             nonce,
             up,
             hops,
-            trackers,
-        });
+            lease,
+        },
+    );
     prop_oneof![
         any::<(u64, u64, u8)>().prop_map(|(position, nonce, hops)| Message::RingSeek(RingSeek {
             position,

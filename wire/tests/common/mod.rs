@@ -101,6 +101,24 @@ pub(crate) fn tracker_lease() -> TrackerLease {
         siblings: list([ring_node()]),
         serial: 1_700_000_000_000,
         ttl_ms: 30_000,
+        members: 120,
+        short: 250,
+    }
+}
+
+pub(crate) fn appointment() -> Appointment {
+    Appointment {
+        stream: key().stream_id(),
+        tracker: peer(),
+        serial: 1_700_000_000_000,
+    }
+}
+
+fn lease() -> Lease {
+    Lease {
+        lease: Signed::new(&tracker_lease(), &key()),
+        tracker: key().peer_id(),
+        appointment: Signed::new(&appointment(), &key()),
     }
 }
 
@@ -159,6 +177,9 @@ pub(crate) fn examples() -> Vec<Message> {
             primaries: SubstreamSet(0b101),
             supply: list([7, 0, 300]),
             members: 1100,
+            appointment: Some(Signed::new(&appointment(), &key())),
+            siblings: list([ring_node()]),
+            deputy: Some(Box::new(ring_node())),
         }),
         Message::JoinRefused(JoinRefused {
             stream,
@@ -274,12 +295,9 @@ pub(crate) fn examples() -> Vec<Message> {
             nonce: 78,
             up: true,
             hops: 4,
-            trackers: list([ring_node()]),
+            lease: Some(lease()),
         }),
-        Message::Lease(Lease {
-            lease: Signed::new(&tracker_lease(), &key()),
-            tracker: key().peer_id(),
-        }),
+        Message::Lease(lease()),
     ];
     let codes: Vec<u8> = example.iter().map(Message::code).collect();
     let all: Vec<u8> = Message::CODES.iter().map(|&(code, _)| code).collect();
