@@ -9,8 +9,12 @@
 //! at least `max_i (d[n-1-i] + e[i])`. One more chunk duration is added by the caller where lag counts from the first
 //! byte of the chunk: the last byte is read that much later.
 
+mod start;
+
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
+
+pub use start::{Joiner, Soonest, soonest_starts};
 
 /// A lower bound in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -77,6 +77,13 @@ struct OutputArgs {
     /// Write the per-peer table as CSV into a directory
     #[arg(long, value_name = "DIR")]
     csv: Option<PathBuf>,
+    /// Print what this peer does and is told in its first seconds, after the table; repeatable. Numbers are those of the
+    /// per-peer table
+    #[arg(long, value_name = "PEER")]
+    trace: Vec<u32>,
+    /// How long after joining a traced peer is watched, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0, requires = "trace")]
+    trace_for: f64,
     /// No progress bar, no table
     #[arg(long)]
     quiet: bool,
@@ -196,7 +203,9 @@ fn simulate(scenario: &Scenario, output: &OutputArgs, again: &str) -> Result<Out
         RunError::Scenario(error) => Failure::input(error),
         RunError::Violation { .. } => Failure::Run(format!("{error}; to see it again: {again}")),
     };
-    let simulation = Simulation::new(scenario).map_err(failed)?;
+    let simulation = Simulation::new(scenario)
+        .map_err(failed)?
+        .trace(&output.trace, output.trace_for);
     if !output.quiet {
         eprintln!("{}: {}", scenario.name, simulation.drawn());
     }

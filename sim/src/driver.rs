@@ -6,6 +6,7 @@ mod faults;
 mod ids;
 mod outcome;
 mod outputs;
+mod trace;
 mod wiring;
 mod world;
 
@@ -13,7 +14,7 @@ use crate::scenario::{Scenario, ScenarioError};
 
 pub use draw::Drawn;
 pub(crate) use encoder::KEYFRAME_MS;
-pub use outcome::{BoundMs, MessageCount, Outcome};
+pub use outcome::{BoundMs, MessageCount, Outcome, SoonestMs};
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug)]
@@ -71,14 +72,22 @@ impl Simulation {
         &self.world.drawn
     }
 
+    /// Writes down what these peers do and are told in so many seconds after joining: see [`Outcome::trace`].
+    #[must_use]
+    pub fn trace(mut self, peers: &[u32], for_s: f64) -> Self {
+        self.world.trace = trace::Trace::new(peers, crate::time::seconds(for_s));
+        self
+    }
+
     /// Runs to the end; `progress` is told four times a simulated second.
     ///
     /// # Errors
     /// [`RunError::Violation`] when an invariant breaks.
     pub fn run(mut self, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, RunError> {
         let bound_ms = outcome::bound(&self.world);
+        let soonest_ms = outcome::soonest(&self.world);
         self.world.run(progress)?;
-        Ok(outcome::conclude(self.world, bound_ms))
+        Ok(outcome::conclude(self.world, bound_ms, soonest_ms))
     }
 }
 

@@ -15,6 +15,8 @@ pub mod scenario;
 mod space;
 mod time;
 
-pub use driver::{BoundMs, Drawn, MessageCount, Outcome, Progress, RunError, Simulation, run};
-pub use measure::{ClockError, Continuity, Distribution, HopCount, InTime, PeerRow, Results, RoleResult};
+pub use driver::{BoundMs, Drawn, MessageCount, Outcome, Progress, RunError, Simulation, SoonestMs, run};
+pub use measure::{
+    ClockError, Continuity, Distribution, HopCount, InTime, PeerRow, Results, RoleResult, Stages, Start,
+};
 pub use scenario::{Plan, Scenario, ScenarioError};

@@ -3,13 +3,16 @@
 mod distribution;
 mod peer_log;
 mod result;
+mod start;
 
 pub use distribution::Distribution;
 pub use result::{ClockError, Continuity, HopCount, InTime, PeerRow, Results, RoleResult};
+pub use start::{Stages, Start};
 
 pub(crate) use distribution::Histogram;
 pub(crate) use peer_log::{PeerLog, Role, Violation};
 pub(crate) use result::{Facts, summarise};
+pub(crate) use start::StartLog;
 
 use wire::Seq;
 

@@ -16,6 +16,9 @@ const MAX_FILE: u64 = 16 << 20;
 
 pub(super) fn write(outcome: &Outcome, output: &OutputArgs) -> Result<(), Failure> {
     write_texts(&report::table(outcome), outcome, output)?;
+    for line in &outcome.trace {
+        writeln!(std::io::stdout().lock(), "{line}").map_err(Failure::run)?;
+    }
     if let Some(directory) = &output.svg {
         report::write_figures(outcome, directory).map_err(Failure::run)?;
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::world::{Peer, World};
-use crate::bound::lower_bound;
-use crate::measure::{Facts, Histogram, PeerLog, PeerRow, Results, Role, summarise};
+use crate::bound::{Joiner, lower_bound, soonest_starts};
+use crate::measure::{Distribution, Facts, Histogram, PeerLog, PeerRow, Results, Role, summarise};
 use crate::net::wire_bytes;
 use crate::scenario::Scenario;
 use crate::time::MS;
@@ -18,6 +18,15 @@ pub struct BoundMs {
     pub mean: f64,
     /// Of the greatest.
     pub max: f64,
+}
+
+/// How soon the viewers could start if somebody knew everything: see [`crate::bound::soonest_starts`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SoonestMs {
+    /// Until chunks of all substreams flow.
+    pub flowing: Distribution,
+    /// Until playout begins.
+    pub started: Distribution,
 }
 
 /// How often a kind of control message was sent, and how many bytes of packets it took.
@@ -66,20 +75,36 @@ pub struct Outcome {
     /// The lower bound; absent when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound_ms: Option<BoundMs>,
+    /// How soon the viewers could start with perfect knowledge; infinite figures mean that some never could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soonest_ms: Option<SoonestMs>,
     /// Results by protocol: `headwater`, and baselines that ran.
     pub results: BTreeMap<String, Results>,
     /// The per-peer table.
     #[serde(skip)]
     pub rows: Vec<PeerRow>,
+    /// What the traced peers did: number, milliseconds since joining, what.
+    #[serde(skip)]
+    pub trace: Vec<String>,
     /// Cumulative distributions of the consumers' arrival and playout lag: milliseconds and share.
     #[serde(skip)]
     pub curves: [Vec<(f64, f64)>; 2],
 }
 
+/// What nodes and the peercaster promise of their uplinks, and how many children they aim at for each substream that they
+/// pass on: as in the swarm.
+const PROMISED: f64 = 0.94;
+const PROMISED_BY_SOURCE: f64 = 0.85;
+const CHILDREN_PER_PRIMARY: u32 = 8;
+
 /// Points of a cumulative distribution: smooth at any size of figure.
 const CURVE_POINTS: usize = 500;
 
-pub(super) fn conclude(mut world: World, bound_ms: Option<BoundMs>) -> Outcome {
+pub(super) fn conclude(
+    mut world: World,
+    bound_ms: Option<BoundMs>,
+    soonest_ms: Option<SoonestMs>,
+) -> Outcome {
     for number in 0..world.peers.len() as u32 {
         world.take_last_words(number);
     }
@@ -124,10 +149,12 @@ pub(super) fn conclude(mut world: World, bound_ms: Option<BoundMs>) -> Outcome {
             .collect(),
         peers: world.peers.len(),
         bound_ms,
+        soonest_ms,
         results: BTreeMap::from([("headwater".to_owned(), results)]),
         rows,
         curves: [arrival.curve(CURVE_POINTS), world.lags.curve(CURVE_POINTS)],
         audit: world.audit.finish(),
+        trace: world.trace.into_lines(),
         params: world.scenario,
     }
 }
@@ -169,6 +196,51 @@ pub(super) fn bound(world: &World) -> Option<BoundMs> {
     })
 }
 
+/// Of the promised part of an uplink the copies of a substream that fit, and the share of it that the node promises.
+fn slots(world: &World, upload_bps: u64, promised: f64) -> u32 {
+    let stream = &world.scenario.stream;
+    let frame = wire::CHUNK_HEADER_LEN as f64 + stream.rate.as_bps() as f64 / 8000.0 * stream.chunk_ms;
+    let copy_bps = wire_bytes(frame as u64) as f64 * 8000.0 / stream.chunk_ms;
+    (promised * upload_bps as f64 * f64::from(stream.substreams) / copy_bps) as u32
+}
+
+/// For the peers as they were drawn; `None` where one of them could never start.
+pub(super) fn soonest(world: &World) -> Option<SoonestMs> {
+    let scenario = &world.scenario;
+    let first = 1 + scenario.peers.count + scenario.donors.count;
+    let joiners: Vec<Joiner> = (1..first)
+        .map(|number| {
+            let spec = &world.peers[number].spec;
+            let slots = if spec.passive {
+                0
+            } else {
+                slots(world, spec.upload_bps, PROMISED)
+            };
+            Joiner {
+                joins_ms: spec.joins.0 as f64 / MS as f64,
+                to_source_ms: world.space.one_way_ns(0, number as u32) as f64 / MS as f64,
+                slots,
+                passes_on: slots
+                    .div_ceil(CHILDREN_PER_PRIMARY)
+                    .min(u32::from(scenario.stream.substreams)),
+                plays: spec.role == Role::Consumer,
+            }
+        })
+        .collect();
+    let soonest = soonest_starts(
+        &joiners,
+        scenario.stream.substreams,
+        slots(world, world.peers[0].spec.upload_bps, PROMISED_BY_SOURCE),
+        scenario.stream.gop_ms,
+        |a, b| world.space.one_way_ns(a as u32 + 1, b as u32 + 1) as f64 / MS as f64,
+    );
+    let possible = soonest.started_ms.iter().all(|ms| ms.is_finite()) && !soonest.started_ms.is_empty();
+    possible.then(|| SoonestMs {
+        flowing: Distribution::of(soonest.flowing_ms),
+        started: Distribution::of(soonest.started_ms),
+    })
+}
+
 fn row(world: &World, facts: &Facts<'_>, number: usize, peer: &Peer) -> PeerRow {
     let log = &peer.log;
     let in_ms = |ns: u64| ns as f64 / MS as f64;
@@ -194,6 +266,7 @@ fn row(world: &World, facts: &Facts<'_>, number: usize, peer: &Peer) -> PeerRow 
         joined_s: log.joined.as_seconds(),
         left_s: log.left.map(|at| at.as_seconds()),
         startup_ms: Facts::startup_ms(log),
+        start: facts.start(log),
         continuity: continuity.map(|(value, _)| value),
         arrival_ms: mean(arrivals.iter().sum(), arrivals.len() as u64),
         lag_ms: mean(in_ms(log.lag_ns), log.played).map(|mean| (mean, in_ms(log.lag_ns_max))),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use swarm::{Class, Event as Milestone, Input, Output};
 use wire::{Chunk, Message, PeerId, Time};
 
+use super::trace::words;
 use super::world::{Event, World};
 use crate::audit::What;
 use crate::measure::Role;
@@ -53,8 +54,27 @@ impl World {
             // Done after the others.
             Output::Disconnect { .. } => {}
             Output::Arrived {
-                seq, lag_us, hops, ..
+                seq,
+                lag_us,
+                hops,
+                live,
+                ..
             } => {
+                self.note(from, |world| {
+                    let index = world.chunks.index(seq).unwrap_or(0);
+                    let (substream, old) = (
+                        seq.substream(world.scenario.stream.substreams),
+                        if live { "" } else { ", old" },
+                    );
+                    format!("has chunk {index} of {}{old}", substream.0)
+                });
+                let k = self.scenario.stream.substreams;
+                if live {
+                    self.peers[from as usize]
+                        .log
+                        .start
+                        .on_live(self.now, seq.substream(k), k);
+                }
                 let log = &mut self.peers[from as usize].log;
                 let arrived = log.arrived(&self.chunks, self.now, seq, hops, lag_us, self.window);
                 if let Err(what) = arrived {
@@ -63,6 +83,9 @@ impl World {
             }
             Output::Play { chunk, in_time, .. } => {
                 self.fold(What::Played, from, chunk.seq().0);
+                self.note(from, |world| {
+                    format!("plays chunk {}", world.chunks.index(chunk.seq()).unwrap_or(0))
+                });
                 let log = &mut self.peers[from as usize].log;
                 match log.plays(&self.chunks, self.now, chunk.seq(), in_time, self.window) {
                     Ok(Some(lag_ms)) => self.lags.add(lag_ms),
@@ -77,6 +100,9 @@ impl World {
                 }
             }
             Output::Event(Milestone::Banned { .. }) => self.bans += 1,
+            Output::Event(Milestone::TrackerAnswered { .. }) => {
+                self.peers[from as usize].log.start.on_answer(self.now);
+            }
             // The logs have it from the chunks themselves.
             Output::Event(_) => {}
         }
@@ -147,6 +173,10 @@ impl World {
         let Some((conn, end)) = self.open_to(from, &to, what) else {
             return;
         };
+        let other = self.conns.get(conn).peer(end.other());
+        self.note(from, |world| {
+            format!("to {other} {}", words(&message, &world.ids))
+        });
         self.post(conn, end.other(), message, frame);
     }
 
@@ -263,6 +293,16 @@ impl World {
         }
         let detail = u64::from(message.code()) << 32 | u64::from(bytes);
         self.fold(What::Message, number, detail ^ u64::from(sender) << 40);
+        self.note(number, |world| {
+            format!("from {sender} {}", words(&message, &world.ids))
+        });
+        let k = self.scenario.stream.substreams;
+        let start = &mut self.peers[number as usize].log.start;
+        match &*message {
+            Message::Subscribed(agreed) => start.on_agreed(self.now, agreed.substreams, k),
+            Message::Refused(refused) => start.on_refused(refused.substreams),
+            _ => {}
+        }
         let from = self.peers[sender as usize].id;
         let input = Input::Message {
             from,

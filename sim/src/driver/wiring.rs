@@ -31,6 +31,7 @@ impl World {
             .conns
             .dial(from, to, self.space.one_way_ns(from, to), self.now);
         self.fold(What::Dialled, from, u64::from(conn.0));
+        self.note(from, |_| format!("dials {to}"));
         let at = self.handshake_packet(conn, End::Acceptor, DIALLER_HANDSHAKE_BYTES / 2);
         self.queue.push(at, Event::Dial(conn));
     }

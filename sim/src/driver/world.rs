@@ -12,6 +12,7 @@ use super::draw::{self, Drawn, Purpose, Spec};
 use super::encoder::Encoder;
 use super::ids::{Ids, addr_of};
 use super::outcome::MessageCount;
+use super::trace::Trace;
 use super::{Progress, RunError};
 use crate::audit::{Audit, What};
 use crate::measure::{ChunkLog, Histogram, PeerLog, Role, Violation, Window};
@@ -125,6 +126,7 @@ pub(super) struct World {
     /// Messages sent during the window, by their number on the wire.
     pub(super) kinds: BTreeMap<u8, MessageCount>,
     pub(super) violation: Option<(u32, Violation)>,
+    pub(super) trace: Trace,
 }
 
 impl World {
@@ -170,6 +172,7 @@ impl World {
             bans: 0,
             kinds: BTreeMap::new(),
             violation: None,
+            trace: Trace::default(),
             scenario: scenario.clone(),
         };
         for spec in specs {
@@ -299,6 +302,15 @@ impl World {
 
     pub(super) fn fold(&mut self, what: What, peer: u32, detail: u64) {
         self.audit.fold(self.now, what, peer, detail);
+    }
+
+    /// Writes down what a traced peer did.
+    pub(super) fn note(&mut self, peer: u32, what: impl FnOnce(&Self) -> String) {
+        let joined = self.peers[peer as usize].log.joined;
+        if self.trace.watches(peer, joined, self.now) {
+            let what = what(self);
+            self.trace.line(peer, joined, self.now, &what);
+        }
     }
 
     pub(super) fn violate(&mut self, peer: u32, what: Violation) {

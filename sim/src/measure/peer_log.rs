@@ -2,7 +2,7 @@
 
 use wire::Seq;
 
-use super::{ChunkLog, Window};
+use super::{ChunkLog, StartLog, Window};
 use crate::time::{MS, SimTime};
 
 /// What a peer does, as far as results go.
@@ -30,8 +30,12 @@ pub(crate) struct PeerLog {
     pub(crate) first_chunk: Option<SimTime>,
     /// First chunk handed to the output.
     pub(crate) started: Option<SimTime>,
-    /// Index of the first chunk played, and of the next one that is due.
+    /// What led to it.
+    pub(crate) start: StartLog,
+    /// Index of the first chunk played, of the first one that was not played in the same instant, and of the next one that is
+    /// due.
     pub(crate) first_played: usize,
+    pub(crate) first_burst_end: usize,
     pub(crate) next_due: usize,
     pub(crate) last_lag_ns: u64,
     /// Of chunks in the window.
@@ -70,7 +74,9 @@ impl PeerLog {
             left: None,
             first_chunk: None,
             started: None,
+            start: StartLog::default(),
             first_played: 0,
+            first_burst_end: 0,
             next_due: 0,
             last_lag_ns: 0,
             played: 0,
@@ -188,6 +194,9 @@ impl PeerLog {
                 "chunk {index} is played after chunk {}",
                 self.next_due.saturating_sub(1)
             ));
+        }
+        if self.started == Some(now) {
+            self.first_burst_end = index + 1;
         }
         self.next_due = index + 1;
         self.last_lag_ns = now.since(generated);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::distribution::rank;
-use super::{ChunkLog, Distribution, Histogram, PeerLog, Role, Window};
+use super::{ChunkLog, Distribution, Histogram, PeerLog, Role, Stages, Start, Window};
 use crate::time::{MS, SECOND, SimTime};
 
 /// Deadlines for which the share of arrivals in time is reported, in milliseconds.
@@ -67,6 +67,9 @@ pub struct RoleResult {
     pub lag_ms: Distribution,
     /// From joining to the first chunk handed to the output (a donor: received); one value a peer.
     pub startup_ms: Distribution,
+    /// Where that time went: how long each stage of the consumers' starts took.
+    #[serde(default)]
+    pub start_stages_ms: Stages,
     /// Chunks handed over in time of those due.
     pub continuity: Continuity,
     /// Arrivals within a deadline. Zero for donors, who do not want every chunk.
@@ -119,6 +122,8 @@ pub struct PeerRow {
     pub left_s: Option<f64>,
     /// From joining to the first output (donor: first chunk).
     pub startup_ms: Option<f64>,
+    /// Where that time went (consumers).
+    pub start: Option<Start>,
     /// In time of due.
     pub continuity: Option<f64>,
     /// Mean arrival lag.
@@ -178,6 +183,11 @@ impl Facts<'_> {
         Some(ready.since(log.joined) as f64 / MS as f64)
     }
 
+    /// Where the time of a consumer's start went.
+    pub(crate) fn start(&self, log: &PeerLog) -> Option<Start> {
+        (log.role == Role::Consumer).then(|| log.start(self.chunks))?
+    }
+
     /// Continuity with the chunks due; `None` when it does not count.
     pub(crate) fn continuity(&self, log: &PeerLog) -> Option<(f64, u64)> {
         if log.role != Role::Consumer {
@@ -215,6 +225,7 @@ pub(crate) fn summarise<'a>(
 ) -> RoleResult {
     let mut result = RoleResult::default();
     let mut startups = Vec::new();
+    let mut starts = Vec::new();
     let mut continuities = Vec::new();
     let (mut in_time, mut in_time_of) = ([0u64; 3], [0u64; 3]);
     let (mut hops, mut hops_of, mut errors, mut errors_of) = (0, 0, 0, 0);
@@ -222,6 +233,7 @@ pub(crate) fn summarise<'a>(
     for log in logs {
         result.peers += 1;
         startups.extend(Facts::startup_ms(log));
+        starts.extend(facts.start(log));
         if let Some((continuity, due)) = facts.continuity(log) {
             continuities.push(continuity);
             result.never_started += u64::from(log.started.is_none());
@@ -262,6 +274,7 @@ pub(crate) fn summarise<'a>(
     result.arrival_ms = arrival.distribution();
     result.lag_ms = lag.distribution();
     result.startup_ms = Distribution::of(startups);
+    result.start_stages_ms = Stages::of(&starts);
     result.continuity = continuity_of(continuities);
     let in_time = |n: usize| share(in_time[n], in_time_of[n]);
     result.in_time = InTime {

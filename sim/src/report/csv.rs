@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{Outcome, PeerRow};
 
-const HEADER: &str = "peer,role,upload_bps,distance_ms,joined_s,left_s,startup_ms,continuity,arrival_ms,lag_ms,\
+const HEADER: &str = "peer,role,upload_bps,distance_ms,joined_s,left_s,startup_ms,answered_ms,supplied_ms,flowing_ms,complete_ms,key_frame_ms,refused,continuity,arrival_ms,lag_ms,\
     lag_ms_max,hops,chunks_due,chunks_played,chunks_late,bytes_in,bytes_duplicate,bytes_out,control_in,control_out,\
     uplink_drops,slots,slots_used,neighbours,repairs_requested";
 
@@ -42,6 +42,12 @@ fn write_row(out: &mut impl Write, row: &PeerRow) -> Result<()> {
     for field in [
         number(row.left_s, 3),
         number(row.startup_ms, 1),
+        number(row.start.map(|start| start.answered_ms), 1),
+        number(row.start.map(|start| start.supplied_ms), 1),
+        number(row.start.map(|start| start.flowing_ms), 1),
+        number(row.start.map(|start| start.complete_ms), 1),
+        number(row.start.map(|start| start.key_frame_ms), 1),
+        number(row.start.map(|start| f64::from(start.refused)), 0),
         number(row.continuity, 6),
         number(row.arrival_ms, 2),
         number(row.lag_ms.map(|lag| lag.0), 2),

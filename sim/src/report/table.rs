@@ -79,6 +79,21 @@ fn role(
     }
     line(out, "  start-up, ms", &result.startup_ms)?;
     if consumers {
+        if let Some(soonest) = &outcome.soonest_ms {
+            line(out, "  conceivable, ms", &soonest.started)?;
+            line(out, "    of it until flow", &soonest.flowing)?;
+        }
+        let stages = &result.start_stages_ms;
+        for (name, stage) in [
+            ("    tracker's answer", &stages.answer),
+            ("    all suppliers", &stages.suppliers),
+            ("    all flow", &stages.flow),
+            ("    past, key frame", &stages.past),
+            ("    margin", &stages.margin),
+            ("    asked in vain", &stages.refused),
+        ] {
+            line(out, name, stage)?;
+        }
         let c = &result.continuity;
         writeln!(
             out,
