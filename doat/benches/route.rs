@@ -94,9 +94,11 @@ fn route(c: &mut Criterion) {
         stream,
         nonce: 7,
         up: Some(true),
+        near: None,
         begun_at: ring[MEMBERS - 9].position(),
         begun_by: ring[MEMBERS - 9].peer,
         hops: 1,
+        attempt: 0,
     };
     let mut out = Outbox::new();
     c.bench_function("route/nowhere", |b| {

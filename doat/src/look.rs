@@ -5,16 +5,19 @@
 //! the arc that is left; where a filter was wrong the walk goes on in what is left of the arc, so it never comes by the same
 //! member twice.
 
-use wire::message::{Find, Found, Lease, RingNode, RingSeek, RingSeen, TrackerLease};
+use coords::Coord;
+use coords::coord::distance_ms;
+use wire::message::{Find, Found, Lease, RingLeave, RingNode, RingSeek, RingSeen};
 use wire::{PeerId, StreamId, Time};
 
 use crate::filter::Needle;
 use crate::node::{Doat, Event, Outbox, Output, Standing, reply, send};
-use crate::pending::Asker;
+use crate::pending::{Asker, patience};
+use crate::search::{MAX_RELAYED, Outcome, checked};
 use crate::{Place, Way};
 
 /// No look-up is passed on more often: four times what a ring of a million needs.
-const MAX_HOPS: u8 = 80;
+pub(crate) const MAX_HOPS: u8 = 80;
 
 /// Members that one look-up passes by at one place.
 const MAX_DETOURS: usize = 3;
@@ -22,9 +25,9 @@ const MAX_DETOURS: usize = 3;
 /// A look-up for the members around a position.
 #[derive(Clone, Debug)]
 pub(crate) struct Sought {
-    position: u64,
-    hops: u8,
-    tried: Vec<PeerId>,
+    pub(crate) position: u64,
+    pub(crate) hops: u8,
+    pub(crate) tried: Vec<PeerId>,
 }
 
 /// A search for a tracker in one direction.
@@ -34,11 +37,39 @@ pub(crate) struct Walk {
     way: Way,
     begun: Place,
     hops: u8,
+    /// How many walks of the same search in this direction came back empty before.
+    attempt: u8,
     tried: Vec<PeerId>,
 }
 
+impl Walk {
+    /// A walk that begins at a place.
+    pub(crate) const fn new(stream: StreamId, way: Way, begun: Place, hops: u8, attempt: u8) -> Self {
+        Walk {
+            stream,
+            way,
+            begun,
+            hops,
+            attempt,
+            tried: Vec::new(),
+        }
+    }
+}
+
+/// Of these nodes those that are nearest to a coordinate in delay, the nearest first: what an answer to [`Doat::seek`] is good
+/// for. At most `count`, and nobody twice.
+pub fn closest(nodes: &[RingNode], to: &Coord, count: usize) -> Vec<RingNode> {
+    let away = |node: &RingNode| distance_ms(&node.coord, to);
+    let mut nodes = nodes.to_vec();
+    nodes.sort_by(|a, b| away(a).total_cmp(&away(b)).then(a.peer.cmp(&b.peer)));
+    nodes.dedup_by_key(|node| node.peer);
+    nodes.truncate(count);
+    nodes
+}
+
 impl Doat {
-    /// Looks for the members around a position; [`Event::Seen`] has the answer.
+    /// Looks for the members around a position of the ring; [`Event::Seen`] has the answer, if one comes. Who is no member asks
+    /// one that it knows, and remembers those that are named for later questions.
     pub fn seek(&mut self, now: Time, position: u64, out: &mut Outbox) -> u64 {
         let query = self.seeks.number();
         let sought = Sought {
@@ -50,11 +81,21 @@ impl Doat {
         query
     }
 
-    /// Looks for the nearest local trackers of a stream; [`Event::Found`] has the answers, one for each direction.
-    pub fn find(&mut self, now: Time, stream: StreamId, out: &mut Outbox) -> u64 {
-        let query = self.walks.number();
-        self.walk_both(now, Asker::Own(query), stream, out);
-        query
+    /// Places the lease of a tracker on this node, which is no member, with the two members that are nearest to it.
+    pub(crate) fn place_from_outside(&mut self, now: Time, lease: &Lease, out: &mut Outbox) {
+        /// Most leases on their way: a node keeps trackers of few streams.
+        const MAX_PLACING: usize = 64;
+        let query = self.seeks.number();
+        if self.placing.len() >= MAX_PLACING {
+            self.placing.pop_first();
+        }
+        self.placing.insert(query, lease.clone());
+        let sought = Sought {
+            position: self.me.position(),
+            hops: 0,
+            tried: Vec::new(),
+        };
+        self.pass_seek(now, Asker::Own(query), sought, out);
     }
 
     /// Looks for this node's own neighbours, beginning with somebody in particular.
@@ -80,19 +121,31 @@ impl Doat {
         match self.nearer(&sought) {
             Some(node) => self.send_seek(now, asker, sought, &node, out),
             None => {
-                let nodes = std::iter::once(&self.me)
-                    .chain(Way::BOTH.into_iter().flat_map(|way| self.ring.list(way)))
-                    .cloned()
-                    .collect();
+                // Who is no member and can ask nobody names those that it has heard of.
+                let (me, others) = match self.standing {
+                    Standing::Member => (Some(&self.me), [].as_slice()),
+                    _ => (None, self.entries.nodes()),
+                };
+                let listed = Way::BOTH.into_iter().flat_map(|way| self.ring.list(way));
+                let nodes = me.into_iter().chain(listed).chain(others).cloned().collect();
                 self.answer_seek(asker, sought.hops, nodes, out);
             }
         }
     }
 
     /// Whom a look-up is passed on to: who is nearest of those that are nearer than this node.
-    fn nearer(&self, sought: &Sought) -> Option<RingNode> {
+    pub(crate) fn nearer(&self, sought: &Sought) -> Option<RingNode> {
         if sought.hops >= MAX_HOPS || sought.tried.len() > MAX_DETOURS + 1 {
             return None;
+        }
+        if self.standing != Standing::Member {
+            // Who is no member knows nobody's place for sure: the first that answers is as good as any.
+            let mut entries = self.entries.nodes().iter();
+            let fresh = |node: &&RingNode| !sought.tried.contains(&node.peer);
+            return entries
+                .find(fresh)
+                .filter(|_| sought.hops <= MAX_RELAYED)
+                .cloned();
         }
         let target = Place {
             position: sought.position,
@@ -103,13 +156,13 @@ impl Doat {
             .filter(|node| !self.dead.contains_key(&node.peer) && !sought.tried.contains(&node.peer))
             .map(|node| (Place::of(node).distance(&target), node))
             .min_by_key(|(distance, node)| (*distance, node.peer))
-            .filter(|(distance, _)| *distance < mine || self.standing != Standing::Member)
+            .filter(|(distance, _)| *distance < mine)
             .map(|(_, node)| node.clone())
     }
 
     fn send_seek(&mut self, now: Time, asker: Asker, sought: Sought, to: &RingNode, out: &mut Outbox) {
         let (position, hops) = (sought.position, sought.hops);
-        let nonce = self.seeks.ask(now, asker, to.peer, hops, sought);
+        let nonce = self.seeks.ask(now, asker, to.peer, patience(hops), sought);
         send(
             out,
             to,
@@ -129,8 +182,15 @@ impl Doat {
 
     fn answer_seek(&mut self, asker: Asker, hops: u8, nodes: Vec<RingNode>, out: &mut Outbox) {
         match asker {
-            Asker::Own(query) => out.push(Output::Event(Event::Seen { query, hops, nodes })),
-            Asker::Upkeep => {}
+            Asker::Own(query) => match self.placing.remove(&query) {
+                None => out.push(Output::Event(Event::Seen { query, hops, nodes })),
+                Some(lease) => {
+                    for node in closest(&nodes, &self.me.coord, 2) {
+                        send(out, &node, lease.clone());
+                    }
+                }
+            },
+            Asker::Search(_) | Asker::Upkeep => {}
             Asker::Peer(to, nonce) => reply(
                 out,
                 to,
@@ -148,6 +208,12 @@ impl Doat {
             return;
         };
         let nodes = seen.nodes.into_vec();
+        if self.standing != Standing::Member {
+            for node in nodes.iter().filter(|node| node.peer != self.me.peer) {
+                self.entries.know(node);
+            }
+            self.entries.answered(from);
+        }
         if question.asker == Asker::Upkeep {
             for node in &nodes {
                 self.consider(now, node, out);
@@ -157,49 +223,39 @@ impl Doat {
     }
 
     pub(crate) fn on_find(&mut self, now: Time, from: PeerId, find: &Find, out: &mut Outbox) {
-        let asker = Asker::Peer(from, find.nonce);
         let Some(up) = find.up else {
-            self.walk_both(now, asker, find.stream, out);
-            return;
+            return self.search_for(now, from, find, out);
         };
-        let walk = Walk {
-            stream: find.stream,
-            way: Way::from_up(up),
-            begun: Place {
-                position: find.begun_at,
-                peer: find.begun_by,
-            },
-            hops: find.hops,
-            tried: Vec::new(),
-        };
-        self.walk(now, asker, walk, out);
-    }
-
-    fn walk_both(&mut self, now: Time, asker: Asker, stream: StreamId, out: &mut Outbox) {
-        for way in Way::BOTH {
-            let walk = Walk {
-                stream,
-                way,
-                begun: self.place(),
-                hops: 0,
-                tried: Vec::new(),
-            };
-            self.walk(now, asker, walk, out);
+        if self.standing == Standing::Outside {
+            // It takes this node for a member, and goes another way when it hears that it is none.
+            return reply(out, from, RingLeave::default());
         }
+        let begun = Place {
+            position: find.begun_at,
+            peer: find.begun_by,
+        };
+        let walk = Walk::new(find.stream, Way::from_up(up), begun, find.hops, find.attempt);
+        self.walk(now, Asker::Peer(from, find.nonce), walk, out);
     }
 
-    fn walk(&mut self, now: Time, asker: Asker, walk: Walk, out: &mut Outbox) {
+    pub(crate) fn walk(&mut self, now: Time, asker: Asker, walk: Walk, out: &mut Outbox) {
         let here = self.leases.nearest(walk.stream, walk.begun.position);
         let here = here.map(|(signed, lease)| (signed.clone(), lease.clone()));
         let next = here.is_none().then(|| self.next_step(&walk)).flatten();
         match next {
             Some(next) => self.send_find(now, asker, walk, &next, out),
-            None => answer_walk(asker, walk.way, walk.hops, here, out),
+            None => {
+                let outcome = Outcome {
+                    hops: walk.hops,
+                    lease: here,
+                };
+                self.answer_walk(now, asker, walk.way, outcome, out);
+            }
         }
     }
 
     /// Whom a search is passed on to.
-    fn next_step(&self, walk: &Walk) -> Option<RingNode> {
+    pub(crate) fn next_step(&self, walk: &Walk) -> Option<RingNode> {
         if walk.hops >= MAX_HOPS || walk.tried.len() > MAX_DETOURS {
             return None;
         }
@@ -222,37 +278,44 @@ impl Doat {
         next.next().map(|(node, _)| node.clone())
     }
 
-    fn send_find(&mut self, now: Time, asker: Asker, walk: Walk, to: &RingNode, out: &mut Outbox) {
+    pub(crate) fn send_find(&mut self, now: Time, asker: Asker, walk: Walk, to: &RingNode, out: &mut Outbox) {
         let find = Find {
             stream: walk.stream,
             nonce: 0,
             up: Some(walk.way.is_up()),
+            near: None,
             begun_at: walk.begun.position,
             begun_by: walk.begun.peer,
             hops: walk.hops + 1,
+            attempt: walk.attempt,
         };
-        let nonce = self.walks.ask(now, asker, to.peer, walk.hops, walk);
+        let nonce = self.walks.ask(now, asker, to.peer, patience(walk.hops), walk);
         send(out, to, Find { nonce, ..find });
     }
 
     pub(crate) fn on_found(&mut self, now: Time, from: PeerId, found: Found, out: &mut Outbox) {
         let Some(mut question) = self.walks.answer(found.nonce, from) else {
-            return;
+            return self.on_found_for(now, from, found, out);
         };
-        let way = question.what.way;
-        let Some(signed) = found.lease else {
-            return answer_walk(question.asker, way, found.hops, None, out);
+        let lease = found.lease.map(|signed| checked(signed, question.what.stream));
+        if lease == Some(None) {
+            out.push(Output::Event(Event::Misbehaved(from)));
+            question.what.tried.push(from);
+            return self.walk(now, question.asker, question.what, out);
+        }
+        let outcome = Outcome {
+            hops: found.hops,
+            lease: lease.flatten(),
         };
-        match signed.open() {
-            // Nobody passes on a lease that ends one.
-            Ok(lease) if lease.stream == question.what.stream && lease.ttl_ms > 0 => {
-                answer_walk(question.asker, way, found.hops, Some((signed, lease)), out);
-            }
-            _ => {
-                out.push(Output::Event(Event::Misbehaved(from)));
-                question.what.tried.push(from);
-                self.walk(now, question.asker, question.what, out);
-            }
+        self.answer_walk(now, question.asker, question.what.way, outcome, out);
+    }
+
+    fn answer_walk(&mut self, now: Time, asker: Asker, way: Way, outcome: Outcome, out: &mut Outbox) {
+        match asker {
+            Asker::Search(id) => self.on_walked(now, id, way, outcome, out),
+            Asker::Peer(to, nonce) => reply(out, to, outcome.message(nonce, way)),
+            // Trackers are looked for by searches only.
+            Asker::Own(_) | Asker::Upkeep => {}
         }
     }
 
@@ -266,6 +329,7 @@ impl Doat {
             question.what.tried.push(gone);
             self.pass_seek(now, question.asker, question.what, out);
         }
+        self.pass_by_entry(now, gone, out);
     }
 
     /// Where an answer is overdue somebody else is asked, too. If there is nobody else it is waited for: an empty answer would
@@ -277,34 +341,15 @@ impl Doat {
                 self.send_find(now, asker, walk, &next, out);
             }
         }
+        self.ask_other_entries(now, out);
         for (asker, to, mut sought) in self.seeks.overdue(now) {
+            if self.standing != Standing::Member {
+                self.entries.failed(to);
+            }
             sought.tried.push(to);
             if let Some(node) = self.nearer(&sought) {
                 self.send_seek(now, asker, sought, &node, out);
             }
         }
-    }
-}
-
-fn answer_walk(asker: Asker, way: Way, hops: u8, found: Option<(Lease, TrackerLease)>, out: &mut Outbox) {
-    match asker {
-        Asker::Own(query) => out.push(Output::Event(Event::Found {
-            query,
-            way,
-            hops,
-            lease: found.map(|(_, lease)| Box::new(lease)),
-        })),
-        // Trackers are for whoever joins; upkeep asks for none.
-        Asker::Upkeep => {}
-        Asker::Peer(to, nonce) => reply(
-            out,
-            to,
-            Found {
-                nonce,
-                up: way.is_up(),
-                hops,
-                lease: found.map(|(signed, _)| signed),
-            },
-        ),
     }
 }

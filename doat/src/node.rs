@@ -9,12 +9,14 @@ use rand_chacha::ChaCha8Rng;
 use wire::message::{Lease, MAX_RING_SEEN, RingLeave, RingNews, RingNode, TrackerLease, Watch};
 use wire::{List, Message, PeerId, StreamId, Time};
 
+use crate::entries::Entries;
 use crate::filter::Needle;
 use crate::leases::{LeaseError, Leases};
 use crate::levels::{Applied, Levels};
 use crate::look::{Sought, Walk};
 use crate::pending::Pending;
 use crate::ring::Ring;
+use crate::search::{Asked, Search};
 use crate::way::Both;
 use crate::{Place, Way};
 
@@ -39,7 +41,7 @@ pub enum Output {
 pub enum Event {
     /// It has become a member: it has neighbours that answer.
     Joined,
-    /// The answer to [`Doat::find`] in one direction; the other one comes apart.
+    /// The answer to [`Doat::find`] in one direction: each direction has one, empty if nothing was heard for some seconds.
     Found {
         /// The look-up.
         query: u64,
@@ -101,6 +103,13 @@ pub struct Doat {
     pub(crate) leases: Leases,
     pub(crate) seeks: Pending<Sought>,
     pub(crate) walks: Pending<Walk>,
+    pub(crate) searches: BTreeMap<u64, Search>,
+    /// Members asked to search in this node's place.
+    pub(crate) asked: Pending<Asked>,
+    /// Members that this node asks while it is none.
+    pub(crate) entries: Entries,
+    /// Leases of trackers on this node that wait for the members to place them with to be found.
+    pub(crate) placing: BTreeMap<u64, Lease>,
     /// Peers met, dead or alive.
     pub(crate) met: BTreeMap<PeerId, RingNode>,
     /// Who did not answer, and until when that counts.
@@ -129,6 +138,10 @@ impl Doat {
             leases: Leases::default(),
             seeks: Pending::new(rng.random()),
             walks: Pending::new(rng.random()),
+            searches: BTreeMap::new(),
+            asked: Pending::new(rng.random()),
+            entries: Entries::default(),
+            placing: BTreeMap::new(),
             met: BTreeMap::new(),
             dead: BTreeMap::new(),
             probed: BTreeMap::new(),
@@ -151,12 +164,56 @@ impl Doat {
     /// Enters the ring that `via` belongs to. [`Event::Joined`] says that it worked; until then it is tried again.
     pub fn join(&mut self, now: Time, via: RingNode, out: &mut Outbox) {
         self.standing = Standing::Joining;
+        self.know(&via);
         self.remember(&via);
         self.schedule(now);
         self.seek_self(now, &via, out);
     }
 
-    /// Leaves: neighbours close the gap at once, and whoever still asks gets no answer.
+    /// Names a member of the ring, or any other node of the overlay, through which this one can ask while it is no member itself.
+    /// Some sixteen are remembered, those that answered last before those that are only named; members that answers to
+    /// [`Doat::seek`] name are remembered by themselves.
+    pub fn know(&mut self, node: &RingNode) {
+        if node.peer != self.me.peer {
+            self.entries.know(node);
+        }
+    }
+
+    /// The nodes through which this one asks while it is no member, the one that is asked first before the others: also what to
+    /// write down for the next start.
+    pub fn entries(&self) -> &[RingNode] {
+        self.entries.nodes()
+    }
+
+    /// This node is somewhere else in the delay space, or is reached elsewhere. A member leaves its place and comes to its new one
+    /// through a neighbour, with [`Event::Joined`] when it is there; that costs others something, so it should not happen often.
+    pub fn move_to(&mut self, now: Time, me: RingNode, out: &mut Outbox) {
+        let me = RingNode {
+            peer: self.me.peer,
+            ..me
+        };
+        let (moved, standing) = (me.coord != self.me.coord, self.standing);
+        if !moved || standing == Standing::Outside {
+            self.me = me;
+            if moved {
+                self.ring = Ring::of_one(&self.me);
+            }
+            return;
+        }
+        // Leases do not move with the member, but last until they are placed anew.
+        let leases = std::mem::take(&mut self.leases);
+        let via = self.ring.next(Way::Up).cloned();
+        self.leave(out);
+        self.leases = leases;
+        self.me = me;
+        self.ring = Ring::of_one(&self.me);
+        match via.or_else(|| self.entries.nodes().first().cloned()) {
+            Some(via) => self.join(now, via, out),
+            None => self.start(now),
+        }
+    }
+
+    /// Leaves: neighbours close the gap at once. It may ask them as an outsider from now on, and come back with [`Doat::join`].
     pub fn leave(&mut self, out: &mut Outbox) {
         self.standing = Standing::Outside;
         let neighbours: Vec<RingNode> = Way::BOTH
@@ -169,8 +226,15 @@ impl Doat {
             if !told.contains(&node.peer) {
                 told.push(node.peer);
                 send(out, node, RingLeave { nodes: nodes.clone() });
+                self.entries.know(node);
             }
         }
+        self.ring = Ring::of_one(&self.me);
+        self.ways = Both::default();
+        self.leases = Leases::default();
+        self.probed.clear();
+        // Whoever hears of this node's filters again must not take them for those of before.
+        self.epoch = self.rng.random();
     }
 
     /// This node's own entry in the ring.
@@ -209,7 +273,7 @@ impl Doat {
 
     /// Questions under way through this node.
     pub fn under_way(&self) -> usize {
-        self.seeks.len() + self.walks.len()
+        self.seeks.len() + self.walks.len() + self.asked.len() + self.searches.len()
     }
 
     /// Registers a local tracker here.
@@ -226,12 +290,18 @@ impl Doat {
         Ok(())
     }
 
-    /// Registers a local tracker on this node here, and with the neighbour that is nearest in delay, so that it is found should
-    /// one of both fail. To be done again after a third of [`crate::LEASE`].
+    /// Registers a local tracker on this node, so that it is found: a member holds the lease itself, and so does the neighbour that
+    /// is nearest in delay, should one of both fail; who is no member looks for the two members that are nearest and asks
+    /// them. To be done again after a third of [`crate::LEASE`].
     ///
     /// # Errors
     /// As for [`Doat::register`].
     pub fn place_lease(&mut self, now: Time, lease: &Lease, out: &mut Outbox) -> Result<(), LeaseError> {
+        if !self.is_member() {
+            lease.open()?;
+            self.place_from_outside(now, lease, out);
+            return Ok(());
+        }
         self.register(now, lease, out)?;
         let neighbours = Way::BOTH.into_iter().flat_map(|way| self.ring.list(way));
         let away = |node: &RingNode| coords::coord::distance_ms(&self.me.coord, &node.coord);
@@ -244,14 +314,22 @@ impl Doat {
 
     /// A message came.
     pub fn handle(&mut self, now: Time, from: PeerId, message: Message, out: &mut Outbox) {
-        if self.standing == Standing::Outside {
-            return;
-        }
         self.dead.remove(&from);
         self.probed.remove(&from);
         match message {
             Message::RingSeek(seek) => self.on_seek(now, from, &seek, out),
             Message::RingSeen(seen) => self.on_seen(now, from, seen, out),
+            Message::Find(find) => self.on_find(now, from, &find, out),
+            Message::Found(found) => self.on_found(now, from, found, out),
+            // Whoever takes this node for a member hears that it is none.
+            Message::RingNews(_) | Message::Watch(_) if self.standing == Standing::Outside => {
+                reply(out, from, RingLeave::default());
+            }
+            Message::RingLeave(_) if self.standing == Standing::Outside => {
+                self.pass_by(now, from, out);
+                self.entries.remove(from);
+            }
+            _ if self.standing == Standing::Outside => {}
             Message::RingNews(news) => self.on_news(now, from, news, out),
             Message::RingLeave(leave) => {
                 self.lose(now, from, out);
@@ -276,8 +354,6 @@ impl Doat {
                     Applied::Gap => self.ask_entry(now, way, level, out),
                 }
             }
-            Message::Find(find) => self.on_find(now, from, &find, out),
-            Message::Found(found) => self.on_found(now, from, found, out),
             Message::Lease(lease) => {
                 if let Err(LeaseError::Signature(_)) = self.register(now, &lease, out) {
                     out.push(Output::Event(Event::Misbehaved(from)));
@@ -289,7 +365,11 @@ impl Doat {
 
     /// A peer could not be reached, or its connection is lost.
     pub fn on_unreachable(&mut self, now: Time, peer: PeerId, out: &mut Outbox) {
-        self.lose(now, peer, out);
+        if self.standing == Standing::Outside {
+            self.pass_by(now, peer, out);
+        } else {
+            self.lose(now, peer, out);
+        }
     }
 
     /// Somebody whose finger this node is wants to hear of a level.

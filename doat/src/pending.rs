@@ -21,7 +21,8 @@ const LESS_EACH: Duration = Duration::from_millis(150);
 /// ...but no less than this: the last step of a look-up is short.
 const LEAST_PATIENCE: Duration = Duration::from_millis(800);
 
-fn patience(hops: u8) -> Duration {
+/// How long an answer is waited for alone to a question that was passed on so often.
+pub(crate) fn patience(hops: u8) -> Duration {
     PATIENCE
         .saturating_sub(LESS_EACH * u32::from(hops))
         .max(LEAST_PATIENCE)
@@ -30,8 +31,10 @@ fn patience(hops: u8) -> Duration {
 /// Who waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asker {
-    /// This node, for the node that it is a part of.
+    /// The node that this is a part of.
     Own(u64),
+    /// A search that this node has begun, for itself or for another.
+    Search(u64),
     /// This node, to find its neighbours.
     Upkeep,
     /// A peer, under a number of its own.
@@ -73,8 +76,15 @@ impl<T> Pending<T> {
         number
     }
 
-    /// Enters a question that has been passed on `hops` times before; the number to pass it on with.
-    pub(crate) fn ask(&mut self, asked_at: Time, asker: Asker, to: PeerId, hops: u8, what: T) -> u64 {
+    /// Enters a question whose answer is overdue after so long; the number to pass it on with.
+    pub(crate) fn ask(
+        &mut self,
+        asked_at: Time,
+        asker: Asker,
+        to: PeerId,
+        patience: Duration,
+        what: T,
+    ) -> u64 {
         if self.asked.len() >= MAX_PENDING {
             let oldest = self.asked.iter().min_by_key(|(_, question)| question.asked_at);
             if let Some(nonce) = oldest.map(|(nonce, _)| *nonce) {
@@ -87,10 +97,20 @@ impl<T> Pending<T> {
             asker,
             to,
             what,
-            retry_at: Some(asked_at + patience(hops)),
+            retry_at: Some(asked_at + patience),
         };
         self.asked.insert(nonce, question);
         nonce
+    }
+
+    /// The question that `from` answers, which may do so again.
+    pub(crate) fn get_mut(&mut self, nonce: u64, from: PeerId) -> Option<&mut Question<T>> {
+        self.asked.get_mut(&nonce).filter(|question| question.to == from)
+    }
+
+    /// Whether there is one that fulfils a condition.
+    pub(crate) fn any(&self, condition: impl Fn(&Question<T>) -> bool) -> bool {
+        self.asked.values().any(condition)
     }
 
     /// The question that `from` answers; it is not awaited any more.

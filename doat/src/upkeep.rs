@@ -32,7 +32,11 @@ impl Doat {
         if let Some(at) = self.told_at.filter(|_| self.dirty) {
             next = next.min(at + TELL_EVERY);
         }
-        let retries = [self.walks.next_retry(), self.seeks.next_retry()];
+        let retries = [
+            self.walks.next_retry(),
+            self.seeks.next_retry(),
+            self.asked.next_retry(),
+        ];
         retries.into_iter().flatten().fold(next, Time::min)
     }
 
@@ -53,13 +57,14 @@ impl Doat {
     }
 
     fn upkeep(&mut self, now: Time, out: &mut Outbox) {
+        self.walks.expire(now);
+        self.seeks.expire(now);
+        self.expire_searches(now, out);
+        self.dead.retain(|_, until| *until > now);
         if self.standing == Standing::Outside {
             return;
         }
-        self.dead.retain(|_, until| *until > now);
         self.dirty |= self.leases.expire(now);
-        self.walks.expire(now);
-        self.seeks.expire(now);
         for way in Way::BOTH {
             self.dirty |= self.ways[way].expire(now);
         }

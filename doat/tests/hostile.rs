@@ -133,9 +133,11 @@ fn any_message() -> impl Strategy<Value = Message> {
                     stream: stream(n),
                     nonce,
                     up,
+                    near: up.is_none().then_some(begun_at),
                     begun_at,
                     begun_by,
                     hops,
+                    attempt: 0,
                 }
                 .into()
             }),
@@ -180,7 +182,7 @@ proptest! {
                 prop_assert!(node.ring().list(way).len() <= MAX_RING_LIST);
                 prop_assert!(node.fingers(way).count() <= usize::from(MAX_RING_LEVELS));
             }
-            prop_assert!(node.under_way() <= 2_048 && node.leases() <= 12);
+            prop_assert!(node.under_way() <= 3_328 && node.leases() <= 12);
         }
         prop_assert!(answers < 200_000);
         prop_assert!(node.is_member());
@@ -284,4 +286,33 @@ fn who_is_slow_is_not_taken_for_who_has_nothing() {
     node.handle_deadline(net.now + Duration::from_millis(2_100), &mut out);
     let answers = out.iter().any(|output| matches!(output, Output::Event(_)));
     assert!(!answers, "{out:?}");
+}
+
+/// One member in ten swallows look-ups: it says that there is nothing, as whoever knows of nothing does.
+#[test]
+fn those_who_swallow_look_ups_keep_hardly_anything_from_the_others() {
+    let mut net = Net::new(5);
+    for _ in 0..150 {
+        let coord = net.anywhere(true);
+        net.add(&coord);
+        net.pass(Duration::from_millis(50));
+    }
+    net.pass(Duration::from_secs(20));
+    let ring = net.ring();
+    let tracker = ring[12].peer;
+    net.lease(tracker, 1, Vec::new());
+    net.pass(Duration::from_secs(3));
+    net.swallow = ring.iter().skip(5).step_by(10).map(|node| node.peer).collect();
+    assert!(net.swallow.len() == 15 && !net.swallow.contains(&tracker));
+    let askers = ring.iter().filter(|node| !net.swallow.contains(&node.peer));
+    let askers: Vec<PeerId> = askers.map(|node| node.peer).collect();
+    let queries: Vec<_> = askers.iter().map(|asker| net.find(*asker, stream(1))).collect();
+    net.pass(Duration::from_secs(7));
+    let mut found = 0;
+    for query in queries {
+        let answer = net.answer(query);
+        assert_eq!(answer.ways, 2, "one answer for each direction");
+        found += u32::from(!answer.trackers.is_empty());
+    }
+    assert!(found >= 134, "{found} of {}", askers.len());
 }

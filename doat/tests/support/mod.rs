@@ -12,7 +12,7 @@ use coords::coord::distance_ms;
 use headwater_doat::{Doat, Event, Outbox, Output};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use wire::message::{Appointment, Lease, RingNode, TrackerLease};
+use wire::message::{Appointment, Find, Found, Lease, RingNode, TrackerLease};
 use wire::{Message, PeerId, SecretKey, Signed, StreamId, Time};
 
 /// Without an answer for so long a connection is lost, as in the program.
@@ -53,6 +53,8 @@ pub(crate) struct Net {
     pub(crate) rng: ChaCha8Rng,
     /// Who is cut off from the others, though not from one another.
     pub(crate) cut: BTreeSet<PeerId>,
+    /// Who answers every look-up with nothing, and is like the others in everything else.
+    pub(crate) swallow: BTreeSet<PeerId>,
     pub(crate) messages: u64,
     pub(crate) misbehaved: Vec<PeerId>,
     serial: u64,
@@ -63,6 +65,7 @@ pub(crate) struct Net {
     /// When the last message of a pair comes: a connection keeps them in order.
     last: BTreeMap<(PeerId, PeerId), Time>,
     answers: BTreeMap<(PeerId, u64), Answer>,
+    seen: BTreeMap<(PeerId, u64), Vec<RingNode>>,
 }
 
 impl Net {
@@ -73,6 +76,7 @@ impl Net {
             keys: BTreeMap::new(),
             rng: ChaCha8Rng::seed_from_u64(seed),
             cut: BTreeSet::new(),
+            swallow: BTreeSet::new(),
             messages: 0,
             misbehaved: Vec::new(),
             serial: 0,
@@ -82,6 +86,7 @@ impl Net {
             deadlines: BTreeMap::new(),
             last: BTreeMap::new(),
             answers: BTreeMap::new(),
+            seen: BTreeMap::new(),
         }
     }
 
@@ -127,6 +132,16 @@ impl Net {
             Some(via) => node.join(self.now, via, &mut out),
         }
         self.post(peer, out);
+        peer
+    }
+
+    /// Somebody who is no member and knows these nodes, the first one best.
+    pub(crate) fn add_guest(&mut self, coord: &Coord, knows: &[PeerId]) -> PeerId {
+        let peer = self.new_node(coord);
+        for known in knows {
+            let known = self.nodes[known].me().clone();
+            self.act(peer, |guest, _| guest.know(&known));
+        }
         peer
     }
 
@@ -198,9 +213,18 @@ impl Net {
 
     /// Looks for a tracker from a member; the answers come when time passes.
     pub(crate) fn find(&mut self, from: PeerId, stream: StreamId) -> (PeerId, u64) {
+        self.search(from, |node, now, out| node.find(now, stream, out))
+    }
+
+    /// Begins a search for trackers.
+    pub(crate) fn search(
+        &mut self,
+        from: PeerId,
+        find: impl FnOnce(&mut Doat, Time, &mut Outbox) -> u64,
+    ) -> (PeerId, u64) {
         let mut out = Outbox::new();
         let node = self.nodes.get_mut(&from).expect("there");
-        let query = node.find(self.now, stream, &mut out);
+        let query = find(node, self.now, &mut out);
         let answer = Answer {
             after: Duration::from_micros(self.now.as_micros()),
             ..Answer::default()
@@ -212,6 +236,18 @@ impl Net {
 
     pub(crate) fn answer(&mut self, query: (PeerId, u64)) -> Answer {
         self.answers.remove(&query).unwrap_or_default()
+    }
+
+    /// Looks for the members around a position.
+    pub(crate) fn seek(&mut self, from: PeerId, position: u64) -> (PeerId, u64) {
+        let (mut query, now) = (0, self.now);
+        self.act(from, |node, out| query = node.seek(now, position, out));
+        (from, query)
+    }
+
+    /// Who was named.
+    pub(crate) fn seen(&mut self, query: (PeerId, u64)) -> Vec<RingNode> {
+        self.seen.remove(&query).unwrap_or_default()
     }
 
     /// Lets time pass.
@@ -226,6 +262,12 @@ impl Net {
             let mut out = Outbox::new();
             let peer = match happening {
                 Happening::Comes { to, from, message } => {
+                    if self.swallow.contains(&to)
+                        && let Message::Find(find) = *message
+                    {
+                        self.swallow(to, from, &find);
+                        continue;
+                    }
                     if let Some(node) = self.nodes.get_mut(&to) {
                         node.handle(self.now, from, *message, &mut out);
                     }
@@ -248,6 +290,19 @@ impl Net {
             self.post(peer, out);
         }
         self.now = end;
+    }
+
+    fn swallow(&mut self, at: PeerId, asker: PeerId, find: &Find) {
+        let ways = find.up.map_or(vec![true, false], |up| vec![up]);
+        for up in ways {
+            let found = Found {
+                nonce: find.nonce,
+                up,
+                hops: find.hops,
+                lease: None,
+            };
+            self.send(at, asker, Box::new(found.into()));
+        }
     }
 
     fn push(&mut self, at: Time, happening: Happening) {
@@ -273,6 +328,9 @@ impl Net {
                         let named = lease.iter().flat_map(|lease| lease.trackers());
                         answer.trackers.extend(named.cloned());
                     }
+                }
+                Output::Event(Event::Seen { query, nodes, .. }) => {
+                    self.seen.insert((from, query), nodes);
                 }
                 Output::Event(Event::Misbehaved(peer)) => self.misbehaved.push(peer),
                 Output::Event(_) => {}

@@ -18,6 +18,9 @@ use crate::time::{Clock, MS, SECOND, SimTime, ms};
 /// Without an answer for so long a connection is lost, as in the program.
 const IDLE_NS: u64 = 2 * SECOND;
 
+/// More walks of one search in one direction there are not.
+const MAX_ATTEMPTS: u8 = 8;
+
 /// What happens next.
 enum Happening {
     Comes {
@@ -47,8 +50,8 @@ pub(super) struct LookUp {
     pub(super) hops: Vec<u8>,
 }
 
-/// A walk by what its messages say of it: who began it, for which stream, in which direction.
-type WalkKey = (PeerId, StreamId, bool);
+/// A walk by what its messages say of it: who began it, for which stream, in which direction, and after how many in vain.
+type WalkKey = (PeerId, StreamId, bool, u8);
 
 /// What was sent since the last look.
 #[derive(Clone, Copy, Debug, Default)]
@@ -250,7 +253,9 @@ impl Net {
         let query = node.find(now, stream, &mut out);
         let begun_by = node.me().peer;
         for up in [true, false] {
-            self.visited.remove(&(begun_by, stream, up));
+            for attempt in 0..=MAX_ATTEMPTS {
+                self.visited.remove(&(begun_by, stream, up, attempt));
+            }
         }
         let look_up = LookUp {
             asker,
@@ -323,7 +328,10 @@ impl Net {
     fn watch_walk(&mut self, at: u32, message: &Message) {
         let Message::Find(find) = message else { return };
         let Some(up) = find.up else { return };
-        let visited = self.visited.entry((find.begun_by, find.stream, up)).or_default();
+        let visited = self
+            .visited
+            .entry((find.begun_by, find.stream, up, find.attempt))
+            .or_default();
         if visited.contains(&at) {
             self.loops += 1;
         }

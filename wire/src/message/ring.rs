@@ -156,14 +156,18 @@ pub struct Find {
     pub stream: StreamId,
     /// Chosen by who sends this message, returned with the answer.
     pub nonce: u64,
-    /// The direction of a look-up under way; `None` from who asks its first member, which looks in both.
+    /// The direction of a look-up under way; `None` from who is no member: whoever is asked looks in both in its place.
     pub up: Option<bool>,
+    /// Without a direction: the position on the ring from which to look, if not from where the first member is.
+    pub near: Option<u64>,
     /// The position of the member that began: there the arc ends that is to be searched.
     pub begun_at: u64,
     /// Which member that is.
     pub begun_by: PeerId,
     /// How many members passed it on.
     pub hops: u8,
+    /// How many look-ups of the same search in this direction came back empty before.
+    pub attempt: u8,
 }
 
 /// The answer to [`Find`]; to one without a direction come two.

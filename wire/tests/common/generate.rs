@@ -361,16 +361,23 @@ fn any_ring_message() -> impl Strategy<Value = Message> {
             predecessors,
             answer,
         });
-    let find = (any_stream(), any_peer(), any::<(u64, Option<bool>, u64, u8)>()).prop_map(
-        |(stream, begun_by, (nonce, up, begun_at, hops))| Find {
-            stream,
-            nonce,
-            up,
-            begun_at,
-            begun_by,
-            hops,
-        },
-    );
+    let find = (
+        (any_stream(), any_peer()),
+        any::<(u64, Option<bool>, Option<u64>, u64)>(),
+        any::<(u8, u8)>(),
+    )
+        .prop_map(
+            |((stream, begun_by), (nonce, up, near, begun_at), (hops, attempt))| Find {
+                stream,
+                nonce,
+                up,
+                near,
+                begun_at,
+                begun_by,
+                hops,
+                attempt,
+            },
+        );
     let found = (any::<(u64, bool, u8)>(), proptest::option::of(any_lease())).prop_map(
         |((nonce, up, hops), lease)| Found {
             nonce,

@@ -287,9 +287,11 @@ pub(crate) fn examples() -> Vec<Message> {
             stream,
             nonce: 78,
             up: Some(true),
+            near: Some(1 << 41),
             begun_at: 1 << 40,
             begun_by: peer(),
             hops: 2,
+            attempt: 1,
         }),
         Message::Found(Found {
             nonce: 78,
