@@ -1,6 +1,7 @@
 //! The control messages. `docs/WIRE.md` has a table for each; a test keeps the two in step.
 
 mod ring;
+mod survey;
 mod tracking;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use crate::sign::Signed;
 use crate::{List, PeerId, Seq, StreamId, StreamInfo, Substream, SubstreamSet, Time};
 
 pub use ring::*;
+pub use survey::*;
 pub use tracking::*;
 
 /// Most addresses named for one peer: two families, inside and outside a NAT.
@@ -467,4 +469,8 @@ messages! {
     47 Found,
     /// See [`Lease`].
     48 Lease,
+    /// See [`Survey`].
+    60 Survey,
+    /// See [`Surveyed`].
+    61 Surveyed,
 }

@@ -192,6 +192,8 @@ fn limits_are_those_of_the_code() {
         ("MAX_RING_LEVELS", usize::from(MAX_RING_LEVELS)),
         ("MAX_FLIPS", MAX_FLIPS),
         ("MAX_TRACKERS", MAX_TRACKERS),
+        ("MAX_SURVEYED", MAX_SURVEYED),
+        ("MAX_FARTHER", MAX_FARTHER),
         ("MAX_SUBSTREAMS", usize::from(MAX_SUBSTREAMS)),
         ("NO_LAG", usize::from(NO_LAG)),
         ("MAX_PAYLOAD", MAX_PAYLOAD),

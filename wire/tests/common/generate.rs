@@ -402,6 +402,15 @@ fn any_ring_message() -> impl Strategy<Value = Message> {
     ]
 }
 
+fn any_survey_message() -> impl Strategy<Value = Message> {
+    let surveyed = (any_list(any_lease()), any_list(any_node()))
+        .prop_map(|(leases, farther)| Message::Surveyed(Surveyed { leases, farther }));
+    prop_oneof![
+        any::<u8>().prop_map(|most| Message::Survey(Survey { most })),
+        surveyed,
+    ]
+}
+
 fn any_swarm_message() -> impl Strategy<Value = Message> {
     let what = || (any_stream(), any_set());
     let subscribe = (what(), any_seq(), any::<u16>(), any::<bool>()).prop_map(
@@ -499,6 +508,7 @@ pub(crate) fn any_message() -> impl Strategy<Value = Message> {
         any_greeting(),
         any_tracker_message(),
         any_ring_message(),
+        any_survey_message(),
         any_swarm_message()
     ]
 }

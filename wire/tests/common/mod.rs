@@ -300,6 +300,11 @@ pub(crate) fn examples() -> Vec<Message> {
             lease: Some(lease()),
         }),
         Message::Lease(lease()),
+        Message::Survey(Survey { most: 8 }),
+        Message::Surveyed(Surveyed {
+            leases: list([lease()]),
+            farther: list([ring_node()]),
+        }),
     ];
     let codes: Vec<u8> = example.iter().map(Message::code).collect();
     let all: Vec<u8> = Message::CODES.iter().map(|&(code, _)| code).collect();
