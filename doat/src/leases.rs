@@ -1,5 +1,6 @@
 //! The local trackers that are registered with this member.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -109,6 +110,33 @@ impl Leases {
         for (stream, _) in self.held.keys() {
             self.filter.insert(*stream);
         }
+    }
+
+    /// All that are held.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &TrackerLease> {
+        self.held.values().map(|held| &held.lease)
+    }
+
+    /// One of each stream, that of the tracker whose area lacks most; those that lack most first.
+    pub(crate) fn shortest(&self, most: usize) -> Vec<Lease> {
+        let mut of_streams: Vec<&Held> = Vec::new();
+        for held in self.held.values() {
+            match of_streams
+                .last_mut()
+                .filter(|last| last.lease.stream == held.lease.stream)
+            {
+                Some(last) if last.lease.short < held.lease.short => *last = held,
+                Some(_) => {}
+                None => of_streams.push(held),
+            }
+        }
+        // Stable: of equals those with the smaller id, so that the answer is the same everywhere.
+        of_streams.sort_by_key(|held| Reverse((held.lease.short, held.lease.members)));
+        of_streams
+            .iter()
+            .take(most)
+            .map(|held| held.signed.clone())
+            .collect()
     }
 
     /// Of a stream's trackers the one that is nearest to a position of the ring; it names its siblings.

@@ -237,6 +237,16 @@ impl Doat {
         self.epoch = self.rng.random();
     }
 
+    /// The leases held here.
+    pub fn held(&self) -> impl Iterator<Item = &TrackerLease> {
+        self.leases.iter()
+    }
+
+    /// Leases held here, one of each stream, those of trackers whose areas lack most first.
+    pub fn shortest(&self, most: usize) -> Vec<Lease> {
+        self.leases.shortest(most)
+    }
+
     /// This node's own entry in the ring.
     pub fn me(&self) -> &RingNode {
         &self.me
