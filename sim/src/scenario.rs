@@ -173,6 +173,9 @@ pub struct Network {
     pub acks: bool,
     /// Most connections of a peer.
     pub max_neighbours: usize,
+    /// A peer becomes a member of the overlay's ring after so many seconds; absent = only who has a tracker does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ring_after_s: Option<f64>,
 }
 
 impl Default for Network {
@@ -186,6 +189,7 @@ impl Default for Network {
             clock_offset_s: 300.0,
             acks: false,
             max_neighbours: 64,
+            ring_after_s: None,
         }
     }
 }

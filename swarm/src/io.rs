@@ -82,6 +82,15 @@ pub enum Input {
         /// In which way.
         participation: Participation,
     },
+    /// Addresses of nodes that may be in the overlay: ways into its ring, and to streams whose own addresses lead nowhere.
+    Enter {
+        /// The addresses, in order of preference.
+        via: Vec<SocketAddr>,
+    },
+    /// Look which streams of the overlay lack capacity; [`Event::Surveyed`] has the answer.
+    Survey,
+    /// Leave every stream and the overlay: the last input but what the driver's end causes.
+    Shutdown,
     /// Stop taking part.
     LeaveStream {
         /// The stream.
@@ -319,6 +328,24 @@ pub enum Event {
         /// Its first chunk.
         session: Seq,
     },
+    /// This node knows where it is in the delay space, for the first time.
+    Located,
+    /// A look-up in the overlay's table found a local tracker.
+    LookedUp {
+        /// The stream.
+        stream: StreamId,
+        /// Members of the overlay that passed it on.
+        hops: u8,
+    },
+    /// This node has become a member of the overlay's ring.
+    Entered,
+    /// Nobody answers at the addresses that were to lead into the overlay; the node keeps trying.
+    NoWayIn,
+    /// The answer to [`Input::Survey`].
+    Surveyed {
+        /// Streams whose trackers were found, those that lack most first.
+        streams: Vec<Wanting>,
+    },
     /// Nobody on the way to the tracker answers; the node keeps trying.
     NoTracker {
         /// The stream.
@@ -331,6 +358,19 @@ pub enum Event {
         /// Who.
         peer: PeerId,
     },
+}
+
+/// A stream as one of its local trackers describes it in the overlay's table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanting {
+    /// The stream.
+    pub stream: StreamId,
+    /// Where its tracker can be reached.
+    pub via: Vec<SocketAddr>,
+    /// Peers registered there.
+    pub members: u32,
+    /// Capacity that the tracker's area lacks, in per mille of what it demands.
+    pub short: u16,
 }
 
 /// Collects outputs while the node handles an input; the driver drains it after every call.

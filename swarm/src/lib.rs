@@ -15,7 +15,7 @@ mod stream;
 mod uplink;
 mod window;
 
-pub use config::{NodeConfig, Preference};
-pub use io::{Class, Event, Input, NewChunk, Outbox, Output, Participation, PlayoutWish, Rejection};
-pub use node::Node;
-pub use stats::{LinkStats, NodeStats, StreamStats, SubstreamStats};
+pub use config::{NodeConfig, Preference, RING_AFTER};
+pub use io::{Class, Event, Input, NewChunk, Outbox, Output, Participation, PlayoutWish, Rejection, Wanting};
+pub use node::{Node, RING_CONNECTIONS};
+pub use stats::{LinkStats, NodeStats, RingStats, StreamStats, SubstreamStats};

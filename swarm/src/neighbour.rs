@@ -44,6 +44,10 @@ pub(crate) struct Neighbour {
     /// Where others can reach it.
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) since: Time,
+    /// Whether this side dialled.
+    pub(crate) dialled: bool,
+    /// Until then the connection counts as one of the overlay's ring: a message of that went over it.
+    pub(crate) ring_until: Time,
     pub(crate) coord: Coord,
     pub(crate) coord_error: f64,
     rtt_us: f64,
@@ -147,6 +151,7 @@ impl Neighbours {
         addr: SocketAddr,
         listen: Vec<SocketAddr>,
         rtt: Duration,
+        dialled: bool,
     ) {
         // Another address led to a peer that is connected already: what is known of it stays.
         if let Some(known) = self.map.get_mut(&peer) {
@@ -158,6 +163,8 @@ impl Neighbours {
             addr,
             listen,
             since: now,
+            dialled,
+            ring_until: Time::ZERO,
             coord: Coord::default(),
             coord_error: 1.0,
             rtt_us,

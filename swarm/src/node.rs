@@ -15,7 +15,7 @@ use wire::{List, Message, PeerId, StreamId, Time};
 
 use crate::clock::ClockEstimate;
 use crate::config::NodeConfig;
-use crate::io::{Input, Outbox};
+use crate::io::{Event, Input, Outbox, Output};
 use crate::neighbour::Neighbours;
 use crate::stream::{Ctx, Stream};
 use crate::uplink::Uplink;
@@ -46,6 +46,9 @@ pub struct Node {
     accounts: Accounts,
     /// Peers to be shut out as soon as the input in hand has been acted on.
     banned: Vec<PeerId>,
+    overlay: Overlay,
+    /// It has a coordinate: somebody has answered a ping.
+    located: bool,
     next_ping_tick: Time,
     bytes_control: u64,
     bytes_rejected: u64,
@@ -61,6 +64,8 @@ macro_rules! ctx {
             uplink: &mut $node.uplink,
             rng: &mut $node.rng,
             coord: $node.vivaldi.coord(),
+            located: $node.located,
+            ways_in: $node.overlay.via(),
             standings: &mut $node.standings,
             accounts: &mut $node.accounts,
             banned: &mut $node.banned,
@@ -79,8 +84,12 @@ macro_rules! with_stream {
     }};
 }
 
-// After the macros, which it uses.
+// After the macros, which they use.
 mod connections;
+mod overlay;
+
+use overlay::Overlay;
+pub use overlay::RING_CONNECTIONS;
 
 impl Node {
     /// A node that knows nobody yet. `now` is its clock at this moment.
@@ -94,6 +103,8 @@ impl Node {
             standings: Standings::new(standing::MAX_STANDINGS),
             accounts: Accounts::new(standing::MAX_ACCOUNTS),
             banned: Vec::new(),
+            overlay: Overlay::new(&config, now),
+            located: false,
             next_ping_tick: now,
             bytes_control: 0,
             bytes_rejected: 0,
@@ -168,6 +179,15 @@ impl Node {
                 self.add_stream(now, id, out, |ctx| Stream::join(ctx, id, via, &participation));
             }
             Input::LeaveStream { stream: id } => self.leave(now, id, out),
+            Input::Enter { via } => self.enter_overlay(now, via),
+            Input::Survey => self.start_survey(now, out),
+            Input::Shutdown => {
+                let ids: Vec<StreamId> = self.streams.ids().collect();
+                for id in ids {
+                    self.leave(now, id, out);
+                }
+                self.leave_overlay(now, out);
+            }
         }
         self.do_duties(now, out);
         self.shut_out(now, out);
@@ -200,6 +220,7 @@ impl Node {
                 .send(now, &mut self.uplink, out, peer, Leave { stream: id });
         }
         self.uplink.forget(|copy| copy.stream == id);
+        self.end_lease(now, id, out);
     }
 
     fn on_message(&mut self, now: Time, from: PeerId, message: Message, out: &mut Outbox) {
@@ -208,7 +229,7 @@ impl Node {
         }
         match message {
             Message::Ping(ping) => self.on_ping(now, from, ping, out),
-            Message::Pong(pong) => self.on_pong(now, from, &pong),
+            Message::Pong(pong) => self.on_pong(now, from, &pong, out),
             Message::Hello(_) | Message::Bye(_) => {}
             Message::Join(m) => {
                 let id = m.stream;
@@ -254,8 +275,7 @@ impl Node {
                 with_stream!(self, now, out, &m.stream, |stream, ctx| stream
                     .on_hold(ctx, from, m));
             }
-            // This node is in no ring yet, and answers nobody who takes it for a member.
-            Message::RingSeek(_)
+            message @ (Message::RingSeek(_)
             | Message::RingSeen(_)
             | Message::RingNews(_)
             | Message::RingLeave(_)
@@ -263,7 +283,9 @@ impl Node {
             | Message::Watched(_)
             | Message::Find(_)
             | Message::Found(_)
-            | Message::Lease(_) => {}
+            | Message::Lease(_)) => self.on_ring_message(now, from, message, out),
+            Message::Survey(m) => self.on_survey(now, from, m, out),
+            Message::Surveyed(m) => self.on_surveyed(now, from, m, out),
             Message::Subscribe(m) => {
                 if !self.admits_subscribe(now, from) {
                     return;
@@ -343,7 +365,7 @@ impl Node {
         self.neighbours.send(now, &mut self.uplink, out, from, pong);
     }
 
-    fn on_pong(&mut self, now: Time, from: PeerId, pong: &Pong) {
+    fn on_pong(&mut self, now: Time, from: PeerId, pong: &Pong, out: &mut Outbox) {
         let Some(neighbour) = self.neighbours.get_mut(&from) else {
             return;
         };
@@ -357,6 +379,9 @@ impl Node {
         let rtt_ms = rtt.as_secs_f64() * 1000.0;
         self.vivaldi
             .observe(key(from), pong.coord, f64::from(pong.coord_error), rtt_ms);
+        if !std::mem::replace(&mut self.located, true) {
+            out.push(Output::Event(Event::Located));
+        }
         for reading in &pong.clocks {
             let Some(stream) = self.streams.iter_mut().find(|s| s.id.tag() == reading.stream_tag) else {
                 continue;
@@ -410,6 +435,7 @@ impl Node {
         if self.neighbours.is_calling(now) {
             self.ping_due(now, out);
         }
+        self.do_ring_duties(now, out);
     }
 
     /// When [`Node::handle_deadline`] wants to be called next.
@@ -426,7 +452,7 @@ impl Node {
         } else {
             self.next_ping_tick
         };
-        let next = streams.min(uplink).min(pings);
+        let next = streams.min(uplink).min(pings).min(self.overlay.next_deadline());
         (next < Time::NEVER).then_some(next)
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use coords::Coord;
-use wire::message::Role;
+use wire::message::{RingNode, Role};
 use wire::{Bitrate, PeerId, Seq, StreamId, StreamInfo, SubstreamSet};
 
 /// A node at one moment. Counters count from the node's start.
@@ -21,10 +21,29 @@ pub struct NodeStats {
     pub neighbours: Vec<LinkStats>,
     /// Its streams.
     pub streams: Vec<StreamStats>,
+    /// Its place in the overlay's ring.
+    pub ring: RingStats,
     /// Bytes of control messages received and sent.
     pub bytes_control: u64,
     /// Bytes thrown away: wrong signature, not decodable.
     pub bytes_rejected: u64,
+}
+
+/// A node's place in the overlay's ring.
+#[derive(Clone, Debug, Default)]
+pub struct RingStats {
+    /// Whether it is a member.
+    pub member: bool,
+    /// Its position; that of its present coordinate, if it is no member.
+    pub position: u64,
+    /// The next member upwards.
+    pub successor: Option<PeerId>,
+    /// The next member downwards.
+    pub predecessor: Option<PeerId>,
+    /// Members and routing entries that it keeps.
+    pub entries: u32,
+    /// Members that this node has reason to believe are there: ways in for the next time.
+    pub known: Vec<RingNode>,
 }
 
 /// One connection.

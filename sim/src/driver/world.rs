@@ -190,10 +190,7 @@ impl World {
     /// Adds a peer that joins at its time.
     pub(super) fn add_peer(&mut self, spec: Spec) -> u32 {
         let number = self.peers.len() as u32;
-        // The stream's key and the peercaster's own must not be the same.
-        let mut secret = spec.secret;
-        secret[0] ^= 1;
-        let id = SecretKey::from_bytes(&secret).peer_id();
+        let id = node_key(&spec.secret).peer_id();
         let download = self.scenario.network.download_x.map(|x| {
             let bps = self.scenario.stream.rate.scaled(x).as_bps();
             Line::new(bps, spec.joins)
@@ -403,6 +400,7 @@ impl World {
         let local = peer.clock.read(self.now);
         let config = NodeConfig {
             peer: peer.id,
+            key: node_key(&peer.spec.secret),
             listen: vec![addr_of(number)],
             upload: Bitrate::from_bps(peer.spec.upload_bps),
             seed: peer.spec.node_seed,
@@ -411,6 +409,11 @@ impl World {
             } else {
                 self.scenario.network.max_neighbours
             },
+            ring_after: self
+                .scenario
+                .network
+                .ring_after_s
+                .map(|s| Duration::from_nanos(seconds(s))),
         };
         peer.node = Some(Box::new(Node::new(config, local)));
         let (role, passive) = (peer.spec.role, peer.spec.passive);
@@ -466,6 +469,13 @@ impl World {
             target_lag: peers.target_lag_ms.map(|lag| Duration::from_nanos(ms(lag))),
         }
     }
+}
+
+/// A peer's own key. The stream's and the peercaster's own must not be the same.
+fn node_key(secret: &[u8; 32]) -> SecretKey {
+    let mut secret = *secret;
+    secret[0] ^= 1;
+    SecretKey::from_bytes(&secret)
 }
 
 fn summary(scenario: &Scenario, specs: &[Spec], space: &DelaySpace) -> Drawn {

@@ -107,6 +107,9 @@ impl Scenario {
         }
         between("network.idle_timeout_ms", network.idle_timeout_ms, 1.0, MAX_MS)?;
         between("network.clock_offset_s", network.clock_offset_s, 0.0, 1e8)?;
+        if let Some(ring_after_s) = network.ring_after_s {
+            between("network.ring_after_s", ring_after_s, 0.0, 1e6)?;
+        }
         count("network.max_neighbours", network.max_neighbours, 1, MAX_PEERS)?;
         count("source.max_neighbours", self.source.max_neighbours, 1, MAX_PEERS)?;
         between("source.upload_x", self.source.upload_x, 0.01, MAX_UPLOAD_X)

@@ -29,7 +29,7 @@ impl Node {
             out.push(Output::Disconnect { peer });
             return;
         }
-        self.neighbours.insert(now, peer, addr, listen, rtt);
+        self.neighbours.insert(now, peer, addr, listen, rtt, dialled);
         if !dialled {
             self.uplink.book_unpaced(now, ACCEPT_BYTES);
         }
@@ -39,7 +39,8 @@ impl Node {
         }
         // Without the slot that is kept for it here it would have to begin anew. Promises are kept in bounds and for a second.
         let expected = self.streams.iter().any(|stream| stream.keeps_for(peer));
-        if !dialled && !expected && self.neighbours.len() > self.config.max_neighbours {
+        // The few connections that the ring needs have room of their own; who comes for it says so later.
+        if !dialled && !expected && self.counted_connections(now) > self.config.max_neighbours {
             let Some(idle) = self.most_dispensable(now, peer) else {
                 self.send_away(now, peer, ByeReason::Full, out);
                 return;
@@ -52,6 +53,7 @@ impl Node {
             with_stream!(self, now, out, &id, |stream, ctx| stream
                 .on_connected(ctx, peer, addr, dialled));
         }
+        self.ring_connected(now, peer, dialled, out);
     }
 
     pub(super) fn on_disconnected(
@@ -68,7 +70,10 @@ impl Node {
             let ids: Vec<StreamId> = self.streams.ids().collect();
             for id in ids {
                 with_stream!(self, now, out, &id, |stream, ctx| stream
-                    .on_dial_failed(ctx, addr));
+                    .on_dial_failed(ctx, peer, addr));
+            }
+            if let Some(peer) = peer {
+                self.ring_lost(now, peer, out);
             }
         }
     }
@@ -79,6 +84,7 @@ impl Node {
         self.neighbours
             .iter()
             .filter(|(peer, neighbour)| **peer != newcomer && now.since(neighbour.since) > TIME_TO_ASK)
+            .filter(|(peer, _)| !self.is_of_ring(peer, now))
             .filter(|(peer, _)| !self.streams.iter().any(|stream| stream.needs(**peer)))
             .max_by_key(|(peer, neighbour)| (neighbour.rtt(), **peer))
             .map(|(peer, _)| *peer)
@@ -101,6 +107,7 @@ impl Node {
         for id in ids {
             with_stream!(self, now, out, &id, |stream, ctx| stream.forget_peer(ctx, peer));
         }
+        self.ring_lost(now, peer, out);
     }
 }
 

@@ -22,10 +22,12 @@ fn addr(n: u8) -> SocketAddr {
 fn node() -> Node {
     let config = NodeConfig {
         peer: peer(200),
+        key: SecretKey::from_bytes(&[200; 32]),
         listen: vec![addr(200)],
         upload: Bitrate::from_kbps(8_000),
         seed: 1,
         max_neighbours: MOST,
+        ring_after: None,
     };
     Node::new(config, Time::ZERO)
 }

@@ -38,6 +38,9 @@ impl Node {
             upload: self.uplink.rate(),
             backlog_ms: self.uplink.backlog(now).as_millis().min(u128::from(u32::MAX)) as u32,
             neighbours,
+            ring: self
+                .overlay
+                .stats(coords::hcurve::position_of(&self.vivaldi.published())),
             streams: self
                 .streams
                 .iter()

@@ -9,6 +9,7 @@ use wire::message::{Join, JoinAnswer, PeerRecord, Role};
 use wire::{PeerId, PeerMap, StreamId, SubstreamSet, Time, Verifier};
 
 use super::candidates::{DIALS_AT_ONCE, Known, MANY_PEERS};
+use super::racing::Race;
 use super::way_in::TRACKER_RETRY;
 use super::{Ctx, Stream};
 use crate::io::{Event, Output, Participation};
@@ -39,8 +40,8 @@ pub(crate) struct Membership {
     pub(super) next_dial: Time,
     pub(super) next_fill: Time,
     pub(super) dial_wait: Duration,
-    /// The tracker as somebody named it who is none.
-    pub(super) named: Option<PeerId>,
+    /// Who may be the tracker, as somebody says who is none.
+    pub(super) race: Race,
     /// How often somebody did since a tracker answered.
     pub(super) sent_on: u8,
     pub(super) attempts: u32,
@@ -68,7 +69,7 @@ impl Membership {
             next_dial: now,
             next_fill: now,
             dial_wait: TRACKER_RETRY,
-            named: None,
+            race: Race::new(),
             sent_on: 0,
             attempts: 0,
             answered: false,
@@ -221,6 +222,7 @@ impl Stream {
         self.membership.answered = true;
         self.membership.attempts = 0;
         self.membership.sent_on = 0;
+        self.membership.race.end();
         self.membership.dial_wait = TRACKER_RETRY;
         self.membership.members = message.members;
         self.membership.refresh =

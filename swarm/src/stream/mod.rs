@@ -14,6 +14,7 @@ mod membership;
 mod offers;
 mod parents;
 mod paths;
+mod racing;
 mod repair;
 mod reports;
 mod seats;
@@ -43,8 +44,11 @@ use crate::uplink::Uplink;
 use crate::window::Window;
 
 pub(crate) use membership::Membership;
+pub(crate) use racing::Found;
 use repair::Repair;
 use source::Source;
+pub(crate) use source::TrackerState;
+pub(crate) use way_in::DIAL_TIMEOUT;
 
 /// What a stream may use of the node it belongs to.
 pub(crate) struct Ctx<'a> {
@@ -53,8 +57,11 @@ pub(crate) struct Ctx<'a> {
     pub(crate) neighbours: &'a mut Neighbours,
     pub(crate) uplink: &'a mut Uplink,
     pub(crate) rng: &'a mut ChaCha8Rng,
-    /// This node's coordinate.
+    /// This node's coordinate, and whether it is more than a guess.
     pub(crate) coord: Coord,
+    pub(crate) located: bool,
+    /// Addresses that lead into the overlay, if those of a stream do not.
+    pub(crate) ways_in: &'a [SocketAddr],
     pub(crate) standings: &'a mut Standings,
     pub(crate) accounts: &'a mut Accounts,
     /// Peers whose standing is used up: the node shuts them out when the stream has done its work.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tracker::{Tracker, TrackerConfig};
-use wire::message::{Appointment, Info, Role};
+use wire::message::{Appointment, Info, RingNode, Role};
 use wire::{
     Chunk, ChunkFlags, ChunkHeader, SecretKey, Seq, Signed, StreamInfo, Substream, SubstreamSet, Time,
     Verifier,
@@ -161,4 +161,33 @@ impl Stream {
         let k = u16::from(self.k().max(1));
         self.slots / k + u16::from(u16::from(substream.0) < self.slots % k)
     }
+
+    /// Whether this node keeps a tracker of the stream for others to find.
+    pub(crate) fn tracks(&self) -> bool {
+        self.source.is_some() && !self.ended
+    }
+
+    /// What is said of this node's tracker in the overlay's table, if it keeps one.
+    pub(crate) fn tracker_state(&self) -> Option<TrackerState> {
+        let source = self.source.as_ref().filter(|_| !self.ended)?;
+        Some(TrackerState {
+            appointment: source.appointment.clone(),
+            siblings: Vec::new(),
+            members: u32::try_from(source.tracker.members()).unwrap_or(u32::MAX),
+            short: 0,
+        })
+    }
+}
+
+/// A local tracker as its host describes it to the overlay.
+#[derive(Clone, Debug)]
+pub(crate) struct TrackerState {
+    /// The stream's word that it may be one.
+    pub(crate) appointment: Signed<Appointment>,
+    /// The nearest other trackers of the stream.
+    pub(crate) siblings: Vec<RingNode>,
+    /// Peers registered there.
+    pub(crate) members: u32,
+    /// Capacity that its area lacks, in per mille of what it demands.
+    pub(crate) short: u16,
 }

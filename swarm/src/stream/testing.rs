@@ -166,10 +166,12 @@ impl Bench {
         Bench {
             config: NodeConfig {
                 peer: peer(200),
+                key: SecretKey::from_bytes(&[200; 32]),
                 listen: vec![addr(200)],
                 upload,
                 seed,
                 max_neighbours: 64,
+                ring_after: None,
             },
             neighbours: Neighbours::default(),
             uplink: Uplink::new(upload),
@@ -190,6 +192,8 @@ impl Bench {
             uplink: &mut self.uplink,
             rng: &mut self.rng,
             coord: Coord::default(),
+            located: false,
+            ways_in: &[],
             standings: &mut self.standings,
             accounts: &mut self.accounts,
             banned: &mut self.banned,
@@ -205,7 +209,7 @@ impl Bench {
     pub(super) fn connect(&mut self, n: u8, rtt_ms: u64) {
         let rtt = Duration::from_millis(rtt_ms);
         self.neighbours
-            .insert(self.now, peer(n), addr(n), vec![addr(n)], rtt);
+            .insert(self.now, peer(n), addr(n), vec![addr(n)], rtt, true);
     }
 
     /// A peer connects and registers with the tracker of `source`.

@@ -7,6 +7,7 @@ use rand::RngExt;
 use wire::PeerId;
 use wire::message::{Appointment, JoinAnswer, JoinRefused, RefuseReason, RingNode};
 
+use super::racing::LOOK_UP_PATIENCE;
 use super::{Ctx, Membership, Stream};
 use crate::io::{Event, Output};
 use crate::uplink::DIAL_BYTES;
@@ -19,12 +20,12 @@ const TRACKER_RETRY_MAX: Duration = Duration::from_secs(4);
 const MOST_SENT_ON: u8 = 4;
 
 /// A dial that has not answered in this time has failed.
-pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Membership {
-    /// Whether this address leads to the tracker.
-    pub(crate) fn leads_to_tracker(&self, addr: SocketAddr) -> bool {
-        self.via.contains(&addr)
+    /// Whether this address was to lead to the tracker.
+    fn leads_to_tracker(&self, ctx: &Ctx<'_>, addr: SocketAddr) -> bool {
+        self.via.contains(&addr) || ctx.ways_in.contains(&addr)
     }
 
     pub(super) fn wait_before_dialling(&mut self, ctx: &mut Ctx<'_>) {
@@ -37,7 +38,7 @@ impl Membership {
 
 impl Stream {
     pub(super) fn dial_tracker(&mut self, ctx: &mut Ctx<'_>) {
-        let addrs = match self.membership.tracker_addr {
+        let mut addrs: Vec<SocketAddr> = match self.membership.tracker_addr {
             // After an answer the way that worked comes first.
             Some(addr) => std::iter::once(addr)
                 .chain(self.membership.via.iter().copied().filter(|&via| via != addr))
@@ -45,6 +46,11 @@ impl Stream {
             None => self.membership.via.clone(),
         };
         self.membership.attempts += 1;
+        if self.membership.attempts > 1 || addrs.is_empty() {
+            // Where the link leads nobody answers, or nobody knows the tracker: any other node of the overlay may.
+            addrs.extend_from_slice(ctx.ways_in);
+            self.membership.race.look_up_at = ctx.now;
+        }
         if self.membership.attempts > 1 {
             let attempts = self.membership.attempts - 1;
             ctx.out.push(Output::Event(Event::NoTracker {
@@ -61,13 +67,16 @@ impl Stream {
             // A second handshake would only be refused: it was no tracker when it was asked last, or another stream came first.
             return self.take_for_tracker(ctx, peer, addr);
         }
+        if addrs.is_empty() {
+            return;
+        }
         ctx.uplink.book_unpaced(ctx.now, DIAL_BYTES);
         ctx.out.push(Output::Connect { peer: None, addrs });
     }
 
     /// A connection to somebody whom this stream dialled or knows.
     pub(crate) fn on_connected(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, addr: SocketAddr, dialled: bool) {
-        let leads = self.membership.leads_to_tracker(addr) || self.membership.named == Some(peer);
+        let leads = self.membership.leads_to_tracker(ctx, addr) || self.membership.race.runs(&peer);
         if dialled && self.membership.tracker.is_none() && leads {
             self.take_for_tracker(ctx, peer, addr);
         }
@@ -81,10 +90,23 @@ impl Stream {
         }
     }
 
-    /// Dialling the tracker failed.
-    pub(crate) fn on_dial_failed(&mut self, ctx: &mut Ctx<'_>, addr: Option<SocketAddr>) {
-        let ours = addr.is_none_or(|addr| self.membership.leads_to_tracker(addr));
-        if self.source.is_none() && self.membership.tracker.is_none() && ours {
+    /// A dial failed.
+    pub(crate) fn on_dial_failed(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        peer: Option<PeerId>,
+        addr: Option<SocketAddr>,
+    ) {
+        if self.source.is_some() || self.membership.tracker.is_some() {
+            return;
+        }
+        let raced = peer.is_some_and(|peer| self.membership.race.runs(&peer));
+        let ours = addr.is_none_or(|addr| self.membership.leads_to_tracker(ctx, addr));
+        if let Some(peer) = peer.filter(|_| raced) {
+            self.membership.race.drop_out(&peer);
+            self.race(ctx);
+        }
+        if (ours || raced) && !self.membership.race.is_on() {
             self.membership.wait_before_dialling(ctx);
         }
     }
@@ -106,46 +128,43 @@ impl Stream {
         appointment.is_some_and(|signed| Appointment::open(signed, self.id, from).is_ok())
     }
 
-    /// Who was taken for the tracker is none: goes to who is said to be one, or dials again later.
+    /// Who was taken for the tracker is none: goes to who is said to be one, to who else is in the race, or dials again later.
     pub(super) fn leave_tracker(&mut self, ctx: &mut Ctx<'_>, instead: &[RingNode]) {
-        self.membership.tracker = None;
+        if let Some(peer) = self.membership.tracker.take() {
+            self.membership.race.drop_out(&peer);
+        }
         self.membership.tracker_addr = None;
-        if !self.follow(ctx, instead) {
+        self.follow(ctx, instead);
+        self.race(ctx);
+        if self.membership.tracker.is_some() || self.membership.race.is_on() {
+            return;
+        }
+        if self.membership.race.looking {
+            self.membership.next_dial = ctx.now + LOOK_UP_PATIENCE;
+        } else {
             self.membership.wait_before_dialling(ctx);
         }
     }
 
-    /// Goes to the tracker that somebody named who is none. Whether there was one to go to: those who send one another's
-    /// guests in circles are not believed for long.
-    fn follow(&mut self, ctx: &mut Ctx<'_>, trackers: &[RingNode]) -> bool {
-        let me = ctx.config.peer;
-        let Some(tracker) = trackers
-            .iter()
-            .find(|node| node.peer != me && !node.addrs.is_empty())
-            .filter(|_| self.membership.sent_on < MOST_SENT_ON)
-        else {
-            return false;
-        };
-        self.membership.sent_on += 1;
-        if let Some(addr) = ctx.neighbours.get(&tracker.peer).map(|neighbour| neighbour.addr) {
-            self.take_for_tracker(ctx, tracker.peer, addr);
-            return true;
+    /// Hears of trackers from somebody who is none. Those who send one another's guests in circles are not believed for long.
+    fn follow(&mut self, ctx: &Ctx<'_>, trackers: &[RingNode]) {
+        if self.membership.sent_on >= MOST_SENT_ON || trackers.is_empty() {
+            return;
         }
-        self.membership.named = Some(tracker.peer);
-        self.membership.next_dial = ctx.now + DIAL_TIMEOUT;
-        ctx.uplink.book_unpaced(ctx.now, DIAL_BYTES);
-        ctx.out.push(Output::Connect {
-            peer: Some(tracker.peer),
-            addrs: tracker.addrs.to_vec(),
-        });
-        true
+        self.membership.sent_on += 1;
+        for node in trackers.iter().filter(|node| node.peer != ctx.config.peer) {
+            self.membership.race.hear_of(node);
+        }
     }
 
     /// Asks a peer that is to be the tracker; if it is not it says so, and perhaps who is.
-    fn take_for_tracker(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, addr: SocketAddr) {
+    pub(super) fn take_for_tracker(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, addr: SocketAddr) {
         self.membership.tracker = Some(peer);
         self.membership.tracker_addr = Some(addr);
-        self.membership.named = None;
+        if !self.membership.answered && !self.membership.race.is_on() {
+            // If it is none, the overlay's table is asked in the same flight.
+            self.membership.race.look_up_at = ctx.now;
+        }
         self.return_to_source(ctx, peer);
         self.send_join(ctx);
     }

@@ -12,13 +12,13 @@ fn waits(seed: u64) -> Vec<Duration> {
     let mut joiner = bench.joiner();
     let mut dials: Vec<Time> = vec![bench.now];
     assert_eq!(bench.dialled(), [None]);
-    joiner.on_dial_failed(&mut bench.ctx(), Some(addr(250)));
+    joiner.on_dial_failed(&mut bench.ctx(), None, Some(addr(250)));
     while dials.len() < 9 {
         bench.pass(5);
         joiner.membership_tick(&mut bench.ctx());
         if !bench.dialled().is_empty() {
             dials.push(bench.now);
-            joiner.on_dial_failed(&mut bench.ctx(), Some(addr(250)));
+            joiner.on_dial_failed(&mut bench.ctx(), None, Some(addr(250)));
         }
     }
     dials.windows(2).map(|pair| pair[1].since(pair[0])).collect()

@@ -60,10 +60,14 @@ fn run(u: &mut Unstructured<'_>) -> Result<()> {
     let now = Time::from_micros(u.int_in_range(0..=1 << 50)?);
     let config = NodeConfig {
         peer: key(PEERS - 1).peer_id(),
+        key: key(PEERS - 1),
         listen: vec![addr(PEERS - 1)],
         upload: rate(u)?,
         seed: u.arbitrary()?,
         max_neighbours: u.int_in_range(1..=8)?,
+        ring_after: u
+            .arbitrary::<Option<u8>>()?
+            .map(|s| Duration::from_secs(s.into())),
     };
     let mut life = Life {
         node: Node::new(config, now),

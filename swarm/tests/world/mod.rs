@@ -55,6 +55,8 @@ pub struct World {
     /// The encoder pauses.
     pub paused: bool,
     pub sent: Vec<Bytes>,
+    /// For peers that are added from now on.
+    pub ring_after: Option<Duration>,
 }
 
 impl World {
@@ -73,6 +75,7 @@ impl World {
             produced: 0,
             paused: false,
             sent: Vec::new(),
+            ring_after: Some(headwater_swarm::RING_AFTER),
         }
     }
 
@@ -88,10 +91,12 @@ impl World {
         };
         let config = NodeConfig {
             peer: id,
+            key: SecretKey::from_bytes(&[index as u8 + 1; 32]),
             listen: vec![addr],
             upload,
             seed: index as u64,
             max_neighbours: 64,
+            ring_after: self.ring_after,
         };
         let node = Node::new(config, self.now.offset_by(clock_us));
         self.peers.push(Peer {
@@ -229,6 +234,12 @@ impl World {
                 participation,
             },
         );
+    }
+
+    /// A peer is told of a node of the overlay.
+    pub fn enter(&mut self, index: usize, known: usize) {
+        let via = vec![self.peers[known].addr];
+        self.feed(index, Input::Enter { via });
     }
 
     /// Gives one input to one node.

@@ -21,10 +21,12 @@ fn two() -> World {
         let peer = &mut world.peers[number];
         let config = NodeConfig {
             peer: peer.id,
+            key: node_key(&peer.spec.secret),
             listen: vec![addr_of(number as u32)],
             upload: Bitrate::from_kbps(10_000),
             seed: 1,
             max_neighbours: 8,
+            ring_after: None,
         };
         peer.uplink = Line::new(10_000_000, SimTime::START);
         peer.node = Some(Box::new(Node::new(config, peer.clock.read(SimTime::START))));
