@@ -24,6 +24,11 @@ pub mod error;
 )]
 pub mod identity;
 pub mod ingest;
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a driver: time and randomness enter the program here"
+)]
+pub mod known;
 pub mod media;
 #[allow(
     clippy::disallowed_methods,

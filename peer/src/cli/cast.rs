@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use swarm::Event;
 use wire::message::Role;
 use wire::{Bitrate, Link, MAX_SUBSTREAMS, MAX_TITLE};
 
-use super::{Context, NodeArgs, Signal, reachable, session};
+use super::{Context, NodeArgs, Signal, session};
 use crate::driver::{self, NodeHandle, StreamEvents, StreamItem};
 use crate::error::{Failure, plain_io};
 use crate::identity::{self, HeldKey, Purpose};
 use crate::ingest::{CastEnd, CastOptions, Caster, Ingest, InputSpec, ReadOptions};
+use crate::net::reachable;
 use crate::report::{self, Reporter, Statistics};
 
 /// How long the stream is served after its end. Viewers are at most some seconds behind.
@@ -122,29 +124,24 @@ enum Stop {
 /// Casts until the input ends or the user interrupts.
 pub(super) async fn run(args: CastArgs, context: &Context) -> Result<(), Failure> {
     let key = args.open_stream_key()?;
+    let known = args.node.open_known()?;
+    let join = args.node.join_addrs().await?;
     let statistics = args.node.open_statistics().await?;
-    let (node, _identity) = args.node.start_node(driver::TRACKER_NEIGHBOURS).await?;
+    let running = args.node.start_node(driver::TRACKER_NEIGHBOURS, known).await?;
+    let node = &running.node;
+    if !join.is_empty() {
+        node.enter(join).await.map_err(session::node_ended)?;
+    }
     let read = ReadOptions {
         rate: args.rate,
         repeat: args.repeat,
     };
     let mut reporter = None;
     let result = match Ingest::open(&args.input, read, node.clock()).await {
-        Ok(input) => {
-            cast(
-                &args,
-                context,
-                &node,
-                key.key(),
-                input,
-                &statistics,
-                &mut reporter,
-            )
-            .await
-        }
+        Ok(input) => cast(&args, context, node, key.key(), input, &statistics, &mut reporter).await,
         Err(failure) => Err(failure),
     };
-    let closed = session::close(&node, statistics, &mut reporter).await;
+    let closed = session::close(running, statistics, &mut reporter).await;
     result.and(closed)
 }
 
@@ -229,7 +226,10 @@ impl Cast<'_> {
                 () = self.context.interrupt.requested() => return Ok(Stop::Interrupted),
                 () = statistics.reader_gone() => return Ok(Stop::ReaderGone),
                 item = events.recv(), if events_open => match item {
-                    Some(StreamItem::Event(event)) => reporter.event(&event),
+                    Some(StreamItem::Event(event)) => {
+                        reporter.event(&event);
+                        say(&event);
+                    }
                     Some(_) => {}
                     None => events_open = false,
                 },
@@ -268,6 +268,17 @@ impl Cast<'_> {
             result = tokio::time::timeout(patience, played_out) => result.unwrap_or(Ok(())),
             () = self.context.interrupt.requested(), if !was_interrupted => Err(Failure::Interrupted),
         }
+    }
+}
+
+/// Tells the user what happened in the overlay.
+fn say(event: &Event) {
+    match event {
+        Event::Entered => tracing::debug!("this node is a member of the overlay's ring"),
+        Event::NoWayIn => tracing::warn!(
+            "no node of an overlay answers at the addresses of --join: this stream has an overlay of its own until one does"
+        ),
+        _ => {}
     }
 }
 

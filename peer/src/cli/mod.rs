@@ -11,7 +11,6 @@ mod donate;
 pub mod interrupt;
 pub mod log;
 mod node_args;
-mod reachable;
 mod session;
 mod usage;
 mod watch;

@@ -11,6 +11,7 @@ use wire::{Bitrate, Link, StreamInfo};
 use crate::driver::{self, DriverConfig, NodeHandle};
 use crate::error::{Failure, plain_io};
 use crate::identity::{self, HeldKey, Purpose};
+use crate::known::{Keeper, KnownNodes};
 use crate::report::{Statistics, StatsTarget};
 
 /// Flags shared by every node. The help texts are the documentation.
@@ -63,12 +64,11 @@ pub struct NodeArgs {
 }
 
 impl NodeArgs {
-    /// Starts the node that these flags describe, which keeps up to `max_neighbours` connections. The key must be held as long as
-    /// the node runs.
+    /// Starts the node that these flags describe, which keeps up to `max_neighbours` connections, and notes whom it gets to know.
     ///
     /// # Errors
     /// [`Failure::Input`] when the identity or the address to listen at cannot be used.
-    pub async fn start_node(&self, max_neighbours: usize) -> Result<(NodeHandle, HeldKey), Failure> {
+    pub async fn start_node(&self, max_neighbours: usize, known: KnownNodes) -> Result<RunningNode, Failure> {
         let identity = self.open_identity()?;
         let config = DriverConfig {
             listen: vec![self.listen],
@@ -88,7 +88,20 @@ impl NodeArgs {
             ))
         })?;
         tracing::debug!("this peer is {}", node.peer());
-        Ok((node, identity))
+        let keeper = Keeper::start(known, &node);
+        Ok(RunningNode {
+            node,
+            keeper,
+            _identity: identity,
+        })
+    }
+
+    /// The nodes of the overlay that earlier runs got to know.
+    ///
+    /// # Errors
+    /// As for [`NodeArgs::open_state`].
+    pub fn open_known(&self) -> Result<KnownNodes, Failure> {
+        Ok(KnownNodes::open(self.open_state()?.as_deref()))
     }
 
     /// Whether the download limit has room for a stream.
@@ -132,34 +145,77 @@ impl NodeArgs {
         Statistics::open(self.stats.as_ref(), self.metrics).await
     }
 
-    /// Addresses that lead to a stream: those of its link, then those of `--join`.
+    /// Addresses that lead to a stream: those of `--join`, then those of its link; if neither names any, known nodes.
     ///
     /// # Errors
     /// [`Failure::Input`] when there is not one.
-    pub async fn via(&self, link: &Link) -> Result<Vec<SocketAddr>, Failure> {
-        let nodes: Vec<&HostPort> = link.via.iter().chain(&self.join).collect();
-        if nodes.is_empty() {
+    pub async fn via(&self, link: &Link, known: &KnownNodes) -> Result<Vec<SocketAddr>, Failure> {
+        let nodes: Vec<&HostPort> = self.join.iter().chain(&link.via).collect();
+        if !nodes.is_empty() {
+            return resolve(&nodes, "on the way to the stream").await;
+        }
+        let known = known.addrs();
+        if known.is_empty() {
             return Err(Failure::input(format!(
-                "the link to {} names no node; add ?via=HOST:PORT to it or give --join HOST:PORT",
+                "the link to {} names no node and none is known from earlier runs; add ?via=HOST:PORT to it or give \
+                 --join HOST:PORT",
                 link.stream.short()
             )));
         }
-        let mut addrs = Vec::new();
-        for node in &nodes {
-            match tokio::net::lookup_host((node.host(), node.port())).await {
-                Ok(found) => addrs.extend(found),
-                Err(error) => tracing::warn!("{node} has no address ({})", plain_io(&error)),
-            }
-        }
-        if addrs.is_empty() {
-            let names: Vec<String> = nodes.iter().map(ToString::to_string).collect();
-            return Err(Failure::input(format!(
-                "no node on the way to the stream has an address ({}); check the names or give --join HOST:PORT",
-                names.join(", ")
-            )));
-        }
-        Ok(addrs)
+        tracing::info!(
+            "the link names no node; trying {} known from earlier runs",
+            known.len()
+        );
+        Ok(known)
     }
+
+    /// Addresses of nodes of the overlay: those of `--join`; empty without that flag.
+    ///
+    /// # Errors
+    /// [`Failure::Input`] when none of them has an address.
+    pub async fn join_addrs(&self) -> Result<Vec<SocketAddr>, Failure> {
+        let nodes: Vec<&HostPort> = self.join.iter().collect();
+        if nodes.is_empty() {
+            return Ok(Vec::new());
+        }
+        resolve(&nodes, "that --join names").await
+    }
+}
+
+/// A node with what it needs as long as it runs.
+#[derive(Debug)]
+pub struct RunningNode {
+    /// The node.
+    pub node: NodeHandle,
+    keeper: Keeper,
+    _identity: HeldKey,
+}
+
+impl RunningNode {
+    /// Notes whom the node knows, and ends it.
+    pub async fn shutdown(self) {
+        self.keeper.finish(&self.node).await;
+        self.node.shutdown().await;
+    }
+}
+
+/// The addresses of nodes given by name; `which` says which nodes, for the words when there is no address.
+async fn resolve(nodes: &[&HostPort], which: &str) -> Result<Vec<SocketAddr>, Failure> {
+    let mut addrs = Vec::new();
+    for node in nodes {
+        match tokio::net::lookup_host((node.host(), node.port())).await {
+            Ok(found) => addrs.extend(found),
+            Err(error) => tracing::warn!("{node} has no address ({})", plain_io(&error)),
+        }
+    }
+    if addrs.is_empty() {
+        let names: Vec<String> = nodes.iter().map(ToString::to_string).collect();
+        return Err(Failure::input(format!(
+            "no node {which} has an address ({}); check the names or give --join HOST:PORT",
+            names.join(", ")
+        )));
+    }
+    Ok(addrs)
 }
 
 /// A rate above zero: a peer that may send nothing is `--participate passive`.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Interval, MissedTickBehavior};
 
+use super::node_args::RunningNode;
 use crate::driver::{DriverStats, NodeEnded, NodeHandle};
 use crate::error::Failure;
 use crate::report::{Reporter, Statistics};
@@ -46,16 +47,16 @@ pub(super) async fn sample<'a>(
 
 /// The end of every command: the summaries, then goodbye to the neighbours, then the last bytes of the statistics.
 pub(super) async fn close<'a>(
-    node: &NodeHandle,
+    running: RunningNode,
     statistics: Statistics,
     reporters: impl IntoIterator<Item = &'a mut Reporter>,
 ) -> Result<(), Failure> {
     // A node that has ended already has no last words.
-    if let Ok((stats, _)) = node.stats().await {
+    if let Ok((stats, _)) = running.node.stats().await {
         for reporter in reporters {
             statistics.publish(&reporter.summary(&stats));
         }
     }
-    node.shutdown().await;
+    running.shutdown().await;
     statistics.finish().await
 }

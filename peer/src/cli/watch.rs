@@ -146,22 +146,25 @@ pub(super) async fn run(mut args: WatchArgs, context: &Context) -> Result<(), Fa
         .await
         .map_err(|error| Failure::input(error.to_string()))?;
     let statistics = args.node.open_statistics().await?;
-    let via = args.node.via(&args.link).await?;
-    let (node, _identity) = args.node.start_node(driver::DEFAULT_NEIGHBOURS).await?;
+    let known = args.node.open_known()?;
+    let via = args.node.via(&args.link, &known).await?;
+    let ways_in = known.addrs();
+    let running = args.node.start_node(driver::DEFAULT_NEIGHBOURS, known).await?;
+    let node = &running.node;
+    node.enter(ways_in).await.map_err(session::node_ended)?;
     let stream = args.link.stream;
     let mut reporters = None;
     let result = match node.join(stream, via.clone(), args.participation()).await {
         Ok(events) => {
             let screen = interactive.then(|| screen(&args, node.peer(), context)).flatten();
             let opener = args.link.content_key.as_ref().map(|key| Opener::new(stream, key));
-            let mut viewing =
-                Viewing::new(stream, &node, outputs, opener, events.arrivals(), context.started);
+            let mut viewing = Viewing::new(stream, node, outputs, opener, events.arrivals(), context.started);
             viewing.looks_for(via, Some(args.node.clone()));
             viewing.announce();
             let mut screen = Screen::new(screen, context.started);
             let result = play(
                 &mut viewing,
-                &node,
+                node,
                 events,
                 &statistics,
                 &context.interrupt,
@@ -176,7 +179,7 @@ pub(super) async fn run(mut args: WatchArgs, context: &Context) -> Result<(), Fa
         }
         Err(ended) => Err(session::node_ended(ended)),
     };
-    let closed = session::close(&node, statistics, &mut reporters).await;
+    let closed = session::close(running, statistics, &mut reporters).await;
     if let Some(reporter) = &reporters {
         viewing::say_goodbye(reporter);
     }

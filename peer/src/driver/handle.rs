@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use swarm::{Input, NewChunk, NodeStats, Participation, PlayoutWish};
+use swarm::{Input, NewChunk, NodeStats, Participation, PlayoutWish, Wanting};
 use tokio::sync::{mpsc, oneshot, watch};
 use wire::{Bitrate, PeerId, SecretKey, StreamId, StreamInfo};
 
@@ -26,6 +26,8 @@ pub(super) enum Command {
     /// Stop taking part.
     Leave(StreamId),
     Stats(oneshot::Sender<(NodeStats, DriverStats)>),
+    /// Look which streams lack capacity.
+    Survey(oneshot::Sender<Vec<Wanting>>),
     Shutdown,
 }
 
@@ -63,7 +65,7 @@ impl NodeHandle {
     /// [`NodeEnded`], as for all methods.
     pub async fn publish(&self, key: SecretKey, info: StreamInfo) -> Result<StreamEvents, NodeEnded> {
         let stream = key.stream_id();
-        self.enter(stream, Input::Publish { key, info }).await
+        self.take_part(stream, Input::Publish { key, info }).await
     }
 
     /// Hands over the next piece of a published stream. Never waits: if the node cannot keep up the oldest piece is
@@ -90,7 +92,7 @@ impl NodeHandle {
         via: Vec<SocketAddr>,
         participation: Participation,
     ) -> Result<StreamEvents, NodeEnded> {
-        self.enter(
+        self.take_part(
             stream,
             Input::Join {
                 stream,
@@ -123,6 +125,19 @@ impl NodeHandle {
         stats.await.map_err(|_| NodeEnded)
     }
 
+    /// Enters the overlay through one of these addresses; without this the streams that are joined lead there. To be called
+    /// before a stream is published or joined.
+    pub async fn enter(&self, via: Vec<SocketAddr>) -> Result<(), NodeEnded> {
+        self.input(Input::Enter { via }).await
+    }
+
+    /// Looks which streams of the overlay lack capacity; those that lack most come first. Takes ten seconds at most.
+    pub async fn survey(&self) -> Result<Vec<Wanting>, NodeEnded> {
+        let (answer, found) = oneshot::channel();
+        self.command(Command::Survey(answer)).await?;
+        found.await.map_err(|_| NodeEnded)
+    }
+
     /// Leaves every stream, says goodbye to every neighbour and waits until that is sent (at most one second) and every
     /// task has ended. Does nothing if that has happened already.
     pub async fn shutdown(&self) {
@@ -131,7 +146,7 @@ impl NodeHandle {
         let _ = self.ended.clone().wait_for(|ended| *ended).await;
     }
 
-    async fn enter(&self, stream: StreamId, input: Input) -> Result<StreamEvents, NodeEnded> {
+    async fn take_part(&self, stream: StreamId, input: Input) -> Result<StreamEvents, NodeEnded> {
         let (sender, events) = items::channel();
         self.command(Command::Enter(stream, Box::new(input), sender))
             .await?;

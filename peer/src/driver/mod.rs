@@ -24,9 +24,10 @@ mod uplink;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
-use swarm::{Node, NodeConfig};
+use swarm::{Node, NodeConfig, RING_AFTER, RING_CONNECTIONS};
 use tokio::sync::{mpsc, watch};
 use wire::{Bitrate, SecretKey};
 
@@ -58,8 +59,10 @@ pub struct DriverConfig {
     pub listen: Vec<SocketAddr>,
     /// The uplink, counted in bytes of IP packets; `None`: found out while running.
     pub upload: Option<Bitrate>,
-    /// Most connections that the node keeps.
+    /// Most connections that the node keeps, those of the overlay's ring not counted.
     pub max_neighbours: usize,
+    /// See [`NodeConfig::ring_after`].
+    pub ring_after: Option<Duration>,
     /// Seeds the node's random choices; `None`: drawn from the operating system.
     pub seed: Option<u64>,
     /// Program and version as told to neighbours.
@@ -76,6 +79,7 @@ impl DriverConfig {
             listen: vec![SocketAddr::from(([0, 0, 0, 0], 0))],
             upload: None,
             max_neighbours: DEFAULT_NEIGHBOURS,
+            ring_after: Some(RING_AFTER),
             seed: None,
             agent: concat!("headwater/", env!("CARGO_PKG_VERSION")).to_owned(),
             tuning: Tuning::default(),
@@ -117,7 +121,7 @@ pub async fn start(config: DriverConfig) -> anyhow::Result<NodeHandle> {
         None => rand::TryRng::try_next_u64(&mut rand::rngs::SysRng)
             .context("the operating system gives no random numbers")?,
     };
-    let peer = config.identity.peer_id();
+    let (peer, key) = (config.identity.peer_id(), config.identity.clone());
     let (inputs, input_queue) = mpsc::channel(MAX_INPUTS);
     let streams = Arc::new(Streams::default());
     let net = NetConfig {
@@ -125,7 +129,9 @@ pub async fn start(config: DriverConfig) -> anyhow::Result<NodeHandle> {
         listen: config.listen,
         agent: config.agent,
         // Some more than the node keeps, so that it can tell newcomers why they cannot stay.
-        max_accepted: config.max_neighbours.saturating_add(ROOM_FOR_NEWCOMERS),
+        max_accepted: config
+            .max_neighbours
+            .saturating_add(RING_CONNECTIONS + ROOM_FOR_NEWCOMERS),
         tuning: config.tuning,
     };
     let transport = Transport::bind(net, clock, Arc::clone(&streams), inputs)?;
@@ -133,10 +139,12 @@ pub async fn start(config: DriverConfig) -> anyhow::Result<NodeHandle> {
     let node = Node::new(
         NodeConfig {
             peer,
-            listen: local_addrs.to_vec(),
+            key,
+            listen: crate::net::reachable::addresses(&local_addrs),
             upload: config.upload.unwrap_or(uplink::ASSUMED),
             seed,
             max_neighbours: config.max_neighbours,
+            ring_after: config.ring_after,
         },
         clock.now(),
     );

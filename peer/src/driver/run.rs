@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use swarm::{Event, Input, Node, Outbox, Output};
-use tokio::sync::mpsc;
+use swarm::{Event, Input, Node, Outbox, Output, Wanting};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use wire::{StreamId, Time};
 
@@ -45,6 +45,8 @@ pub(super) struct Driver {
     uplink: Option<UplinkEstimate>,
     queues: Queues,
     streams: BTreeMap<StreamId, ItemSender>,
+    /// Who waits for the survey under way.
+    surveys: Vec<oneshot::Sender<Vec<Wanting>>>,
     /// Inputs that the driver itself causes while doing outputs.
     own_inputs: Vec<Input>,
     timer_late: Lags,
@@ -67,6 +69,7 @@ impl Driver {
             uplink,
             queues,
             streams: BTreeMap::new(),
+            surveys: Vec::new(),
             own_inputs: Vec::new(),
             timer_late: Lags::new(),
         }
@@ -160,10 +163,8 @@ impl Driver {
 
     /// Leaves every stream, says goodbye to every neighbour and ends the transport.
     async fn shut_down(mut self, mut out: Outbox) {
-        for stream in std::mem::take(&mut self.streams).into_keys() {
-            self.node
-                .handle(self.clock.now(), Input::LeaveStream { stream }, &mut out);
-        }
+        self.node.handle(self.clock.now(), Input::Shutdown, &mut out);
+        self.streams.clear();
         self.act(&mut out);
         self.queues.commands.close();
         let Driver {
@@ -211,6 +212,10 @@ impl Driver {
                 };
                 // An error means that the asker has gone.
                 let _ = answer.send((self.node.stats(now), driver));
+            }
+            Command::Survey(answer) => {
+                self.surveys.push(answer);
+                self.node.handle(now, Input::Survey, out);
             }
             Command::Shutdown => {}
         }
@@ -271,7 +276,7 @@ impl Driver {
         }
     }
 
-    fn event(&self, event: Event) {
+    fn event(&mut self, event: Event) {
         let stream = match &event {
             Event::TrackerAnswered { stream, .. }
             | Event::Described { stream, .. }
@@ -279,8 +284,16 @@ impl Driver {
             | Event::PlayoutStarted { stream, .. }
             | Event::Ended { stream }
             | Event::SessionChanged { stream, .. }
+            | Event::LookedUp { stream, .. }
             | Event::NoTracker { stream, .. } => Some(*stream),
-            Event::Banned { .. } => None,
+            Event::Surveyed { streams } => {
+                for answer in self.surveys.drain(..) {
+                    // An error means that the asker has gone.
+                    let _ = answer.send(streams.clone());
+                }
+                return;
+            }
+            Event::Banned { .. } | Event::Located | Event::Entered | Event::NoWayIn => None,
         };
         match stream {
             Some(stream) => item_of(&self.streams, stream, StreamItem::Event(event)),

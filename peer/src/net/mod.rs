@@ -23,6 +23,7 @@ mod endpoint;
 mod greeting;
 mod link;
 mod queue;
+pub mod reachable;
 mod socket;
 mod streams;
 mod table;

@@ -128,7 +128,7 @@ pub struct DoatLine {
 pub struct JoinLine {
     /// It has a coordinate.
     pub coord: Option<f64>,
-    /// The search for a tracker ended.
+    /// A look-up in the overlay's table found a tracker.
     pub doat: Option<f64>,
     /// The tracker answered.
     pub tracker: Option<f64>,

@@ -197,6 +197,36 @@ const GAUGES: &[Gauge] = &[
         "Relative error of the coordinate",
         |l| Some(l.coord.error),
     ),
+    (
+        "headwater_ring_member",
+        "Whether it is a member of the ring",
+        |l| Some(f64::from(u8::from(l.doat.member))),
+    ),
+    (
+        "headwater_ring_entries",
+        "Entries of its table in the ring",
+        |l| Some(f64::from(l.doat.entries)),
+    ),
+    (
+        "headwater_join_coordinate_seconds",
+        "From the start to the first coordinate",
+        |l| l.join_ms.coord.map(|ms| ms / 1e3),
+    ),
+    (
+        "headwater_join_doat_seconds",
+        "From the start until a look-up found a tracker",
+        |l| l.join_ms.doat.map(|ms| ms / 1e3),
+    ),
+    (
+        "headwater_join_tracker_seconds",
+        "From the start to the tracker's answer",
+        |l| l.join_ms.tracker.map(|ms| ms / 1e3),
+    ),
+    (
+        "headwater_join_first_chunk_seconds",
+        "From the start to the first chunk",
+        |l| l.join_ms.first_chunk.map(|ms| ms / 1e3),
+    ),
     ("headwater_cpu_seconds", "Processor time used", |l| Some(l.cpu_s)),
     ("headwater_resident_bytes", "Memory in use", |l| {
         Some(l.rss_bytes as f64)

@@ -83,6 +83,10 @@ impl Reporter {
             Event::TrackerAnswered { stream, .. } if *stream == self.stream => {
                 self.join.tracker = self.join.tracker.or(elapsed);
             }
+            Event::Located => self.join.coord = self.join.coord.or(elapsed),
+            Event::LookedUp { stream, .. } if *stream == self.stream => {
+                self.join.doat = self.join.doat.or(elapsed);
+            }
             Event::FirstChunk { stream } if *stream == self.stream => {
                 self.join.first_chunk = self.join.first_chunk.or(elapsed);
             }
@@ -152,8 +156,11 @@ impl Reporter {
                 .map(|(peer, addr, members)| TrackerLine { peer, addr, members }),
             is_tracker: own.is_tracker,
             doat: DoatLine {
-                h: coords::hcurve::position_of(&stats.coord),
-                ..DoatLine::default()
+                member: stats.ring.member,
+                h: stats.ring.position,
+                successor: stats.ring.successor,
+                predecessor: stats.ring.predecessor,
+                entries: stats.ring.entries,
             },
             join_ms: self.join,
             cpu_s,

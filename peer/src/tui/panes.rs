@@ -139,9 +139,13 @@ pub(super) fn side(state: &State, frame: &mut Frame<'_>, area: Rect) {
     let block = panel("start-up");
     let inner = block.inner(area);
     frame.render_widget(block, area);
-    let mut lines: Vec<Line<'_>> = state.steps.iter().map(step_line).collect();
+    let shown = || {
+        let steps = state.steps.iter();
+        steps.filter(|step| step.done.is_some() || !step.optional)
+    };
+    let mut lines: Vec<Line<'_>> = shown().map(step_line).collect();
     // On a low screen the start-up is a matter of the first seconds, the rest of always.
-    let started = state.steps.iter().all(|step| step.done.is_some());
+    let started = shown().all(|step| step.done.is_some());
     if started && usize::from(inner.height) < lines.len() + 5 {
         lines.drain(..lines.len() - 1);
     }
@@ -207,6 +211,9 @@ pub(super) fn side(state: &State, frame: &mut Frame<'_>, area: Rect) {
             "tracker",
             format!("{}, {members} peers", state.name_of(peer)),
         ));
+    }
+    if state.ring.member {
+        more.push(figure("ring", format!("member, {} entries", state.ring.entries)));
     }
     more.push(figure("this peer", state.peer.short()));
     frame.render_widget(Paragraph::new(more), rest);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use swarm::{NodeStats, PlayoutWish, StreamStats, SubstreamStats};
+use swarm::{NodeStats, PlayoutWish, RingStats, StreamStats, SubstreamStats};
 use wire::message::Role;
 use wire::{PeerId, StreamId, SubstreamSet};
 
@@ -33,6 +33,8 @@ pub struct Step {
     pub name: &'static str,
     /// When it was done, since the command's start.
     pub done: Option<Duration>,
+    /// Not every way leads over it: it is shown when it was done.
+    pub optional: bool,
 }
 
 /// A neighbour, as the table shows it.
@@ -67,11 +69,12 @@ pub struct State {
     pub log: LogPane,
     /// What a key did, and when; shown for some seconds.
     pub(super) notice: Option<(Duration, String)>,
-    pub(super) steps: [Step; 4],
+    pub(super) steps: [Step; 6],
     pub(super) stream: StreamId,
     pub(super) peer: PeerId,
     pub(super) stats: StreamStats,
     pub(super) control: (u64, u64),
+    pub(super) ring: RingStats,
     pub(super) neighbours: Vec<Neighbour>,
     pub(super) in_bps: f64,
     pub(super) out_bps: f64,
@@ -98,7 +101,11 @@ const POINT_EVERY: Duration = Duration::from_secs(1);
 impl State {
     /// Nothing known yet but where to go.
     pub fn new(stream: StreamId, peer: PeerId, link: String, log: LogPane) -> State {
-        let step = |name| Step { name, done: None };
+        let step = |name| Step {
+            name,
+            done: None,
+            optional: name == "ring",
+        };
         State {
             title: String::new(),
             link,
@@ -108,11 +115,20 @@ impl State {
             outputs: Vec::new(),
             log,
             notice: None,
-            steps: ["connect", "tracker", "first chunk", "playing"].map(step),
+            steps: [
+                "connect",
+                "coordinate",
+                "ring",
+                "tracker",
+                "first chunk",
+                "playing",
+            ]
+            .map(step),
             stream,
             peer,
             stats: StreamStats::default(),
             control: (0, 0),
+            ring: RingStats::default(),
             neighbours: Vec::new(),
             in_bps: 0.0,
             out_bps: 0.0,
@@ -126,7 +142,8 @@ impl State {
     /// that were never reported are done, too.
     pub fn step_done(&mut self, name: &str, at: Duration) {
         if let Some(index) = self.steps.iter().position(|step| step.name == name) {
-            for step in &mut self.steps[..=index] {
+            self.steps[index].done.get_or_insert(at);
+            for step in self.steps[..index].iter_mut().filter(|step| !step.optional) {
                 step.done.get_or_insert(at);
             }
         }
@@ -156,6 +173,7 @@ impl State {
             self.title.clone_from(&info.title);
         }
         self.control = (stats.bytes_control, stats.bytes_rejected);
+        self.ring.clone_from(&stats.ring);
         self.update_rates(elapsed, stats);
         self.update_history(elapsed);
     }

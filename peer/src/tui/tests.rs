@@ -84,6 +84,7 @@ fn state(title: &str) -> State {
     let mut state = State::new(stream(), peer(200), link, LogPane::default());
     for (name, ms) in [
         ("connect", 12),
+        ("ring", 25),
         ("tracker", 31),
         ("first chunk", 64),
         ("playing", 182),
@@ -195,6 +196,7 @@ fn steps_appear_as_they_happen() {
         &[
             "◌ joining 00:00",
             "✔ connect",
+            "✔ coordinate",
             "✔ tracker",
             "0.040 s",
             "○ first chunk",
@@ -202,6 +204,10 @@ fn steps_appear_as_they_happen() {
         ],
     );
     check_shows(&screen, &["measuring", "none yet"]);
+    assert!(
+        !screen.iter().any(|line| line.contains("ring ")),
+        "the way did not lead over the ring"
+    );
     state.step_done("tracker", Duration::from_millis(90));
     check_shows(&draw(&state, &View::default(), 80, 24), &["0.040 s"]);
 

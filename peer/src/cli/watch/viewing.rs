@@ -196,13 +196,20 @@ impl Viewing {
             }
             Event::Described { info, .. } => self.described(*info)?,
             Event::FirstChunk { .. } => screen.step_done("first chunk"),
+            Event::Located => screen.step_done("coordinate"),
+            Event::LookedUp { hops, .. } => {
+                tracing::debug!("the overlay named a tracker ({hops} hops)");
+                screen.step_done("ring");
+            }
+            Event::Entered => tracing::debug!("this node is a member of the overlay's ring"),
             Event::Ended { .. } => return Ok(Next::Ended),
             Event::SessionChanged { .. } => tracing::info!("{}the peercaster has started anew", self.who),
             Event::NoTracker { attempts, .. } => {
                 tracing::debug!("nobody who knows the stream answers (attempt {attempts})");
             }
             Event::Banned { peer } => tracing::info!("shut out the peer {} for what it sent", peer.short()),
-            Event::PlayoutStarted { .. } => {}
+            // The last two are for those who asked.
+            Event::PlayoutStarted { .. } | Event::NoWayIn | Event::Surveyed { .. } => {}
         }
         Ok(Next::GoOn)
     }

@@ -1,4 +1,4 @@
-//! Addresses at which others may reach a listening node, for its link.
+//! Addresses at which others may reach a listening node: for its link, and for what it says of itself in the overlay.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
@@ -7,7 +7,7 @@ const ADDRS_MAX: usize = 4;
 
 /// The addresses that `listen` stands for, most useful first: an unspecified address is every interface of the machine,
 /// the one that leads to the Internet first; loopback only if there is nothing else.
-pub(super) fn addresses(listen: &[SocketAddr]) -> Vec<SocketAddr> {
+pub fn addresses(listen: &[SocketAddr]) -> Vec<SocketAddr> {
     let interfaces = if listen.iter().any(|addr| addr.ip().is_unspecified()) {
         interfaces()
     } else {
