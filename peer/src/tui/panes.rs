@@ -149,6 +149,9 @@ pub(super) fn side(state: &State, frame: &mut Frame<'_>, area: Rect) {
     if started && usize::from(inner.height) < lines.len() + 5 {
         lines.drain(..lines.len() - 1);
     }
+    // What is still to come is seen on a low screen, too.
+    let room = usize::from(inner.height).saturating_sub(2).max(1);
+    lines.drain(..lines.len().saturating_sub(room));
     let stats = &state.stats;
     let lost = stats.chunks_missed + stats.chunks_late;
     let lost = if lost > 0 {

@@ -104,7 +104,7 @@ impl State {
         let step = |name| Step {
             name,
             done: None,
-            optional: name == "ring",
+            optional: matches!(name, "coordinate" | "ring"),
         };
         State {
             title: String::new(),

@@ -84,6 +84,7 @@ fn state(title: &str) -> State {
     let mut state = State::new(stream(), peer(200), link, LogPane::default());
     for (name, ms) in [
         ("connect", 12),
+        ("coordinate", 24),
         ("ring", 25),
         ("tracker", 31),
         ("first chunk", 64),
@@ -196,7 +197,6 @@ fn steps_appear_as_they_happen() {
         &[
             "◌ joining 00:00",
             "✔ connect",
-            "✔ coordinate",
             "✔ tracker",
             "0.040 s",
             "○ first chunk",
