@@ -9,14 +9,10 @@ use serde_json::Value;
 pub fn compare(name_a: &str, a: &Value, name_b: &str, b: &Value) -> String {
     let (a, b) = (figures(a), figures(b));
     let mut out = String::new();
-    let _ = writeln!(
-        out,
-        "{:<44}{:>14}{:>14}{:>10}",
-        "",
-        short(name_a),
-        short(name_b),
-        "change"
-    );
+    // The names stand above the table: as heads of columns they would be cut where they differ least.
+    let _ = writeln!(out, "a: {name_a}\nb: {name_b}\n");
+    let widest = a.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
+    let _ = writeln!(out, "{:<widest$}{:>14}{:>14}{:>10}", "", "a", "b", "change");
     let mut same = 0;
     for (key, first) in &a {
         let Some((_, second)) = b.iter().find(|(k, _)| k == key) else {
@@ -28,7 +24,7 @@ pub fn compare(name_a: &str, a: &Value, name_b: &str, b: &Value) -> String {
         }
         let _ = writeln!(
             out,
-            "{key:<44}{:>14}{:>14}{:>10}",
+            "{key:<widest$}{:>14}{:>14}{:>10}",
             figure(*first),
             figure(*second),
             change(*first, *second)
@@ -46,12 +42,6 @@ pub fn compare(name_a: &str, a: &Value, name_b: &str, b: &Value) -> String {
         }
     }
     out
-}
-
-/// The end of a path that is too long for a column.
-fn short(name: &str) -> String {
-    let characters = name.chars().count();
-    name.chars().skip(characters.saturating_sub(13)).collect()
 }
 
 fn figure(value: f64) -> String {
@@ -92,6 +82,12 @@ fn collect(path: &str, value: &Value, found: &mut Vec<(String, f64)>) {
                 collect(&format!("{path}.{key}"), value, found);
             }
         }
+        // The cases of a scenario of the overlay.
+        Value::Array(items) => {
+            for (at, value) in items.iter().enumerate() {
+                collect(&format!("{path}.{at}"), value, found);
+            }
+        }
         _ => {}
     }
 }
@@ -118,5 +114,19 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("only in b.json: results.star.n"), "{text}");
+    }
+
+    #[test]
+    fn long_names_stay_whole_and_lists_are_compared() {
+        let a = json!({"doat": [{"found": 1.0}, {"found": 1.0}]});
+        let b = json!({"doat": [{"found": 1.0}, {"found": 0.5}]});
+        let (name_a, name_b) = (
+            "results/before-the-change-1.json",
+            "results/after-the-change-1.json",
+        );
+        let text = compare(name_a, &a, name_b, &b);
+        assert!(text.contains(name_a) && text.contains(name_b), "{text}");
+        let line = text.lines().find(|l| l.starts_with("doat.1.found")).unwrap();
+        assert!(line.contains("-50.0 %"), "{text}");
     }
 }
