@@ -31,8 +31,10 @@
 //! ```
 
 pub mod coord;
+pub mod estimate;
 pub mod hcurve;
 pub mod vivaldi;
 
 pub use coord::{Coord, InvalidCoord};
+pub use estimate::{Estimate, Estimator};
 pub use vivaldi::Vivaldi;

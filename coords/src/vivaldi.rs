@@ -18,7 +18,7 @@
 //! 3. Kaafar, Mathy, Turletti, Dabbous, "Real attacks on virtual networks: Vivaldi out of tune", LSAD 2006:
 //!    what liars do.
 
-mod join;
+pub(crate) mod join;
 mod neighbours;
 mod publish;
 
@@ -26,6 +26,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
 use crate::coord::{Coord, distance_ms, planar_distance_ms};
+use crate::estimate::{self, Estimator};
 pub use join::{JOIN_PROBES_MAX, Probe};
 use neighbours::Neighbours;
 pub use publish::PublishedCoord;
@@ -202,6 +203,25 @@ impl Vivaldi {
         distance_ms(&self.coord, remote)
     }
 
+    /// Guesses round trips with all that was measured so far, better than [`Self::predict_ms`] does: for choosing among a few peers
+    /// that were not measured yet. Takes some 50 µs with 64 neighbours. Neighbours that are taken for liars are left out.
+    pub fn estimator(&self) -> Estimator {
+        let mut estimator = if estimate::is_lost(self.error) {
+            Estimator::newcomer()
+        } else {
+            Estimator::new(self.coord, self.error)
+        };
+        let typical = self.neighbours.median_residual();
+        let honest = self
+            .neighbours
+            .all()
+            .filter(|neighbour| !self.is_liar(neighbour.residual_average(), || typical));
+        for (remote, rtt_ms) in honest.filter_map(neighbours::Neighbour::last) {
+            estimator.measured(remote, rtt_ms);
+        }
+        estimator
+    }
+
     /// The filtered round trip to a neighbour, milliseconds: the 25th percentile of its last 8 samples.
     /// `None` when it is not, or no longer, remembered.
     pub fn rtt_ms(&self, neighbour_key: u64) -> Option<f64> {
@@ -224,7 +244,7 @@ impl Vivaldi {
         }
         let typical_rtt_ms = self.neighbours.typical_rtt_ms();
         let neighbour = self.neighbours.heard(neighbour_key);
-        let rtt_ms = neighbour.sample(rtt_ms);
+        let rtt_ms = neighbour.sample(rtt_ms, remote);
         let predicted_ms = distance_ms(&self.coord, &remote);
         let excess_ms = rtt_ms - predicted_ms;
         if let Some(typical_rtt_ms) = typical_rtt_ms {
@@ -233,9 +253,7 @@ impl Vivaldi {
                 .max(typical_rtt_ms)
                 .max(RTT_RESOLUTION_MS);
             let average = neighbour.residual(excess_ms.abs() / scale_ms);
-            if average > self.config.liar_residual_min
-                && average > self.config.liar_median_factor * self.neighbours.median_residual()
-            {
+            if self.is_liar(average, || self.neighbours.median_residual()) {
                 return Outcome::Excluded;
             }
         }
@@ -279,6 +297,11 @@ impl Vivaldi {
         self.neighbours.forget_residuals();
         self.published = PublishedCoord::new(fit.coord);
         true
+    }
+
+    /// Whether a neighbour's residual average is so much worse than the others' that it lies or is broken.
+    fn is_liar(&self, average: f64, median: impl FnOnce() -> f64) -> bool {
+        average > self.config.liar_residual_min && average > self.config.liar_median_factor * median()
     }
 
     /// Moves along the force between here and `remote`, away from it when positive.
@@ -339,7 +362,7 @@ fn relative(miss_ms: f64, rtt_ms: f64) -> f64 {
     miss_ms.abs() / rtt_ms.max(RTT_RESOLUTION_MS)
 }
 
-fn check_sample(remote: &Coord, remote_error: f64, rtt_ms: f64) -> Result<(), Rejected> {
+pub(crate) fn check_sample(remote: &Coord, remote_error: f64, rtt_ms: f64) -> Result<(), Rejected> {
     if !remote.is_valid() {
         return Err(Rejected::Coord);
     }

@@ -24,9 +24,9 @@ pub struct Probe {
 }
 
 /// Where the probes say we are.
-pub(super) struct Fit {
-    pub(super) coord: Coord,
-    pub(super) error: f64,
+pub(crate) struct Fit {
+    pub(crate) coord: Coord,
+    pub(crate) error: f64,
 }
 
 /// Intervals of the coarse grid a side: its points are 64 ms apart, finer than the valleys of so few springs
@@ -41,13 +41,13 @@ const ROUNDS_MAX: usize = 256;
 
 /// The error of a fit that has as many unknowns as probes: it matches whatever it is told, and its mirror
 /// image does too.
-const UNDETERMINED_ERROR: f64 = 0.5;
+pub(crate) const UNDETERMINED_ERROR: f64 = 0.5;
 
 /// The coordinate's unknowns: x, y and height.
 const UNKNOWNS: usize = 3;
 
 /// The coordinate with the least sum of weighted misses; `None` when no probe is a measurement.
-pub(super) fn fit(config: &Config, probes: &[Probe]) -> Option<Fit> {
+pub(crate) fn fit(config: &Config, probes: &[Probe]) -> Option<Fit> {
     let measured = |probe: &&Probe| check_sample(&probe.remote, probe.remote_error, probe.rtt_ms).is_ok();
     let probes: Vec<Probe> = probes
         .iter()

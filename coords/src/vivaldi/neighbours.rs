@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::coord::Coord;
+
 /// Samples that the round-trip filter looks at. Ledlie, Gardner, Seltzer (NSDI 2007): a low percentile of the
 /// last few samples removes the heavy tail that queues put on round trips; the 25th of 8 took the median
 /// error on 490 PlanetLab nodes from 9.4 to 9.0 %.
@@ -42,6 +44,8 @@ pub(super) struct Neighbour {
     rtt_ms: f64,
     /// Moving average of the relative error of predicting this neighbour; `None` before the first.
     residual: Option<f64>,
+    /// The coordinate it reported last; `None` before the first sample.
+    remote: Option<Coord>,
     last_sample: u64,
 }
 
@@ -110,6 +114,11 @@ impl Neighbours {
         self.by_key.get(&key).map(|neighbour| neighbour.rtt_ms)
     }
 
+    /// All that are remembered, by key.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Neighbour> {
+        self.by_key.values()
+    }
+
     pub(super) fn forget(&mut self, key: u64) {
         self.by_key.remove(&key);
     }
@@ -128,11 +137,13 @@ impl Neighbour {
         next: 0,
         rtt_ms: f64::INFINITY,
         residual: None,
+        remote: None,
         last_sample: 0,
     };
 
-    /// Remembers a round trip and returns the filtered one, both in milliseconds.
-    pub(super) fn sample(&mut self, rtt_ms: f64) -> f64 {
+    /// Remembers a round trip, and where the neighbour says to be; returns the filtered round trip, both in milliseconds.
+    pub(super) fn sample(&mut self, rtt_ms: f64, remote: Coord) -> f64 {
+        self.remote = Some(remote);
         self.rtts_ms[self.next] = rtt_ms;
         self.next = (self.next + 1) % RTT_WINDOW;
         self.filled = (self.filled + 1).min(RTT_WINDOW);
@@ -149,6 +160,16 @@ impl Neighbour {
             second
         };
         self.rtt_ms
+    }
+
+    /// Where it said to be last, and its filtered round trip in milliseconds.
+    pub(super) fn last(&self) -> Option<(Coord, f64)> {
+        Some((self.remote?, self.rtt_ms))
+    }
+
+    /// The residual average; 0 before there is one.
+    pub(super) fn residual_average(&self) -> f64 {
+        self.residual.unwrap_or(0.0)
     }
 
     /// Folds a relative error into the average and returns it.

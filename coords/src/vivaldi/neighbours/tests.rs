@@ -5,7 +5,7 @@ fn filtered(samples_ms: &[f64]) -> Vec<f64> {
     let mut neighbour = Neighbour::EMPTY;
     samples_ms
         .iter()
-        .map(|&rtt_ms| neighbour.sample(rtt_ms))
+        .map(|&rtt_ms| neighbour.sample(rtt_ms, Coord::ORIGIN))
         .collect()
 }
 
@@ -48,9 +48,9 @@ fn the_filter_equals_sorting() {
 fn the_neighbour_not_heard_for_longest_makes_room() {
     let mut neighbours = Neighbours::new(3);
     for key in [1, 2, 3, 1] {
-        neighbours.heard(key).sample(key as f64);
+        neighbours.heard(key).sample(key as f64, Coord::ORIGIN);
     }
-    neighbours.heard(4).sample(4.0);
+    neighbours.heard(4).sample(4.0, Coord::ORIGIN);
     let known: Vec<_> = (1..=4).map(|key| neighbours.rtt_ms(key)).collect();
     assert_eq!(known, [Some(1.0), None, Some(3.0), Some(4.0)]);
 }
@@ -59,7 +59,7 @@ fn the_neighbour_not_heard_for_longest_makes_room() {
 fn a_flood_of_keys_stays_within_the_bound() {
     let mut neighbours = Neighbours::new(64);
     for key in 0..10_000 {
-        neighbours.heard(key).sample(1.0);
+        neighbours.heard(key).sample(1.0, Coord::ORIGIN);
     }
     assert_eq!(neighbours.by_key.len(), 64);
     assert_eq!(*neighbours.by_key.keys().next().unwrap(), 10_000 - 64);
@@ -68,8 +68,8 @@ fn a_flood_of_keys_stays_within_the_bound() {
 #[test]
 fn a_bound_of_zero_is_one() {
     let mut neighbours = Neighbours::new(0);
-    neighbours.heard(1).sample(5.0);
-    neighbours.heard(2).sample(6.0);
+    neighbours.heard(1).sample(5.0, Coord::ORIGIN);
+    neighbours.heard(2).sample(6.0, Coord::ORIGIN);
     assert_eq!((neighbours.rtt_ms(1), neighbours.rtt_ms(2)), (None, Some(6.0)));
 }
 
@@ -101,7 +101,7 @@ fn nearest_is_the_least_filtered_round_trip() {
     let mut neighbours = Neighbours::new(8);
     assert_eq!(neighbours.nearest_rtt_ms(), None);
     for (key, rtt_ms) in [(1, 30.0), (2, 12.0), (3, 25.0)] {
-        neighbours.heard(key).sample(rtt_ms);
+        neighbours.heard(key).sample(rtt_ms, Coord::ORIGIN);
     }
     assert_eq!(neighbours.nearest_rtt_ms(), Some(12.0));
     neighbours.forget(2);
@@ -115,7 +115,7 @@ fn the_typical_round_trip_is_a_recent_median() {
         for sample in 0..TYPICAL_PERIOD * keys {
             neighbours
                 .heard(sample % keys)
-                .sample(rtt_ms + (sample % keys) as f64);
+                .sample(rtt_ms + (sample % keys) as f64, Coord::ORIGIN);
         }
     };
     hear(&mut neighbours, 3, 10.0);
