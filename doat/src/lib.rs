@@ -28,8 +28,10 @@ mod look;
 mod node;
 mod pending;
 mod place;
+pub mod race;
 mod ring;
 mod search;
+mod siblings;
 mod upkeep;
 mod way;
 
@@ -38,5 +40,7 @@ pub use leases::{LEASE, LeaseError};
 pub use look::closest;
 pub use node::{Doat, Event, Outbox, Output};
 pub use place::Place;
+pub use race::Race;
 pub use ring::Ring;
+pub use siblings::siblings;
 pub use way::Way;
