@@ -61,12 +61,12 @@ pub enum Input {
         /// The new description.
         info: StreamInfo,
     },
-    /// The next piece of a published stream.
+    /// The next pieces of a published stream. Those that come together are signed together, which costs less.
     Produce {
         /// The stream.
         stream: StreamId,
-        /// The piece.
-        chunk: NewChunk,
+        /// The pieces, in their order.
+        chunks: Vec<NewChunk>,
     },
     /// The published stream is over; every viewer plays to the end.
     EndOfStream {

@@ -131,8 +131,8 @@ impl Node {
                 self.bytes_control += bytes as u64;
                 self.on_message(now, from, message, out);
             }
-            Input::Produce { stream: id, chunk } => {
-                with_stream!(self, now, out, &id, |stream, ctx| stream.produce(ctx, chunk));
+            Input::Produce { stream: id, chunks } => {
+                with_stream!(self, now, out, &id, |stream, ctx| stream.produce(ctx, chunks));
             }
             Input::Connected {
                 peer,

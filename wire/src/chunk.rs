@@ -1,5 +1,7 @@
 //! The chunk: a piece of the stream, signed by the peercaster, checked by every hop before it is passed on.
 
+mod proof;
+
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -7,15 +9,20 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::sign::{Domain, SecretKey, SignatureBytes, SignatureError, Verifier};
 use crate::{Seq, StreamId, Time};
 
+pub use proof::MAX_GROUP;
+
 /// The largest payload of a chunk. Larger ones would hold up everything behind them on a slow uplink: 64 KiB take 26 ms
 /// at 20 Mbit/s.
 pub const MAX_PAYLOAD: usize = 64 * 1024;
 
-/// The bytes before the payload in a chunk's frame: see `docs/WIRE.md`.
-pub const CHUNK_HEADER_LEN: usize = 1 + 1 + 4 + 8 + 8 + 8 + 4 + 1 + 64;
+/// The bytes before the payload in the frame of a chunk that is signed by itself: see `docs/WIRE.md`.
+pub const CHUNK_HEADER_LEN: usize = PROOF_AT + 1;
+
+/// Where the proof begins, which ends where its first byte says.
+const PROOF_AT: usize = 1 + 1 + 4 + 8 + 8 + 8 + 4 + 1 + 64;
 
 /// The largest chunk frame.
-pub const MAX_CHUNK_FRAME: usize = CHUNK_HEADER_LEN + MAX_PAYLOAD + AEAD_OVERHEAD;
+pub const MAX_CHUNK_FRAME: usize = CHUNK_HEADER_LEN + proof::MAX_HASHES + MAX_PAYLOAD + AEAD_OVERHEAD;
 
 /// What encryption adds to the payload of a private stream (the tag of XChaCha20-Poly1305).
 pub const AEAD_OVERHEAD: usize = 16;
@@ -85,6 +92,7 @@ pub struct Chunk {
     header: ChunkHeader,
     payload: Bytes,
     signature: SignatureBytes,
+    proof: Bytes,
 }
 
 /// A chunk as it came from another peer: decoded, not yet checked.
@@ -102,6 +110,7 @@ pub struct UncheckedChunk {
     duration: Duration,
     flags: ChunkFlags,
     signature: SignatureBytes,
+    proof: Bytes,
     payload: Bytes,
 }
 
@@ -114,6 +123,9 @@ pub enum ChunkFrameError {
     /// Fewer bytes than a header.
     #[error("a chunk frame of {0} bytes is cut short")]
     Short(usize),
+    /// Not how a proof begins.
+    #[error("a proof of a chunk cannot begin with {0}")]
+    Proof(u8),
     /// More bytes than a chunk may have.
     #[error("a chunk frame of {0} bytes is too long")]
     Long(usize),
@@ -125,20 +137,49 @@ impl Chunk {
     /// # Panics
     /// When `payload` is longer than [`MAX_PAYLOAD`] plus [`AEAD_OVERHEAD`]: the segmenter never makes such.
     pub fn sign(header: ChunkHeader, payload: Bytes, key: &SecretKey) -> Self {
-        assert!(
-            payload.len() <= MAX_PAYLOAD + AEAD_OVERHEAD,
-            "a chunk's payload has at most 64 KiB"
-        );
-        // What goes over the wire is whole microseconds in 32 bits; sign what the other side will see.
-        let header = ChunkHeader {
-            duration: whole_micros(header.duration),
-            ..header
-        };
-        let signature = key.sign(&signed_hash(&header, &payload));
+        let header = as_seen(header, &payload);
+        let signature = key.sign(&chunk_hash(&header, &payload));
         Chunk {
             header,
             payload,
             signature,
+            proof: Bytes::from_static(proof::ALONE),
+        }
+    }
+
+    /// Makes chunks and signs them together, up to [`MAX_GROUP`] with one signature.
+    ///
+    /// # Panics
+    /// As [`sign`](Self::sign).
+    pub fn sign_all(pieces: Vec<(ChunkHeader, Bytes)>, key: &SecretKey) -> Vec<Self> {
+        let mut chunks = Vec::with_capacity(pieces.len());
+        let mut pieces = pieces.into_iter();
+        loop {
+            let group: Vec<_> = pieces
+                .by_ref()
+                .take(MAX_GROUP)
+                .map(|(header, payload)| (as_seen(header, &payload), payload))
+                .collect();
+            if group.is_empty() {
+                return chunks;
+            }
+            let hashes: Vec<_> = group
+                .iter()
+                .map(|(header, payload)| chunk_hash(header, payload))
+                .collect();
+            let (root, proofs) = proof::tree(&hashes);
+            let signature = key.sign(&root);
+            chunks.extend(
+                group
+                    .into_iter()
+                    .zip(proofs)
+                    .map(|((header, payload), proof)| Chunk {
+                        header,
+                        payload,
+                        signature,
+                        proof,
+                    }),
+            );
         }
     }
 
@@ -159,12 +200,12 @@ impl Chunk {
 
     /// Bytes that one copy takes in a frame.
     pub fn frame_len(&self) -> usize {
-        CHUNK_HEADER_LEN + self.payload.len()
+        PROOF_AT + self.proof.len() + self.payload.len()
     }
 
     /// The frame's first part, up to the payload, for a copy that has gone `hops` hops when it arrives.
     pub fn encode_header(&self, hops: u8, repair: bool) -> Bytes {
-        let mut out = BytesMut::with_capacity(CHUNK_HEADER_LEN);
+        let mut out = BytesMut::with_capacity(PROOF_AT + self.proof.len());
         out.put_u8(CHUNK_FRAME_TYPE);
         // The top bit tells what was fetched, here or further up, from a chunk on its first way: its age says nothing about the
         // sender's lag.
@@ -172,7 +213,20 @@ impl Chunk {
         out.put_u32(self.header.stream.tag());
         put_signed_fields(&mut out, &self.header);
         out.put_slice(&self.signature);
+        out.put_slice(&self.proof);
         out.freeze()
+    }
+}
+
+/// The header as the other side will see it, and so as it is signed: what goes over the wire is whole microseconds in 32 bits.
+fn as_seen(header: ChunkHeader, payload: &Bytes) -> ChunkHeader {
+    assert!(
+        payload.len() <= MAX_PAYLOAD + AEAD_OVERHEAD,
+        "a chunk's payload has at most 64 KiB"
+    );
+    ChunkHeader {
+        duration: whole_micros(header.duration),
+        ..header
     }
 }
 
@@ -190,7 +244,7 @@ fn put_signed_fields(out: &mut impl BufMut, header: &ChunkHeader) {
 
 /// The payload comes first: BLAKE3 takes its pieces of 1 KiB sixteen at a time when they begin where the payload does, and
 /// needs a quarter less time than with the fields before it. The fields' length is fixed, so no two chunks hash the same bytes.
-fn signed_hash(header: &ChunkHeader, payload: &[u8]) -> blake3::Hash {
+fn chunk_hash(header: &ChunkHeader, payload: &[u8]) -> blake3::Hash {
     let mut fields = [0u8; 29];
     put_signed_fields(&mut &mut fields[..], header);
     Domain::CHUNK
@@ -219,11 +273,15 @@ impl UncheckedChunk {
         if frame.len() < CHUNK_HEADER_LEN {
             return Err(ChunkFrameError::Short(frame.len()));
         }
-        if frame.len() > MAX_CHUNK_FRAME {
+        let payload_at = CHUNK_HEADER_LEN + proof::hashes_len(frame[PROOF_AT])?;
+        if frame.len() < payload_at {
+            return Err(ChunkFrameError::Short(frame.len()));
+        }
+        if frame.len() > payload_at + MAX_PAYLOAD + AEAD_OVERHEAD {
             return Err(ChunkFrameError::Long(frame.len()));
         }
         let mut signature = [0; 64];
-        signature.copy_from_slice(&frame[35..99]);
+        signature.copy_from_slice(&frame[35..PROOF_AT]);
         Ok(UncheckedChunk {
             stream_tag: be_u64(&frame[2..6]) as u32,
             hops: frame[1] & 0x7f,
@@ -234,7 +292,8 @@ impl UncheckedChunk {
             duration: Duration::from_micros(be_u64(&frame[30..34])),
             flags: ChunkFlags::from_byte(frame[34]),
             signature,
-            payload: frame.slice(CHUNK_HEADER_LEN..),
+            proof: frame.slice(PROOF_AT..payload_at),
+            payload: frame.slice(payload_at..),
         })
     }
 
@@ -256,11 +315,17 @@ impl UncheckedChunk {
             duration: self.duration,
             flags: self.flags,
         };
-        key.check(&signed_hash(&header, &self.payload), &self.signature)?;
+        let root = proof::root(chunk_hash(&header, &self.payload), &self.proof);
+        if self.proof == proof::ALONE {
+            key.check(&root, &self.signature)?;
+        } else {
+            key.check_shared(&root, &self.signature)?;
+        }
         Ok(Chunk {
             header,
             payload: self.payload,
             signature: self.signature,
+            proof: self.proof,
         })
     }
 }

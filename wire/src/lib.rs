@@ -22,7 +22,7 @@ mod version;
 
 pub use chunk::{
     AEAD_OVERHEAD, CHUNK_FRAME_TYPE, CHUNK_HEADER_LEN, Chunk, ChunkFlags, ChunkFrameError, ChunkHeader,
-    MAX_CHUNK_FRAME, MAX_PAYLOAD, UncheckedChunk,
+    MAX_CHUNK_FRAME, MAX_GROUP, MAX_PAYLOAD, UncheckedChunk,
 };
 pub use id::{MAX_SUBSTREAMS, ParseIdError, PeerId, Seq, StreamId, Substream, SubstreamSet};
 pub use id_map::{IdEntry, IdKey, IdMap, PeerMap};

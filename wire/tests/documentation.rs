@@ -7,7 +7,7 @@ mod common;
 use ed25519_dalek::{Signature, VerifyingKey};
 use headwater_wire::message::*;
 use headwater_wire::{
-    AEAD_OVERHEAD, CHUNK_HEADER_LEN, MAX_PAYLOAD, MAX_SUBSTREAMS, MAX_TITLE, Message, codec,
+    AEAD_OVERHEAD, CHUNK_HEADER_LEN, MAX_GROUP, MAX_PAYLOAD, MAX_SUBSTREAMS, MAX_TITLE, Message, codec,
 };
 use rmpv::Value;
 use serde::Serialize;
@@ -196,6 +196,7 @@ fn limits_are_those_of_the_code() {
         ("MAX_FARTHER", MAX_FARTHER),
         ("MAX_SUBSTREAMS", usize::from(MAX_SUBSTREAMS)),
         ("NO_LAG", usize::from(NO_LAG)),
+        ("MAX_GROUP", MAX_GROUP),
         ("MAX_PAYLOAD", MAX_PAYLOAD),
         ("AEAD_OVERHEAD", AEAD_OVERHEAD),
     ];
@@ -304,36 +305,43 @@ fn a_chunk_frame_is_laid_out_as_documented() {
             "duration" => assert_eq!(field, (header.duration.as_micros() as u32).to_be_bytes()),
             "flags" => assert_eq!(field, [1]),
             "signature" => assert_eq!(field.len(), 64),
+            "proof" => assert_eq!(field, [1]),
             other => panic!("{other} is not in a frame"),
         }
     }
-    assert_eq!(rows.len(), 10);
+    assert_eq!(rows.len(), 11);
 }
 
-/// Checks a signature with nothing but what the document says and the libraries for hash and curve.
+/// A hash of what the document says, under the domain that it says.
 #[track_caller]
-fn check_signature(statement: &str, parts: &[&[u8]], signature: &[u8]) {
+fn hash_of(statement: &str, parts: &[&[u8]]) -> [u8; 32] {
     let rows = table("Signatures");
     let row = rows.iter().find(|row| row[0] == statement).unwrap();
     let mut hasher = blake3::Hasher::new_derive_key(&row[1]);
     for part in parts {
         hasher.update(part);
     }
+    hasher.finalize().into()
+}
+
+/// Checks a signature with nothing but what the document says and the libraries for hash and curve.
+#[track_caller]
+fn check_signature(hash: [u8; 32], signature: &[u8]) {
     let key = VerifyingKey::from_bytes(common::key().stream_id().as_bytes()).unwrap();
     let signature = Signature::from_slice(signature).unwrap();
-    key.verify_strict(hasher.finalize().as_bytes(), &signature)
-        .unwrap();
+    key.verify_strict(&hash, &signature).unwrap();
+}
+
+/// The hash of the chunk in a frame whose payload begins there.
+fn hash_of_chunk(frame: &[u8], payload: usize) -> [u8; 32] {
+    let stream = common::key().stream_id();
+    hash_of("chunk", &[&frame[payload..], stream.as_bytes(), &frame[6..=34]])
 }
 
 #[test]
 fn signatures_are_made_as_documented() {
     let frame = common::chunk_frame();
-    let stream = common::key().stream_id();
-    check_signature(
-        "chunk",
-        &[&frame[99..], stream.as_bytes(), &frame[6..=34]],
-        &frame[35..99],
-    );
+    check_signature(hash_of_chunk(&frame, CHUNK_HEADER_LEN), &frame[35..99]);
 
     let Some(Message::Info(info)) = common::examples().into_iter().find(|m| m.code() == 14) else {
         panic!()
@@ -341,8 +349,28 @@ fn signatures_are_made_as_documented() {
     let encoded = rmp_serde::to_vec_named(&info.info).unwrap();
     let signed = rmpv::decode::read_value(&mut &encoded[..]).unwrap();
     check_signature(
-        "StreamInfo",
-        &[signed["b"].as_slice().unwrap()],
+        hash_of("StreamInfo", &[signed["b"].as_slice().unwrap()]),
         signed["s"].as_slice().unwrap(),
     );
+}
+
+#[test]
+fn several_chunks_are_signed_as_documented() {
+    let frames = common::group_frames();
+    assert_eq!(frames.len(), 3);
+    let parent = |left: &[u8], right: &[u8]| hash_of("parent", &[left, right]);
+    // The first two have a hash beside them and the third's above it; the third goes up as it is.
+    let ends = [100 + 64, 100 + 64, 100 + 32];
+    let [first, second, third] = [0, 1, 2].map(|n| hash_of_chunk(&frames[n], ends[n]));
+    let both = parent(&first, &second);
+    let root = parent(&both, &third);
+    let proofs = [
+        [&[0b100][..], &second, &third].concat(),
+        [&[0b101][..], &first, &third].concat(),
+        [&[0b11][..], &both].concat(),
+    ];
+    for ((frame, end), proof) in frames.iter().zip(ends).zip(proofs) {
+        assert_eq!(frame[99..end], proof);
+        check_signature(root, &frame[35..99]);
+    }
 }

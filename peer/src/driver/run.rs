@@ -148,8 +148,13 @@ impl Driver {
 
     fn take_produced(&mut self, out: &mut Outbox) {
         let now = self.clock.now();
-        for (stream, chunk) in self.queues.produce.take_all() {
-            self.node.handle(now, Input::Produce { stream, chunk }, out);
+        let mut waiting = self.queues.produce.take_all().into_iter().peekable();
+        while let Some((stream, chunk)) = waiting.next() {
+            let mut chunks = vec![chunk];
+            while let Some((_, chunk)) = waiting.next_if(|(of, _)| *of == stream) {
+                chunks.push(chunk);
+            }
+            self.node.handle(now, Input::Produce { stream, chunks }, out);
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use bytes::Bytes;
-use wire::{CHUNK_HEADER_LEN, Chunk, SignatureError, StreamId, UncheckedChunk, Verifier};
+use wire::{Chunk, SignatureError, StreamId, UncheckedChunk, Verifier};
 
 /// Recently checked chunks remembered for each stream: two seconds of the default stream. A power of two.
 const RECENT: usize = 256;
@@ -102,8 +102,8 @@ impl Known {
         };
         let header = held.encode_header(0, false);
         let same = held.frame_len() == frame.len()
-            && header[SIGNED_FROM..] == frame[SIGNED_FROM..CHUNK_HEADER_LEN]
-            && held.payload()[..] == frame[CHUNK_HEADER_LEN..];
+            && header[SIGNED_FROM..] == frame[SIGNED_FROM..header.len()]
+            && held.payload()[..] == frame[header.len()..];
         same.then_some(held)
     }
 

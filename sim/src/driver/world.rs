@@ -389,8 +389,8 @@ impl World {
             random_access: made.random_access,
             discontinuity: false,
         };
-        let stream = self.stream;
-        self.input(0, Input::Produce { stream, chunk });
+        let (stream, chunks) = (self.stream, vec![chunk]);
+        self.input(0, Input::Produce { stream, chunks });
         self.queue.push(self.encoder.next_at(), Event::Produce);
     }
 

@@ -6,8 +6,7 @@ use bytes::Bytes;
 use tracker::{Tracker, TrackerConfig};
 use wire::message::{Appointment, Info, RingNode, Role};
 use wire::{
-    Chunk, ChunkFlags, ChunkHeader, SecretKey, Seq, Signed, StreamInfo, Substream, SubstreamSet, Time,
-    Verifier,
+    Chunk, ChunkFlags, ChunkHeader, SecretKey, Seq, Signed, StreamInfo, Substream, SubstreamSet, Verifier,
 };
 
 use super::greeting::Greeting;
@@ -98,15 +97,17 @@ impl Stream {
         }));
     }
 
-    /// Numbers, signs and sends the next piece of media.
-    pub(crate) fn produce(&mut self, ctx: &mut Ctx<'_>, new: NewChunk) {
-        let flags = ChunkFlags {
-            random_access: new.random_access,
-            discontinuity: new.discontinuity,
-            end: false,
-            ..ChunkFlags::default()
-        };
-        self.emit(ctx, new.payload, new.generated_at, new.duration, flags);
+    /// Numbers, signs and sends the next pieces of media.
+    pub(crate) fn produce(&mut self, ctx: &mut Ctx<'_>, new: Vec<NewChunk>) {
+        let pieces = new.into_iter().map(|new| {
+            let flags = ChunkFlags {
+                random_access: new.random_access,
+                discontinuity: new.discontinuity,
+                ..ChunkFlags::default()
+            };
+            (new, flags)
+        });
+        self.emit(ctx, pieces);
     }
 
     /// Tells everybody, with one more chunk in each substream, that nothing follows: a donor takes but a few of them.
@@ -115,39 +116,49 @@ impl Stream {
             end: true,
             ..ChunkFlags::default()
         };
-        for _ in 0..self.k() {
-            self.emit(ctx, Bytes::new(), ctx.now, std::time::Duration::ZERO, flags);
-        }
+        let nothing = NewChunk {
+            payload: Bytes::new(),
+            generated_at: ctx.now,
+            duration: std::time::Duration::ZERO,
+            random_access: false,
+            discontinuity: false,
+        };
+        let one_each = std::iter::repeat_n((nothing, flags), self.k().into());
+        self.emit(ctx, one_each);
         self.ended = true;
     }
 
-    fn emit(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        payload: Bytes,
-        generated_at: Time,
-        duration: std::time::Duration,
-        flags: ChunkFlags,
-    ) {
-        let session = self.session;
+    fn emit(&mut self, ctx: &mut Ctx<'_>, pieces: impl Iterator<Item = (NewChunk, ChunkFlags)>) {
+        let (stream, session) = (self.id, self.session);
         let Some(source) = &mut self.source else { return };
-        let seq = source.next;
-        source.next = seq.plus(1);
-        let header = ChunkHeader {
-            stream: self.id,
-            session,
-            seq,
-            generated_at,
-            duration,
-            flags,
-        };
-        let chunk = Arc::new(Chunk::sign(header, payload, &source.key));
+        let pieces = pieces.map(|(new, flags)| {
+            let seq = source.next;
+            source.next = seq.plus(1);
+            let header = ChunkHeader {
+                stream,
+                session,
+                seq,
+                generated_at: new.generated_at,
+                duration: new.duration,
+                flags,
+            };
+            (header, new.payload)
+        });
+        let pieces = pieces.collect();
+        for chunk in Chunk::sign_all(pieces, &source.key) {
+            self.send_own(ctx, Arc::new(chunk));
+        }
+    }
+
+    fn send_own(&mut self, ctx: &mut Ctx<'_>, chunk: Arc<Chunk>) {
+        let header = chunk.header();
+        let seq = header.seq;
         self.window.insert(chunk.clone());
         self.counters.bytes_in += chunk.payload().len() as u64;
-        if !flags.end {
+        if !header.flags.end {
             self.observe_size(&chunk);
         }
-        self.repair.observe(seq, generated_at);
+        self.repair.observe(seq, header.generated_at);
         let k = self.k();
         if let Some(sub) = self.sub_mut(seq.substream(k)) {
             sub.last_arrival = Some(ctx.now);

@@ -101,14 +101,20 @@ pub(super) fn local(u: &mut Unstructured<'_>) -> Result<Input> {
         },
         _ => Input::Produce {
             stream,
-            chunk: NewChunk {
-                payload: Bytes::from(vec![0; u.arbitrary::<u8>()?.into()]),
-                generated_at: time(u)?,
-                duration: Duration::from_micros(u.arbitrary::<u32>()?.into()),
-                random_access: u.arbitrary()?,
-                discontinuity: u.arbitrary()?,
-            },
+            chunks: (0..u.int_in_range(0..=3)?)
+                .map(|_| new_chunk(u))
+                .collect::<Result<_>>()?,
         },
+    })
+}
+
+fn new_chunk(u: &mut Unstructured<'_>) -> Result<NewChunk> {
+    Ok(NewChunk {
+        payload: Bytes::from(vec![0; u.arbitrary::<u8>()?.into()]),
+        generated_at: time(u)?,
+        duration: Duration::from_micros(u.arbitrary::<u32>()?.into()),
+        random_access: u.arbitrary()?,
+        discontinuity: u.arbitrary()?,
     })
 }
 

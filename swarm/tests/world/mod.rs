@@ -476,7 +476,7 @@ impl World {
             0,
             Input::Produce {
                 stream: self.stream,
-                chunk,
+                chunks: vec![chunk],
             },
         );
     }

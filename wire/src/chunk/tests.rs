@@ -30,18 +30,32 @@ fn frame(chunk: &Chunk, hops: u8, repair: bool) -> Bytes {
         .into()
 }
 
+fn piece(n: u64) -> (ChunkHeader, Bytes) {
+    let header = header();
+    let seq = header.seq.plus(n);
+    (ChunkHeader { seq, ..header }, Bytes::from_static(b"some media"))
+}
+
+/// So many chunks signed together.
+fn group(count: usize) -> Vec<Chunk> {
+    Chunk::sign_all((0..count as u64).map(piece).collect(), &key())
+}
+
 /// What arrives and passes the check, if anything does.
 fn receive(frame: Bytes) -> Option<Chunk> {
+    receive_by(frame, &verifier())
+}
+
+fn receive_by(frame: Bytes, verifier: &Verifier) -> Option<Chunk> {
     UncheckedChunk::decode(frame)
         .ok()?
-        .check(key().stream_id(), &verifier())
+        .check(key().stream_id(), verifier)
         .ok()
 }
 
-#[test]
-fn any_change_to_a_frame_is_noticed() {
-    let chunk = Chunk::sign(header(), Bytes::from_static(b"some media"), &key());
-    let good = frame(&chunk, 3, false);
+fn any_change_is_noticed(chunk: &Chunk, verifier: &Verifier) {
+    let receive = |frame| receive_by(frame, verifier);
+    let good = frame(chunk, 3, false);
     assert_eq!(receive(good.clone()), Some(chunk.clone()));
     for at in 0..good.len() {
         for bit in 0..8 {
@@ -58,6 +72,78 @@ fn any_change_to_a_frame_is_noticed() {
     }
     let longer = [&good[..], b"x"].concat();
     assert_eq!(receive(longer.into()), None);
+}
+
+#[test]
+fn any_change_to_a_frame_is_noticed() {
+    let chunk = Chunk::sign(header(), Bytes::from_static(b"some media"), &key());
+    any_change_is_noticed(&chunk, &verifier());
+}
+
+#[test]
+fn any_change_to_one_of_several_is_noticed_although_their_signature_is_known() {
+    let verifier = verifier();
+    for chunk in group(3) {
+        any_change_is_noticed(&chunk, &verifier);
+    }
+}
+
+#[test]
+fn each_of_several_chunks_stands_by_itself() {
+    for count in 0..=2 * MAX_GROUP + 1 {
+        let chunks = group(count);
+        assert_eq!(chunks.len(), count);
+        let together = verifier();
+        for chunk in chunks.iter().rev() {
+            let frame = frame(chunk, 1, false);
+            assert_eq!(chunk.frame_len(), frame.len());
+            assert_eq!(receive(frame.clone()).as_ref(), Some(chunk), "alone, of {count}");
+            assert_eq!(receive_by(frame, &together).as_ref(), Some(chunk), "of {count}");
+        }
+    }
+}
+
+#[test]
+fn signing_one_alone_or_as_the_only_one_of_several_is_the_same() {
+    let (header, payload) = piece(0);
+    let alone = Chunk::sign(header, payload, &key());
+    assert_eq!(group(1), [alone]);
+}
+
+#[test]
+fn a_parent_is_not_taken_for_a_chunk() {
+    let hash = |n| {
+        let (header, payload) = piece(n);
+        chunk_hash(&header, &payload)
+    };
+    let hashes = [0, 1, 2, 3].map(hash);
+    let (root, _) = proof::tree(&hashes);
+    let (left, _) = proof::tree(&hashes[..2]);
+    let (right, _) = proof::tree(&hashes[2..]);
+    assert_eq!(proof::tree(&[left, right]).0, root);
+    // What two hashes would make if a parent were hashed as a chunk is.
+    let as_chunk = Domain::CHUNK
+        .hasher()
+        .update(left.as_bytes())
+        .update(right.as_bytes())
+        .finalize();
+    assert_ne!(as_chunk, root);
+}
+
+#[test]
+fn a_proof_begins_with_a_one_and_at_most_four_levels() {
+    let good = frame(&group(1)[0], 1, false).to_vec();
+    for first in 0..=255 {
+        let mut frame = good.clone();
+        frame[PROOF_AT] = first;
+        frame.extend_from_slice(&[0; proof::MAX_HASHES]);
+        let decoded = UncheckedChunk::decode(frame.into());
+        if (1..32).contains(&first) {
+            assert!(decoded.is_ok(), "{first}");
+        } else {
+            assert_eq!(decoded, Err(ChunkFrameError::Proof(first)));
+        }
+    }
 }
 
 #[test]
@@ -87,17 +173,16 @@ fn a_signature_for_another_purpose_does_not_count() {
         header: header(),
         payload: Bytes::from_static(b"x"),
         signature: key().sign(&hash),
+        proof: Bytes::from_static(proof::ALONE),
     };
     assert_eq!(receive(frame(&forged, 1, false)), None);
 }
 
 #[test]
 fn the_limits_of_a_frame() {
-    let largest = Chunk::sign(
-        header(),
-        Bytes::from(vec![0; MAX_PAYLOAD + AEAD_OVERHEAD]),
-        &key(),
-    );
+    let payload = Bytes::from(vec![0; MAX_PAYLOAD + AEAD_OVERHEAD]);
+    let pieces = vec![(header(), payload); MAX_GROUP];
+    let largest = Chunk::sign_all(pieces, &key()).swap_remove(MAX_GROUP - 1);
     assert_eq!(largest.frame_len(), MAX_CHUNK_FRAME);
     let bytes = frame(&largest, 1, false);
     let longer = [&bytes[..], b"x"].concat();
@@ -111,8 +196,8 @@ fn the_limits_of_a_frame() {
         Err(ChunkFrameError::Short(0))
     );
     assert_eq!(
-        UncheckedChunk::decode(Bytes::from_static(&[1; 98])),
-        Err(ChunkFrameError::Short(98))
+        UncheckedChunk::decode(Bytes::from_static(&[1; 99])),
+        Err(ChunkFrameError::Short(99))
     );
     assert_eq!(
         UncheckedChunk::decode(Bytes::from_static(&[2; 200])),
@@ -170,6 +255,9 @@ proptest! {
     fn no_bytes_are_too_much(mut bytes in prop::collection::vec(any::<u8>(), 0..300), good_type in any::<bool>()) {
         if good_type && !bytes.is_empty() {
             bytes[0] = CHUNK_FRAME_TYPE;
+            if let Some(proof) = bytes.get_mut(PROOF_AT) {
+                *proof %= 32;
+            }
         }
         prop_assert_eq!(receive(bytes.into()), None);
     }

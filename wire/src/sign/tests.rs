@@ -74,3 +74,20 @@ fn a_key_of_small_order_signs_nothing() {
     assert!(plain.check(&hash(b"anything"), &signature).is_err());
     assert!(prepared.check(&hash(b"anything"), &signature).is_err());
 }
+
+#[test]
+fn what_was_found_right_is_remembered_with_its_signature_in_bounds() {
+    let secret = SecretKey::from_bytes(&[7; 32]);
+    let verifier = both(secret.stream_id().as_bytes()).1;
+    for n in 0..3 * SHARED {
+        let hash = hash(&n.to_be_bytes());
+        let signature = secret.sign(&hash);
+        let mut broken = signature;
+        broken[n % 64] ^= 1;
+        assert!(verifier.check_shared(&hash, &broken).is_err(), "before");
+        assert_eq!(verifier.check_shared(&hash, &signature), Ok(()));
+        assert_eq!(verifier.check_shared(&hash, &signature), Ok(()), "again");
+        assert!(verifier.check_shared(&hash, &broken).is_err(), "after");
+        assert_eq!(verifier.shared.lock().unwrap().good.len(), SHARED.min(n + 1));
+    }
+}

@@ -320,10 +320,15 @@ pub(crate) fn name(message: &Message) -> &'static str {
 
 /// An example of a chunk.
 pub(crate) fn chunk() -> Chunk {
+    let (header, payload) = piece(123);
+    Chunk::sign(header, payload, &key())
+}
+
+fn piece(n: u64) -> (ChunkHeader, Bytes) {
     let header = ChunkHeader {
         stream: key().stream_id(),
         session: Seq(1_700_000_000_000_000),
-        seq: Seq(1_700_000_000_000_123),
+        seq: Seq(1_700_000_000_000_000 + n),
         generated_at: Time::from_micros(1_700_000_001_000_000),
         duration: Duration::from_micros(8000),
         flags: ChunkFlags {
@@ -331,10 +336,20 @@ pub(crate) fn chunk() -> Chunk {
             ..ChunkFlags::default()
         },
     };
-    Chunk::sign(header, Bytes::from_static(b"some media"), &key())
+    (header, Bytes::from_static(b"some media"))
 }
 
 pub(crate) fn chunk_frame() -> Vec<u8> {
-    let chunk = chunk();
+    frame(&chunk())
+}
+
+/// Three chunks that are signed together.
+#[allow(dead_code, reason = "not every test that shares this file needs it")]
+pub(crate) fn group_frames() -> Vec<Vec<u8>> {
+    let chunks = Chunk::sign_all((123..126).map(piece).collect(), &key());
+    chunks.iter().map(frame).collect()
+}
+
+fn frame(chunk: &Chunk) -> Vec<u8> {
     [&chunk.encode_header(3, true)[..], &chunk.payload()[..]].concat()
 }
