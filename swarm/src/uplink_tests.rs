@@ -49,15 +49,15 @@ fn never_faster_than_the_link() {
     for seq in 0..20 {
         assert!(uplink.offer(Time::ZERO, copy(seq, Class::Live), &mut out));
     }
-    let mut sent_bytes = bytes_on_link(out.len().max(1) * 3599);
+    let mut sent_bytes = bytes_on_link(out.len().max(1) * (3500 + wire::CHUNK_HEADER_LEN));
     while let Some(deadline) = uplink.next_deadline() {
         let before = out.len();
         uplink.release(deadline, &mut out);
         assert!(out.len() > before, "a deadline that does nothing would spin");
-        sent_bytes = out.len() as u64 * bytes_on_link(3599);
+        sent_bytes = out.len() as u64 * bytes_on_link(3500 + wire::CHUNK_HEADER_LEN);
         // One copy may be on its way beyond the 2 ms allowance.
         let allowed =
-            rate.bytes_in(deadline.since(Time::ZERO) + Duration::from_millis(2)) + bytes_on_link(3599);
+            rate.bytes_in(deadline.since(Time::ZERO) + Duration::from_millis(2)) + bytes_on_link(3500 + wire::CHUNK_HEADER_LEN);
         assert!(
             sent_bytes <= allowed,
             "{sent_bytes} bytes by {deadline}, allowed {allowed}"
@@ -113,7 +113,7 @@ fn the_live_queue_is_bounded_in_time() {
     let accepted = (0..1000)
         .filter(|&seq| uplink.offer(Time::ZERO, copy(seq, Class::Live), &mut out))
         .count();
-    let takes = uplink.copy_time(3599);
+    let takes = uplink.copy_time(3500 + wire::CHUNK_HEADER_LEN);
     assert!(
         (accepted as u32 - 2) * takes <= LIVE_QUEUE + takes,
         "{accepted} accepted"
@@ -130,7 +130,7 @@ fn forgetting_gives_the_time_back() {
     }
     uplink.forget(|_| true);
     assert_eq!(uplink.next_deadline(), None);
-    assert!(uplink.backlog(Time::ZERO) <= uplink.copy_time(3599) * out.len() as u32);
+    assert!(uplink.backlog(Time::ZERO) <= uplink.copy_time(3500 + wire::CHUNK_HEADER_LEN) * out.len() as u32);
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn the_peercasters_own_copies_wait_longer() {
     let accepted = (0..1000)
         .filter(|&seq| uplink.offer(Time::ZERO, first_hop(seq), &mut out))
         .count();
-    let takes = uplink.copy_time(3599);
+    let takes = uplink.copy_time(3500 + wire::CHUNK_HEADER_LEN);
     assert!(accepted as u32 * takes > LIVE_QUEUE * 2, "{accepted} accepted");
     assert!(uplink.dropped > 0, "bounded all the same");
 }

@@ -1,11 +1,11 @@
 //! The task that owns the node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use swarm::{Event, Input, Node, Outbox, Output, Wanting};
+use swarm::{Event, Input, NewChunk, Node, Outbox, Output, Wanting};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use wire::{StreamId, Time};
@@ -112,7 +112,8 @@ impl Driver {
                     None | Some(Command::Shutdown) => break,
                     Some(command) => {
                         // The end of a stream comes after what was produced before it.
-                        self.take_produced(&mut out);
+                        let produced = self.queues.produce.take_all();
+                        self.publish(produced, &mut out);
                         self.command(command, &mut out);
                     }
                 },
@@ -120,7 +121,8 @@ impl Driver {
                 () = self.queues.produce.filled.notified() => {}
                 () = &mut alarm => {}
             }
-            self.take_produced(&mut out);
+            let produced = self.queues.produce.take_due(Instant::now());
+            self.publish(produced, &mut out);
             self.measure_uplink(&mut out);
             let now = self.clock.now();
             let bytes = self.transport.take_departed();
@@ -146,9 +148,9 @@ impl Driver {
         }
     }
 
-    fn take_produced(&mut self, out: &mut Outbox) {
+    fn publish(&mut self, produced: VecDeque<(StreamId, NewChunk)>, out: &mut Outbox) {
         let now = self.clock.now();
-        let mut waiting = self.queues.produce.take_all().into_iter().peekable();
+        let mut waiting = produced.into_iter().peekable();
         while let Some((stream, chunk)) = waiting.next() {
             let mut chunks = vec![chunk];
             while let Some((_, chunk)) = waiting.next_if(|(of, _)| *of == stream) {
@@ -160,6 +162,7 @@ impl Driver {
 
     fn wake_at(&self) -> Instant {
         let latest = Instant::now() + LONGEST_SLEEP;
+        let latest = self.queues.produce.due().map_or(latest, |due| due.min(latest));
         self.node
             .next_deadline()
             .and_then(|at| self.clock.instant_of(at - NEAR))
