@@ -56,8 +56,8 @@ fn never_faster_than_the_link() {
         assert!(out.len() > before, "a deadline that does nothing would spin");
         sent_bytes = out.len() as u64 * bytes_on_link(3500 + wire::CHUNK_HEADER_LEN);
         // One copy may be on its way beyond the 2 ms allowance.
-        let allowed =
-            rate.bytes_in(deadline.since(Time::ZERO) + Duration::from_millis(2)) + bytes_on_link(3500 + wire::CHUNK_HEADER_LEN);
+        let allowed = rate.bytes_in(deadline.since(Time::ZERO) + Duration::from_millis(2))
+            + bytes_on_link(3500 + wire::CHUNK_HEADER_LEN);
         assert!(
             sent_bytes <= allowed,
             "{sent_bytes} bytes by {deadline}, allowed {allowed}"

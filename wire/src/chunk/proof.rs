@@ -58,7 +58,7 @@ pub(super) fn tree(chunks: &[blake3::Hash]) -> (blake3::Hash, Vec<Bytes>) {
     let mut width = 1;
     while level.len() > 1 {
         for (n, (sides, hashes)) in proofs.iter_mut().enumerate() {
-            let beside = n / width ^ 1;
+            let beside = (n / width) ^ 1;
             if let Some(hash) = level.get(beside) {
                 let height = hashes.len() / HASH;
                 let is_left = u8::from(beside & 1 == 0);
