@@ -69,7 +69,7 @@ fn a_forged_second_copy_is_found_out() {
     let Checked::Good(_held) = check(&streams, &frame(&chunk, 1)) else {
         panic!("the first copy is right");
     };
-    for at in [6, 20, 34, 60, CHUNK_HEADER_LEN, frame(&chunk, 1).len() - 1] {
+    for at in [6, 20, 34, 60, wire::CHUNK_HEADER_LEN, frame(&chunk, 1).len() - 1] {
         let mut forged = frame(&chunk, 1).to_vec();
         forged[at] ^= 0x80;
         assert!(
