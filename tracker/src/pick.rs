@@ -5,7 +5,7 @@
 //!
 //! | part | of 40 | who | ranked by |
 //! | --- | --- | --- | --- |
-//! | help | up to two thirds | has a slot for a substream the joiner lacks, which is then held for it; or, for one that the joiner passes on, a child there that passes nothing on | its lag and the round trip |
+//! | help | up to two thirds, in a crowd all | has a slot for a substream the joiner lacks, which is then held for it; or, for one that the joiner passes on, a child there that passes nothing on | its lag and the round trip |
 //! | near | 8 | anybody | round trip |
 //! | toward | 16 | nearer to the source than the joiner | free slot first, then round trip |
 //! | jumps | 10 | under 0.6 of the joiner's distance to the source | free slot first, then at random, donors twice as likely |
@@ -36,6 +36,11 @@ const HELPERS_EACH: usize = 6;
 
 /// What a further slot at a peer that helps already saves: a connection, 4 KB and its share of two uplinks.
 const SAME_US: u32 = 10_000;
+
+/// The same where there are more than [`MANY`] members: what a crowd spends on connections and promises it lacks for chunks.
+/// With 10 ms and half as many peers named more, chunks were 0.4 s late at all of a crowd (docs/results/swarm.md).
+const SAME_IN_A_CROWD_US: u32 = 100_000;
+const MANY: usize = 100;
 
 /// The fewer slots a helper has, the likelier somebody else takes them meanwhile: this much lag, shared by its slots.
 const LAST_US: u32 = 200_000;
@@ -75,7 +80,7 @@ pub(crate) fn pick(
     }
     let me = registry.spots()[joiner].clone();
     let candidates = Candidates::scan(registry.spots(), rng, &me, Some(joiner), want, need);
-    let seats = candidates.seat(registry, need.and(me.primaries()), (want * 2).div_ceil(3));
+    let seats = candidates.seat(registry, need.and(me.primaries()), most_seats(registry, want));
     for &(at, substreams) in &seats {
         registry.hold(at, substreams.len());
     }
@@ -86,6 +91,16 @@ pub(crate) fn pick(
         .chain(others.into_iter().map(|at| (at, SubstreamSet::EMPTY)))
         .map(|(at, substreams)| (registry.record(at), substreams))
         .collect()
+}
+
+/// With how many different peers slots are held for a joiner: in a crowd all that are named to it, in a small swarm others, too, are
+/// worth to know.
+fn most_seats(registry: &Registry, want: usize) -> usize {
+    if registry.len() > MANY {
+        want
+    } else {
+        (want * 2).div_ceil(3)
+    }
 }
 
 /// Up to `want` peers that a stranger who needs everything would be sent to now, those with a slot for most substreams
@@ -222,6 +237,11 @@ impl Candidates {
     /// at most.
     fn seat(&self, registry: &Registry, passed_on: SubstreamSet, most: usize) -> Vec<(usize, SubstreamSet)> {
         let supply = registry.supply();
+        let same_us = if registry.len() > MANY {
+            SAME_IN_A_CROWD_US
+        } else {
+            SAME_US
+        };
         let mut substreams: Vec<u8> = (0..registry.substreams()).collect();
         substreams.sort_by_key(|&substream| {
             (
@@ -246,7 +266,7 @@ impl Candidates {
                 })
                 .filter(|&&(_, at)| seats.len() < most || held(at) > 0)
                 .min_by_key(|&&(cost_us, at)| {
-                    (cost_us.saturating_sub(if held(at) > 0 { SAME_US } else { 0 }), at)
+                    (cost_us.saturating_sub(if held(at) > 0 { same_us } else { 0 }), at)
                 })
                 .map(|&(_, at)| at);
             let Some(at) = best else { continue };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use wire::message::{Bye, ByeReason, MAX_REFERRALS, PeerRecord, Referral, Role};
 use wire::{List, PeerId, Time};
 
+use super::seats::SMALL_SWARM;
 use super::way_in::DIAL_TIMEOUT;
 use super::{Ctx, Stream};
 use crate::io::Output;
@@ -207,9 +208,19 @@ impl Stream {
             })
             .collect();
         open.sort();
-        for (_, _, _, peer) in open.into_iter().take(room) {
+        for (unpromised, _, _, peer) in open.into_iter().take(room) {
+            if unpromised && self.goes_where_it_is_sent() {
+                break;
+            }
             self.dial(ctx, peer);
         }
+    }
+
+    /// Whether this node connects to those only whom it was sent to: as long as it is new in a crowd and has somewhere to go. Each
+    /// further handshake takes 4 KB of two uplinks that are short just then.
+    fn goes_where_it_is_sent(&self) -> bool {
+        let new_in_a_crowd = self.membership.members > SMALL_SWARM && self.settled_from.is_none();
+        new_in_a_crowd && self.subs.iter().any(|sub| sub.seat.is_some())
     }
 
     /// Whether something flows between this node and a peer, or is about to.

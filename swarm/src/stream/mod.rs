@@ -17,6 +17,7 @@ mod paths;
 mod racing;
 mod repair;
 mod reports;
+mod restraint;
 mod seats;
 mod source;
 mod supply;

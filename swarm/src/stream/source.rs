@@ -10,10 +10,14 @@ use wire::{
 };
 
 use super::greeting::Greeting;
+use super::restraint::Restraint;
 use super::{Ctx, Stream, SubstreamState};
 use crate::clock::SourceClock;
 use crate::io::{Class, Event, NewChunk, Output};
 use crate::window::Window;
+
+/// Up to so many members the peercaster keeps its children though copies queue: our judgement.
+const FEW: usize = 32;
 
 /// What only the peercaster has.
 #[derive(Debug)]
@@ -24,6 +28,7 @@ pub(crate) struct Source {
     next: Seq,
     pub(crate) tracker: Tracker,
     pub(super) greeting: Greeting,
+    restraint: Restraint,
 }
 
 impl Stream {
@@ -48,6 +53,7 @@ impl Stream {
             next: info.session,
             tracker,
             greeting: Greeting::default(),
+            restraint: Restraint::default(),
         });
         stream.clock = SourceClock::own();
         stream.window = Window::new(info.session);
@@ -164,6 +170,17 @@ impl Stream {
             sub.last_arrival = Some(ctx.now);
         }
         self.forward(ctx, None, &chunk, 0, Class::Live);
+    }
+
+    /// Slots to do without because copies queue. In a small swarm nothing is given up: a queue is over before another supplier
+    /// would have been found.
+    pub(super) fn slots_given_up(&mut self, ctx: &Ctx<'_>) -> u16 {
+        let slots = self.slots;
+        let Some(source) = &mut self.source else { return 0 };
+        if source.tracker.members() <= FEW {
+            return 0;
+        }
+        source.restraint.look(ctx.now, ctx.uplink.backlog(ctx.now), slots)
     }
 
     /// Copies of one substream that the source sends: all of them get their share, or a whole substream would be

@@ -144,6 +144,7 @@ impl Stream {
             self.slots = self
                 .slots
                 .min(self.slots_for(ctx.uplink.rate(), PROMISED_BY_SOURCE));
+            self.slots -= self.slots_given_up(ctx);
         }
         if self.source.is_none() {
             self.shrink_primaries(ctx);

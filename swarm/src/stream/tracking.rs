@@ -8,6 +8,7 @@ use wire::message::{
 };
 use wire::{List, PeerId, StreamId, Substream, SubstreamSet};
 
+use super::seats::SMALL_SWARM;
 use super::supply::{PROMISED, WORTH_DISPLACING_AT_SOURCE, primaries_for, scarcest, worth};
 use super::{Ctx, Stream};
 
@@ -15,8 +16,9 @@ use super::{Ctx, Stream};
 /// judgement.
 pub(super) const BUSY_TRACKER: f64 = 0.15;
 
-/// Peers named to a newcomer then: enough for a seat in each substream.
-const WANT_IN_A_CROWD: u8 = 16;
+/// Peers named to a newcomer then, and in a swarm that is not small: enough for a seat in each substream, and no more, because
+/// each is 100 bytes here, a promise of 160, and two handshakes of 4 KB (docs/results/swarm.md).
+const WANT_IN_A_CROWD: u8 = 10;
 
 impl Stream {
     /// A peer asks this tracker.
@@ -40,6 +42,10 @@ impl Stream {
             self.call_roll(ctx);
         }
         let busy = ctx.uplink.control_share(ctx.now);
+        let members = self.source.as_ref().map_or(0, |source| source.tracker.members());
+        if members > SMALL_SWARM as usize && message.known.is_none() {
+            message.want = message.want.min(WANT_IN_A_CROWD);
+        }
         if busy > BUSY_TRACKER {
             // A crowd must not take the peercaster's uplink from the stream: who asks again waits, who is new hears of few.
             message.want = match message.known {
