@@ -8,4 +8,5 @@
 mod bad_input;
 mod casting;
 mod files;
+mod overlay;
 mod program;
