@@ -143,11 +143,11 @@ impl Race {
         }
     }
 
-    /// A tracker that was probed is out of the race: it cannot be reached, has refused, or takes too long.
+    /// A tracker that was probed is out of the race: it cannot be reached, takes too long, or has refused, be it after it answered.
     pub fn failed(&mut self, peer: PeerId) {
         if let Some(runner) = self
             .runner_mut(peer)
-            .filter(|runner| runner.stage == Stage::Probed)
+            .filter(|runner| runner.stage != Stage::Named)
         {
             runner.stage = Stage::Failed;
         }

@@ -10,7 +10,16 @@ const SECONDS: usize = 30;
 /// Casts that noise in real time, with a state folder of its own.
 fn cast(home: &Path, state: &str, extra: &[&str]) -> (Program, wire::Link) {
     let args = [
-        &["cast", "noise", "--rate", "1mbit", "--listen", "127.0.0.1:0", "--state", state],
+        &[
+            "cast",
+            "noise",
+            "--rate",
+            "1mbit",
+            "--listen",
+            "127.0.0.1:0",
+            "--state",
+            state,
+        ],
         extra,
     ]
     .concat();
@@ -44,7 +53,15 @@ fn any_node_leads_to_every_stream_and_is_known_the_next_time() {
     let bare = wire::Link::new(one.stream).to_string();
     let via = format!("{bare}?via={}", two.via[0]);
     let watch = |link: &str| {
-        let args = ["watch", link, "--headless", "--listen", "127.0.0.1:0", "--state", "v"];
+        let args = [
+            "watch",
+            link,
+            "--headless",
+            "--listen",
+            "127.0.0.1:0",
+            "--state",
+            "v",
+        ];
         succeeds(home, &[&args[..], &["--duration", "1", "--out", "out"]].concat());
         assert!(std::fs::metadata(home.join("out")).unwrap().len() > 10_000);
         std::fs::remove_file(home.join("out")).unwrap();
@@ -54,13 +71,24 @@ fn any_node_leads_to_every_stream_and_is_known_the_next_time() {
     // It knows the way now.
     watch(&bare);
     // A donor that was told of no stream finds both.
-    let args = ["donate", "--listen", "127.0.0.1:0", "--state", "d", "--upload", "20mbit"];
+    let args = [
+        "donate",
+        "--listen",
+        "127.0.0.1:0",
+        "--state",
+        "d",
+        "--upload",
+        "20mbit",
+    ];
     let join = two.via[0].to_string();
     let more = ["--join", &join, "--duration", "6", "--stats", "donor.jsonl"];
     succeeds(home, &[&args[..], &more].concat());
     let lines = std::fs::read_to_string(home.join("donor.jsonl")).unwrap();
     for stream in [one.stream, two.stream] {
-        assert!(lines.contains(&stream.to_string()), "{stream} is not carried: {lines}");
+        assert!(
+            lines.contains(&stream.to_string()),
+            "{stream} is not carried: {lines}"
+        );
     }
     for program in [first, second] {
         program.signal("INT");
@@ -74,7 +102,16 @@ fn a_donor_ends_with_its_stream() {
     noise(home.path(), 3);
     let (source, link) = cast(home.path(), "a", &[]);
     let link = link.to_string();
-    let args = ["donate", &link, "--listen", "127.0.0.1:0", "--state", "d", "--upload", "20mbit"];
+    let args = [
+        "donate",
+        &link,
+        "--listen",
+        "127.0.0.1:0",
+        "--state",
+        "d",
+        "--upload",
+        "20mbit",
+    ];
     succeeds(home.path(), &args);
     assert_eq!(source.end().code, Some(0));
 }
