@@ -64,7 +64,7 @@ macro_rules! ctx {
             uplink: &mut $node.uplink,
             rng: &mut $node.rng,
             coord: $node.vivaldi.coord(),
-            vivaldi: &$node.vivaldi,
+            located: $node.located,
             ways_in: $node.overlay.via(),
             standings: &mut $node.standings,
             accounts: &mut $node.accounts,

@@ -146,7 +146,6 @@ pub(super) fn request_for(substreams: SubstreamSet, fanout: u16, orphan: bool) -
 /// The surroundings.
 pub(super) struct Bench {
     config: NodeConfig,
-    vivaldi: coords::Vivaldi,
     pub(super) neighbours: Neighbours,
     pub(super) uplink: Uplink,
     rng: ChaCha8Rng,
@@ -174,7 +173,6 @@ impl Bench {
                 max_neighbours: 64,
                 ring_after: None,
             },
-            vivaldi: coords::Vivaldi::new(coords::vivaldi::Config::default(), seed),
             neighbours: Neighbours::default(),
             uplink: Uplink::new(upload),
             rng: ChaCha8Rng::seed_from_u64(seed),
@@ -194,7 +192,7 @@ impl Bench {
             uplink: &mut self.uplink,
             rng: &mut self.rng,
             coord: Coord::default(),
-            vivaldi: &self.vivaldi,
+            located: false,
             ways_in: &[],
             standings: &mut self.standings,
             accounts: &mut self.accounts,

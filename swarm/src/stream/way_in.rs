@@ -49,7 +49,7 @@ impl Stream {
         if self.membership.attempts > 1 || addrs.is_empty() {
             // Where the link leads nobody answers, or nobody knows the tracker: any other node of the overlay may.
             addrs.extend_from_slice(ctx.ways_in);
-            self.membership.racing.look_up_at = ctx.now;
+            self.membership.race.look_up_at = ctx.now;
         }
         if self.membership.attempts > 1 {
             let attempts = self.membership.attempts - 1;
@@ -76,9 +76,8 @@ impl Stream {
 
     /// A connection to somebody whom this stream dialled or knows.
     pub(crate) fn on_connected(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, addr: SocketAddr, dialled: bool) {
-        let wins = self.wins(ctx, peer);
-        let leads = self.membership.tracker.is_none() && self.membership.leads_to_tracker(ctx, addr);
-        if wins || dialled && leads {
+        let leads = self.membership.leads_to_tracker(ctx, addr) || self.membership.race.runs(&peer);
+        if dialled && self.membership.tracker.is_none() && leads {
             self.take_for_tracker(ctx, peer, addr);
         }
         if let Some(known) = self.membership.known.get(&peer) {
@@ -98,17 +97,16 @@ impl Stream {
         peer: Option<PeerId>,
         addr: Option<SocketAddr>,
     ) {
-        if self.source.is_some() {
+        if self.source.is_some() || self.membership.tracker.is_some() {
             return;
         }
-        let raced = peer.is_some_and(|peer| self.membership.racing.runs(&peer));
+        let raced = peer.is_some_and(|peer| self.membership.race.runs(&peer));
         let ours = addr.is_none_or(|addr| self.membership.leads_to_tracker(ctx, addr));
         if let Some(peer) = peer.filter(|_| raced) {
-            self.membership.racing.drop_out(&peer);
+            self.membership.race.drop_out(&peer);
             self.race(ctx);
         }
-        let lost = self.membership.tracker.is_none() && !self.membership.racing.is_on();
-        if lost && (ours || raced) {
+        if (ours || raced) && !self.membership.race.is_on() {
             self.membership.wait_before_dialling(ctx);
         }
     }
@@ -133,15 +131,15 @@ impl Stream {
     /// Who was taken for the tracker is none: goes to who is said to be one, to who else is in the race, or dials again later.
     pub(super) fn leave_tracker(&mut self, ctx: &mut Ctx<'_>, instead: &[RingNode]) {
         if let Some(peer) = self.membership.tracker.take() {
-            self.membership.racing.drop_out(&peer);
+            self.membership.race.drop_out(&peer);
         }
         self.membership.tracker_addr = None;
         self.follow(ctx, instead);
         self.race(ctx);
-        if self.membership.tracker.is_some() || self.membership.racing.is_on() {
+        if self.membership.tracker.is_some() || self.membership.race.is_on() {
             return;
         }
-        if self.membership.racing.looking {
+        if self.membership.race.looking {
             self.membership.next_dial = ctx.now + LOOK_UP_PATIENCE;
         } else {
             self.membership.wait_before_dialling(ctx);
@@ -154,8 +152,8 @@ impl Stream {
             return;
         }
         self.membership.sent_on += 1;
-        for node in trackers {
-            self.membership.racing.hear_of(ctx, node);
+        for node in trackers.iter().filter(|node| node.peer != ctx.config.peer) {
+            self.membership.race.hear_of(node);
         }
     }
 
@@ -163,9 +161,9 @@ impl Stream {
     pub(super) fn take_for_tracker(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, addr: SocketAddr) {
         self.membership.tracker = Some(peer);
         self.membership.tracker_addr = Some(addr);
-        if !self.membership.answered && self.membership.racing.knows_nobody() {
+        if !self.membership.answered && !self.membership.race.is_on() {
             // If it is none, the overlay's table is asked in the same flight.
-            self.membership.racing.look_up_at = ctx.now;
+            self.membership.race.look_up_at = ctx.now;
         }
         self.return_to_source(ctx, peer);
         self.send_join(ctx);
