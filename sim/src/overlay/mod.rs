@@ -5,6 +5,7 @@
 
 mod coordinates;
 mod delays;
+mod liars;
 mod net;
 mod outcome;
 mod plan;

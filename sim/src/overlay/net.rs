@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use doat::{Doat, Event, Outbox, Output};
+use doat::{Doat, Event, Outbox, Output, Way};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use wire::message::{Appointment, Lease, RingNode, TrackerLease};
 use wire::{Message, PeerId, SecretKey, Signed, StreamId};
 
 use super::delays::Delays;
+use super::liars::Liars;
 use super::outcome::OverlayOutcome;
 use super::plan::RingSpace;
 use crate::audit::What;
@@ -59,6 +60,8 @@ pub(super) struct Sent {
     pub(super) messages: u64,
     /// Those that tell of a change of a filter, unasked.
     pub(super) updates: u64,
+    /// Bytes of all of them, with lengths and numbers and without what QUIC adds.
+    pub(super) bytes: u64,
 }
 
 /// The members and the time.
@@ -68,12 +71,15 @@ pub(super) struct Net {
     pub(super) rng: ChaCha8Rng,
     pub(super) sent: Sent,
     pub(super) loops: u64,
+    /// Whether bytes are counted: it takes longer to encode a message than to handle it.
+    pub(super) weighs: bool,
     members: Vec<Option<Doat>>,
     keys: Vec<SecretKey>,
     numbers: BTreeMap<PeerId, u32>,
     /// Those that are there, for draws.
     present: Vec<u32>,
     cut: BTreeSet<u32>,
+    pub(super) liars: Liars,
     queue: Calendar<Happening>,
     deadlines: Vec<SimTime>,
     look_ups: BTreeMap<(u32, u64), LookUp>,
@@ -91,11 +97,13 @@ impl Net {
             rng,
             sent: Sent::default(),
             loops: 0,
+            weighs: false,
             members: Vec::new(),
             keys: Vec::new(),
             numbers: BTreeMap::new(),
             present: Vec::new(),
             cut: BTreeSet::new(),
+            liars: Liars::default(),
             queue: Calendar::new(),
             deadlines: Vec::new(),
             look_ups: BTreeMap::new(),
@@ -136,11 +144,30 @@ impl Net {
         self.present[self.rng.random_range(0..self.present.len())]
     }
 
+    /// Any member that does not lie.
+    pub(super) fn draw_honest(&mut self) -> u32 {
+        loop {
+            let any = self.draw();
+            if !self.liars.contains(any) {
+                return any;
+            }
+        }
+    }
+
+    /// Turns this share of those that are there into liars.
+    pub(super) fn make_liars(&mut self, share: f64) {
+        let count = (self.present.len() as f64 * share) as usize;
+        while self.liars.numbers().len() < count {
+            let any = self.draw();
+            self.liars.insert(any);
+        }
+    }
+
     /// Any member that is there and waits for no answer, or would be taken for one that walks in circles; anybody if all do.
     pub(super) fn draw_idle(&mut self) -> u32 {
         const ATTEMPTS: usize = 64;
         for _ in 0..ATTEMPTS {
-            let any = self.draw();
+            let any = self.draw_honest();
             let waits = |look_up: &LookUp| look_up.ways < 2;
             if !self
                 .look_ups
@@ -150,7 +177,7 @@ impl Net {
                 return any;
             }
         }
-        self.draw()
+        self.draw_honest()
     }
 
     /// Somebody who comes through any member, or is the first.
@@ -294,6 +321,9 @@ impl Net {
                     outcome.fold_event(at, What::Message, to, u64::from(from));
                     self.watch_walk(to, &message);
                     let peer = self.keys[from as usize].peer_id();
+                    if self.lies(to, from, &message) {
+                        continue;
+                    }
                     if let Some(node) = &mut self.members[to as usize] {
                         node.handle(clock, peer, *message, &mut out);
                     }
@@ -364,9 +394,43 @@ impl Net {
         }
     }
 
-    fn send(&mut self, from: u32, to: PeerId, message: Box<Message>) {
+    /// Whether a liar answers in its own way.
+    fn lies(&mut self, liar: u32, asker: u32, message: &Message) -> bool {
+        if !self.liars.contains(liar) {
+            return false;
+        }
+        let Some(node) = self.member(liar) else {
+            return false;
+        };
+        let asker = self.keys[asker as usize].peer_id();
+        let answers = self.liars.answers(liar, node, &self.keys[liar as usize], message);
+        let lies = !answers.is_empty();
+        for answer in answers {
+            self.send(liar, asker, Box::new(answer));
+        }
+        lies
+    }
+
+    /// All liars register for a stream that has not appointed them, with their neighbours.
+    pub(super) fn forge_leases(&mut self, stream: StreamId) {
+        for liar in self.liars.numbers() {
+            let Some(node) = self.member(liar) else { continue };
+            let lease = Liars::forge(node, &self.keys[liar as usize], stream);
+            let near = Way::BOTH.into_iter().filter_map(|way| node.ring().next(way));
+            let near: Vec<PeerId> = near.map(|node| node.peer).collect();
+            for peer in near {
+                self.send(liar, peer, Box::new(lease.clone().into()));
+            }
+        }
+    }
+
+    fn send(&mut self, from: u32, to: PeerId, mut message: Box<Message>) {
         let Some(to) = self.number_of(&to) else { return };
+        self.liars.poison(from, &mut message);
         self.sent.messages += 1;
+        if self.weighs {
+            self.sent.bytes += wire::codec::encode(&message).len() as u64;
+        }
         self.sent.updates +=
             u64::from(matches!(&*message, Message::Watched(watched) if watched.since.is_some()));
         let reachable = self.cut.contains(&from) == self.cut.contains(&to);

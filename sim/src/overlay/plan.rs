@@ -78,6 +78,9 @@ pub struct RingPlan {
     /// Time to come to rest after the last has joined, in seconds.
     #[serde(default = "settle_s")]
     pub settle_s: f64,
+    /// Share of the members that lie once the ring is at rest.
+    #[serde(default)]
+    pub liars: f64,
     /// Members go without a word, and others come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub churn: Option<RingChurn>,
@@ -214,6 +217,7 @@ impl RingPlan {
                 self.nodes
             ));
         }
+        between("ring.liars", self.liars, 0.0, 0.5)?;
         if let Some(churn) = &self.churn {
             between("ring.churn.mean_session_s", churn.mean_session_s, 1.0, 1e6)?;
             between("ring.churn.length_s", churn.length_s, 1.0, 1e5)?;

@@ -52,6 +52,7 @@ pub(super) fn run(
         };
         run.grow();
         run.settle();
+        run.net.make_liars(plan.liars);
         if let Some(partition) = &plan.partition {
             run.part(partition);
         }
@@ -170,6 +171,7 @@ impl Run<'_> {
             self.net.lease(tracker, stream, &[]);
         }
         let Some(stream) = stream else { return };
+        self.net.forge_leases(stream);
         for tracker in self.trackers.clone() {
             self.lease(tracker, stream);
         }
@@ -192,8 +194,9 @@ impl Run<'_> {
 
     fn case(&mut self, stream: StreamId, count: usize) {
         self.trackers.clear();
-        while self.trackers.len() < count.min(self.net.present().len()) {
-            let any = self.net.draw();
+        let honest = self.net.present().len() - self.net.liars.numbers().len();
+        while self.trackers.len() < count.min(honest) {
+            let any = self.net.draw_honest();
             if !self.trackers.contains(&any) {
                 self.trackers.push(any);
             }
@@ -209,9 +212,11 @@ impl Run<'_> {
     /// Asks, and adds what came out to the results.
     fn count(&mut self, trackers: usize, ask: impl FnOnce(&mut Self) -> Vec<Scored>) {
         self.net.sent = super::net::Sent::default();
+        self.net.weighs = true;
         self.net.loops = 0;
         let begun = self.net.now;
         let scored = ask(self);
+        self.net.weighs = false;
         let node_seconds = self.net.now.since(begun) as f64 / SECOND as f64 * self.net.present().len() as f64;
         let (present, sent) = (self.net.present().len(), self.net.sent);
         let case = LookUps {
@@ -229,6 +234,7 @@ impl Run<'_> {
             loops: self.net.loops,
             messages_per_node_s: sent.messages as f64 / node_seconds,
             updates_per_node_s: sent.updates as f64 / node_seconds,
+            bytes_per_node_s: sent.bytes as f64 / node_seconds,
             answered_ms: score::spread(scored.iter().map(|look_up| look_up.answered_ms).collect()),
             lists_wrong: self.lists_wrong(),
         };

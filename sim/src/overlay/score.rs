@@ -35,6 +35,9 @@ pub struct LookUps {
     pub messages_per_node_s: f64,
     /// Those of them that tell of a change of a filter.
     pub updates_per_node_s: f64,
+    /// Bytes of all these messages, without what QUIC adds.
+    #[serde(default)]
+    pub bytes_per_node_s: f64,
     /// Time until both directions had answered.
     pub answered_ms: Extra,
     /// Lists that do not name the member's true neighbours, after the last look-up.

@@ -22,7 +22,7 @@ fn write_table(out: &mut String, outcome: &OverlayOutcome) -> std::fmt::Result {
     if !outcome.doat.is_empty() {
         writeln!(
             out,
-            "\n{:<10}{:>6}{:>9}{:>9}{:>9}{:>9}{:>8}{:>16}{:>14}{:>14}{:>7}{:>8}{:>9}{:>8}",
+            "\n{:<10}{:>6}{:>9}{:>9}{:>9}{:>9}{:>8}{:>16}{:>14}{:>14}{:>7}{:>8}{:>9}{:>8}{:>8}",
             "space",
             "nodes",
             "trackers",
@@ -36,12 +36,27 @@ fn write_table(out: &mut String, outcome: &OverlayOutcome) -> std::fmt::Result {
             "loops",
             "msg/s",
             "updates",
+            "B/s",
             "wrong"
         )?;
         writeln!(
             out,
-            "{:<10}{:>6}{:>9}{:>9}{:>9}{:>9}{:>8}{:>16}{:>14}{:>14}{:>7}{:>8}{:>9}{:>8}",
-            "", "", "", "", "", "", "errs", "mean/p90/p99", "mean/p90", "mean/max", "", "a node", "", "lists"
+            "{:<10}{:>6}{:>9}{:>9}{:>9}{:>9}{:>8}{:>16}{:>14}{:>14}{:>7}{:>8}{:>9}{:>8}{:>8}",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "errs",
+            "mean/p90/p99",
+            "mean/p90",
+            "mean/max",
+            "",
+            "a node",
+            "",
+            "a node",
+            "lists"
         )?;
         for case in &outcome.doat {
             line(out, case)?;
@@ -66,7 +81,7 @@ fn line(out: &mut String, case: &LookUps) -> std::fmt::Result {
     let hops = format!("{:.2}/{:.0}", case.hops.mean, case.hops.max);
     writeln!(
         out,
-        "{:<10}{:>6}{:>9}{:>9.5}{:>9.5}{:>9.4}{:>7.2}%{:>16}{:>14}{:>14}{:>7}{:>8.2}{:>9.3}{:>8}",
+        "{:<10}{:>6}{:>9}{:>9.5}{:>9.5}{:>9.4}{:>7.2}%{:>16}{:>14}{:>14}{:>7}{:>8.2}{:>9.3}{:>8.0}{:>8}",
         case.space,
         case.nodes,
         case.trackers,
@@ -80,6 +95,7 @@ fn line(out: &mut String, case: &LookUps) -> std::fmt::Result {
         case.loops,
         case.messages_per_node_s,
         case.updates_per_node_s,
+        case.bytes_per_node_s,
         case.lists_wrong
     )
 }

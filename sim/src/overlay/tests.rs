@@ -104,6 +104,24 @@ fn a_ring_that_was_cut_in_half_finds_what_was_registered_on_the_other_side() {
 }
 
 #[test]
+fn one_liar_in_ten_hides_hardly_anything() {
+    let outcome = run(&small("doat-hostile", &["ring.nodes=120"]), &mut |_| ()).unwrap();
+    for case in &outcome.doat {
+        assert!(case.correct >= 0.99, "{case:?}");
+    }
+}
+
+#[test]
+fn a_ring_at_rest_costs_less_than_a_kilobyte_a_second() {
+    // Hardly any look-ups: those come on top.
+    let set = ["ring.spaces=[\"clustered\"]", "ring.queries=5"];
+    let outcome = run(&small("doat-1k", &set), &mut |_| ()).unwrap();
+    for case in &outcome.doat {
+        assert!((50.0..1_000.0).contains(&case.bytes_per_node_s), "{case:?}");
+    }
+}
+
+#[test]
 fn coordinates_come_from_the_delays() {
     let outcome = run(&small("coords-planetlab", &["coords.samples=400"]), &mut |_| ()).unwrap();
     let errors = outcome.coords.unwrap();

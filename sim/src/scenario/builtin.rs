@@ -25,5 +25,5 @@ scenarios! {
         "mass-exit",
     ];
     /// Names of the scenarios of the overlay by itself.
-    OVERLAY_NAMES: ["doat-1k", "doat-10k", "doat-churn", "doat-planetlab", "coords-planetlab"];
+    OVERLAY_NAMES: ["doat-1k", "doat-10k", "doat-churn", "doat-hostile", "doat-planetlab", "coords-planetlab"];
 }
