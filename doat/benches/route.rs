@@ -55,6 +55,7 @@ fn member(ring: &[RingNode], far: StreamId) -> Doat {
                 successors: List::default(),
                 predecessors: List::default(),
                 answer: false,
+                revision: 1,
             };
             node.handle(NOW, at(way, rank).peer, news.into(), &mut out);
         }

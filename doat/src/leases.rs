@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use coords::coord::distance_ms;
@@ -36,6 +37,7 @@ pub enum LeaseError {
 
 #[derive(Clone, Debug)]
 struct Held {
+    crowd: Crowd,
     lease: TrackerLease,
     /// As it came: whoever hears of it wants to see the signatures.
     signed: Lease,
@@ -46,7 +48,23 @@ struct Held {
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
     held: BTreeMap<(StreamId, PeerId), Held>,
+    /// How many there are of each crowd.
+    crowds: BTreeMap<Crowd, usize>,
     filter: Filter,
+}
+
+/// Those who are reached at the same host, as far as they say: an IPv4 address, or the half of an IPv6 address that names the
+/// network. Keys are free, addresses are not.
+type Crowd = Option<IpAddr>;
+
+fn crowd(lease: &TrackerLease) -> Crowd {
+    lease.tracker.addrs.first().map(|addr| match addr.ip() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    })
 }
 
 impl Leases {
@@ -71,21 +89,28 @@ impl Leases {
             return Err(LeaseError::Old);
         }
         if lease.ttl_ms == 0 {
-            self.held.remove(&key);
+            self.remove(&key);
             self.rebuild();
             return Ok(());
         }
         if !self.held.contains_key(&key) {
             let of_one = self.held.keys().filter(|(_, tracker)| *tracker == key.1).count();
-            if self.held.len() >= MAX_LEASES || of_one >= MAX_OF_ONE {
+            if of_one >= MAX_OF_ONE {
                 return Err(LeaseError::Full);
             }
+            if self.held.len() >= MAX_LEASES {
+                self.make_room(crowd(&lease))?;
+            }
         }
+        self.remove(&key);
         let ttl = Duration::from_millis(lease.ttl_ms.into()).min(LEASE);
         self.filter.insert(lease.stream);
+        let crowd = crowd(&lease);
+        *self.crowds.entry(crowd).or_default() += 1;
         self.held.insert(
             key,
             Held {
+                crowd,
                 until: now + ttl,
                 lease,
                 signed: message.clone(),
@@ -96,13 +121,44 @@ impl Leases {
 
     /// Lets go of what was not renewed; whether there was any.
     pub(crate) fn expire(&mut self, now: Time) -> bool {
-        let before = self.held.len();
-        self.held.retain(|_, held| held.until > now);
-        let fewer = self.held.len() < before;
-        if fewer {
+        let over = self.held.iter().filter(|(_, held)| held.until <= now);
+        let over: Vec<_> = over.map(|(key, _)| *key).collect();
+        for key in &over {
+            self.remove(key);
+        }
+        if !over.is_empty() {
             self.rebuild();
         }
-        fewer
+        !over.is_empty()
+    }
+
+    fn remove(&mut self, key: &(StreamId, PeerId)) {
+        if let Some(held) = self.held.remove(key)
+            && let Some(count) = self.crowds.get_mut(&held.crowd)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.crowds.remove(&held.crowd);
+            }
+        }
+    }
+
+    /// Lets go of one of the greatest crowd for somebody of a smaller one: whoever fills the table from one host takes its own
+    /// room only.
+    fn make_room(&mut self, newcomer: Crowd) -> Result<(), LeaseError> {
+        let greatest = self.crowds.iter().max_by_key(|(_, count)| **count);
+        let (greatest, most) = greatest
+            .map(|(crowd, count)| (*crowd, *count))
+            .ok_or(LeaseError::Full)?;
+        let own = self.crowds.get(&newcomer).copied().unwrap_or(0);
+        if most <= own + 1 {
+            return Err(LeaseError::Full);
+        }
+        let of_it = self.held.iter().filter(|(_, held)| held.crowd == greatest);
+        let first = of_it.min_by_key(|(_, held)| held.until).map(|(key, _)| *key);
+        self.remove(&first.ok_or(LeaseError::Full)?);
+        self.rebuild();
+        Ok(())
     }
 
     fn rebuild(&mut self) {

@@ -28,6 +28,21 @@ const STAYS: std::time::Duration = std::time::Duration::from_secs(5);
 /// rank within [`WATCHED_FOR`].
 const MAX_WATCHERS: usize = 32;
 
+/// Whether a filter has more than there can be. Whoever claims that poisons others: every look-up would come by.
+///
+/// A member tracks 64 streams at most, and its leases are held within eight ranks of it: that bounds a range of up to 64 members,
+/// and a range of up to sixteen to twice the streams that filters are made for. Wider ones may be full in a large overlay; but
+/// not when the member's own range of the same width, with `own` bits, has hardly anything: a tenth of the streams or less.
+fn is_poisoned(ones: u32, level: usize, own: u32) -> bool {
+    match level {
+        // 2048 streams, 3072, 5120.
+        0..=4 => ones > 9_554,
+        5 => ones > 11_974,
+        6 => ones > 14_546,
+        _ => ones > 15_360 && own < 4_096,
+    }
+}
+
 /// Somebody whose finger this member is.
 #[derive(Clone, Debug)]
 struct Watcher {
@@ -81,6 +96,8 @@ pub(crate) enum Applied {
     },
     /// Something is missing in between: the whole has to be asked for.
     Gap,
+    /// The filter has more than there can be.
+    Poisoned,
 }
 
 /// The entries of one direction.
@@ -125,8 +142,18 @@ impl Levels {
                 level += 1;
                 continue;
             }
-            let finger = match list.get((1 << level) - 1) {
-                Some(node) => Some(node),
+            let rank = (1 << level) - 1;
+            let reliable = |node: &&RingNode| {
+                let beyond = |before: &Entry| Place::of(node).comes_after(way, &me, &before.place);
+                !dead(node.peer) && before.is_none_or(beyond)
+            };
+            let finger = match list.get(rank) {
+                Some(node) if reliable(&node) => Some(node),
+                // The next one that can be relied on, or the last before it.
+                Some(_) => list[rank..].iter().find(reliable).or_else(|| {
+                    let nearer = &list[rank.div_ceil(2)..rank];
+                    nearer.iter().rev().find(reliable)
+                }),
                 // Only a full list ends before the ring does.
                 None if list.len() < wire::message::MAX_RING_LIST => None,
                 None => before.and_then(|before| before.next.as_ref()),
@@ -215,7 +242,9 @@ impl Levels {
 
     /// Notes what a finger said.
     pub(crate) fn apply(&mut self, now: Time, from: PeerId, message: &Watched) -> Applied {
-        let Some(entry) = self.entries.get_mut(usize::from(message.level)) else {
+        let level = usize::from(message.level);
+        let own = self.own.get(level).map_or(0, |own| own.filter.ones());
+        let Some(entry) = self.entries.get_mut(level) else {
             return Applied::Foreign;
         };
         if entry.finger.peer != from {
@@ -246,6 +275,11 @@ impl Levels {
             .changed(&message.change)
             .filter(|filter| filter.check() == message.check)
         {
+            Some(filter) if is_poisoned(filter.ones(), level, own) => {
+                entry.said = None;
+                entry.checked = None;
+                Applied::Poisoned
+            }
             Some(filter) => {
                 let news = entry.said.as_ref().is_none_or(|(held, _)| *held != filter);
                 entry.said = Some((filter, Some(message.state)));
@@ -257,6 +291,17 @@ impl Levels {
                 entry.checked = None;
                 Applied::Gap
             }
+        }
+    }
+
+    /// A finger says that all is as it was told.
+    pub(crate) fn confirm(&mut self, now: Time, from: PeerId, level: usize) {
+        if let Some(entry) = self.entries.get_mut(level)
+            && entry.finger.peer == from
+            && entry.has_spoken()
+        {
+            entry.heard_at = Some(now);
+            entry.asked_at = None;
         }
     }
 
@@ -395,6 +440,11 @@ impl Levels {
 }
 
 impl Entry {
+    /// The finger's finger, as a watch names it.
+    pub(crate) fn next_tag(&self) -> Option<u32> {
+        self.next.as_ref().map(|next| next.peer.tag())
+    }
+
     /// Whether the finger has told of itself, and not only the one before it.
     fn has_spoken(&self) -> bool {
         self.said.as_ref().is_some_and(|(_, state)| state.is_some())

@@ -153,7 +153,7 @@ impl Doat {
         };
         let mine = self.place().distance(&target);
         self.known()
-            .filter(|node| !self.dead.contains_key(&node.peer) && !sought.tried.contains(&node.peer))
+            .filter(|node| !self.is_unfit(node.peer) && !sought.tried.contains(&node.peer))
             .map(|node| (Place::of(node).distance(&target), node))
             .min_by_key(|(distance, node)| (*distance, node.peer))
             .filter(|(distance, _)| *distance < mine)
@@ -260,11 +260,11 @@ impl Doat {
             return None;
         }
         let needle = Needle::from(walk.stream);
-        let shunned = |peer: PeerId| self.dead.contains_key(&peer) || walk.tried.contains(&peer);
+        let shunned = |peer: PeerId| self.is_unfit(peer) || walk.tried.contains(&peer);
         let (levels, me) = (&self.ways[walk.way], self.place());
         let known = levels.towards(walk.way, &me, &needle, &walk.begun, shunned);
-        let dead = |peer: PeerId| self.dead.contains_key(&peer);
-        let broken = || levels.breaks_off_at(&self.ring, walk.way, dead).is_some();
+        let unfit = |peer: PeerId| self.is_unfit(peer);
+        let broken = || levels.breaks_off_at(&self.ring, walk.way, unfit).is_some();
         if known.is_some() || !levels.is_in_the_dark() && !broken() {
             return known.cloned();
         }
@@ -299,7 +299,7 @@ impl Doat {
         };
         let lease = found.lease.map(|signed| checked(signed, question.what.stream));
         if lease == Some(None) {
-            out.push(Output::Event(Event::Misbehaved(from)));
+            self.on_lie(now, from, out);
             question.what.tried.push(from);
             return self.walk(now, question.asker, question.what, out);
         }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use wire::message::{Lease, MAX_RING_SEEN, RingLeave, RingNews, RingNode, TrackerLease, Watch};
+use wire::message::{
+    Lease, MAX_RING_SEEN, RingLeave, RingNews, RingNode, RingPulse, TrackerLease, Unchanged, Watch,
+};
 use wire::{List, Message, PeerId, StreamId, Time};
 
 use crate::entries::Entries;
@@ -82,6 +84,13 @@ const MAX_PROBED: usize = 64;
 /// Most nodes remembered as gone. Beyond that whoever was to be forgotten first is.
 const MAX_DEAD: usize = 256;
 
+/// Neighbours whose last news is remembered by its revision: four times what both lists name. Whoever is forgotten is asked for
+/// them again.
+const MAX_HEARD: usize = 64;
+
+/// Who has lied is passed by for so long: by look-ups, and as a finger. It may have been broken, and nobody is gone for ever.
+const SHUNNED_FOR: Duration = Duration::from_secs(300);
+
 /// What a peer is to the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
@@ -114,6 +123,12 @@ pub struct Doat {
     pub(crate) met: BTreeMap<PeerId, RingNode>,
     /// Who did not answer, and until when that counts.
     pub(crate) dead: BTreeMap<PeerId, Time>,
+    /// Who has lied, and until when it is passed by.
+    pub(crate) shunned: BTreeMap<PeerId, Time>,
+    /// What this node said of itself and its lists last, and under which revision.
+    said: RingNews,
+    /// The revision of the last news of others.
+    heard: BTreeMap<PeerId, u32>,
     /// Who was asked for a sign of life, and when.
     pub(crate) probed: BTreeMap<PeerId, Time>,
     pub(crate) rng: ChaCha8Rng,
@@ -124,6 +139,8 @@ pub struct Doat {
     pub(crate) told_at: Option<Time>,
     pub(crate) next_upkeep: Time,
     pub(crate) next_heal: Time,
+    /// When a neighbour's news are heard again next.
+    pub(crate) next_retell: Time,
 }
 
 impl Doat {
@@ -132,6 +149,15 @@ impl Doat {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         Doat {
             ring: Ring::of_one(&me),
+            said: RingNews {
+                me: me.clone(),
+                successors: List::default(),
+                predecessors: List::default(),
+                answer: false,
+                revision: rng.random(),
+            },
+            heard: BTreeMap::new(),
+            shunned: BTreeMap::new(),
             me,
             standing: Standing::Outside,
             ways: Both::default(),
@@ -151,6 +177,7 @@ impl Doat {
             told_at: None,
             next_upkeep: now,
             next_heal: now,
+            next_retell: now,
         }
     }
 
@@ -233,6 +260,7 @@ impl Doat {
         self.ways = Both::default();
         self.leases = Leases::default();
         self.probed.clear();
+        self.heard.clear();
         // Whoever hears of this node's filters again must not take them for those of before.
         self.epoch = self.rng.random();
     }
@@ -314,6 +342,7 @@ impl Doat {
         }
         self.register(now, lease, out)?;
         let neighbours = Way::BOTH.into_iter().flat_map(|way| self.ring.list(way));
+        let neighbours = neighbours.filter(|node| !self.shunned.contains_key(&node.peer));
         let away = |node: &RingNode| coords::coord::distance_ms(&self.me.coord, &node.coord);
         let nearest = neighbours.min_by(|a, b| away(a).total_cmp(&away(b)).then(a.peer.cmp(&b.peer)));
         if let Some(nearest) = nearest {
@@ -332,7 +361,9 @@ impl Doat {
             Message::Find(find) => self.on_find(now, from, &find, out),
             Message::Found(found) => self.on_found(now, from, found, out),
             // Whoever takes this node for a member hears that it is none.
-            Message::RingNews(_) | Message::Watch(_) if self.standing == Standing::Outside => {
+            Message::RingNews(_) | Message::RingPulse(_) | Message::Watch(_)
+                if self.standing == Standing::Outside =>
+            {
                 reply(out, from, RingLeave::default());
             }
             Message::RingLeave(_) if self.standing == Standing::Outside => {
@@ -341,6 +372,7 @@ impl Doat {
             }
             _ if self.standing == Standing::Outside => {}
             Message::RingNews(news) => self.on_news(now, from, news, out),
+            Message::RingPulse(pulse) => self.on_pulse(from, pulse, out),
             Message::RingLeave(leave) => {
                 self.lose(now, from, out);
                 for node in &leave.nodes {
@@ -362,11 +394,16 @@ impl Doat {
                         self.announce(now, out);
                     }
                     Applied::Gap => self.ask_entry(now, way, level, out),
+                    Applied::Poisoned => self.on_lie(now, from, out),
                 }
+            }
+            Message::Unchanged(unchanged) => {
+                let way = Way::from_up(unchanged.up);
+                self.ways[way].confirm(now, from, usize::from(unchanged.level));
             }
             Message::Lease(lease) => {
                 if let Err(LeaseError::Signature(_)) = self.register(now, &lease, out) {
-                    out.push(Output::Event(Event::Misbehaved(from)));
+                    self.on_lie(now, from, out);
                 }
             }
             _ => {}
@@ -390,22 +427,80 @@ impl Doat {
         if self.ways[way].watch(now, level, from)
             && let Some(message) = self.ways[way].tell(self.epoch, level, watch.have, way)
         {
+            let finger = message.finger.as_ref().map(|finger| finger.peer.tag());
+            if (watch.have, watch.finger) == (Some(message.state), finger) {
+                let (up, level) = (watch.up, watch.level);
+                return reply(out, from, Unchanged { up, level });
+            }
             reply(out, from, message);
         }
     }
 
+    /// Somebody said what cannot be: it is told of, and passed by for a while.
+    pub(crate) fn on_lie(&mut self, now: Time, liar: PeerId, out: &mut Outbox) {
+        out.push(Output::Event(Event::Misbehaved(liar)));
+        if self.shunned.len() >= MAX_DEAD && !self.shunned.contains_key(&liar) {
+            let first = self.shunned.iter().min_by_key(|(_, until)| **until);
+            if let Some(first) = first.map(|(peer, _)| *peer) {
+                self.shunned.remove(&first);
+            }
+        }
+        self.shunned.insert(liar, now + SHUNNED_FOR);
+        self.rechoose(now);
+    }
+
+    /// Whether somebody is gone, as far as this node knows, or lies: then nothing is passed on to it.
+    pub(crate) fn is_unfit(&self, peer: PeerId) -> bool {
+        self.dead.contains_key(&peer) || self.shunned.contains_key(&peer)
+    }
+
     /// Tells neighbours who this is and whom it knows.
-    pub(crate) fn news(&self, answer: bool) -> RingNews {
-        RingNews {
+    pub(crate) fn news(&mut self, answer: bool) -> RingNews {
+        let news = RingNews {
             me: self.me.clone(),
             successors: self.ring.list(Way::Up).iter().cloned().collect(),
             predecessors: self.ring.list(Way::Down).iter().cloned().collect(),
-            answer,
+            answer: false,
+            revision: self.said.revision,
+        };
+        if news != self.said {
+            self.said = RingNews {
+                revision: news.revision.wrapping_add(1),
+                ..news
+            };
         }
+        RingNews {
+            answer,
+            ..self.said.clone()
+        }
+    }
+
+    /// A neighbour is there, and says what it has heard.
+    fn on_pulse(&mut self, from: PeerId, pulse: RingPulse, out: &mut Outbox) {
+        let mine = self.news(false).revision;
+        let lacks = self.heard.get(&from) != Some(&pulse.mine);
+        if pulse.yours != Some(mine) {
+            let news = self.news(lacks);
+            reply(out, from, news);
+        } else if lacks || pulse.answer {
+            let yours = self.heard.get(&from).copied();
+            let answer = lacks;
+            reply(out, from, RingPulse { mine, yours, answer });
+        }
+    }
+
+    /// Its news are to be heard again, though it may say that they are the same.
+    pub(crate) fn forget_news(&mut self, peer: PeerId) {
+        self.heard.remove(&peer);
     }
 
     fn on_news(&mut self, now: Time, from: PeerId, mut news: RingNews, out: &mut Outbox) {
         news.me.peer = from;
+        if self.heard.len() >= MAX_HEARD {
+            let ring = &self.ring;
+            self.heard.retain(|peer, _| ring.holds(*peer));
+        }
+        self.heard.insert(from, news.revision);
         self.remember(&news.me);
         let changed = self.ring.insert(&news.me);
         if news.answer {
@@ -469,7 +564,18 @@ impl Doat {
     pub(crate) fn probe(&mut self, now: Time, node: &RingNode, out: &mut Outbox) {
         self.probed.entry(node.peer).or_insert(now);
         let news = self.news(true);
-        send(out, node, news);
+        match self.heard.get(&node.peer).copied() {
+            // It knows what it said, and says so if it is something else now.
+            Some(yours) if self.ring.holds(node.peer) => {
+                let pulse = RingPulse {
+                    mine: news.revision,
+                    yours: Some(yours),
+                    answer: true,
+                };
+                send(out, node, pulse);
+            }
+            _ => send(out, node, news),
+        }
     }
 
     /// A peer is gone.
@@ -482,6 +588,7 @@ impl Doat {
         }
         self.dead.insert(peer, now + DEAD_FOR);
         self.probed.remove(&peer);
+        self.heard.remove(&peer);
         for way in Way::BOTH {
             self.ways[way].forget(peer);
         }
@@ -492,6 +599,7 @@ impl Doat {
             // The others in the list know who comes after them.
             for way in Way::BOTH {
                 if let Some(last) = self.ring.list(way).last().cloned() {
+                    self.forget_news(last.peer);
                     self.probe(now, &last, out);
                 }
             }
@@ -502,8 +610,8 @@ impl Doat {
     /// Chooses the entries anew.
     pub(crate) fn rechoose(&mut self, now: Time) {
         for way in Way::BOTH {
-            let dead = |peer: PeerId| self.dead.contains_key(&peer);
-            self.dirty |= self.ways[way].choose(now, &self.ring, way, dead);
+            let unfit = |peer: PeerId| self.dead.contains_key(&peer) || self.shunned.contains_key(&peer);
+            self.dirty |= self.ways[way].choose(now, &self.ring, way, unfit);
         }
     }
 

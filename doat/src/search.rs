@@ -287,8 +287,7 @@ impl Doat {
         if progress.over || progress.walks >= most {
             return false;
         }
-        let fresh =
-            |node: &&RingNode| !self.dead.contains_key(&node.peer) && !progress.by.contains(&node.peer);
+        let fresh = |node: &&RingNode| !self.is_unfit(node.peer) && !progress.by.contains(&node.peer);
         let fresh: Vec<&RingNode> = self.ring.list(way).iter().filter(fresh).collect();
         if fresh.is_empty() {
             return false;
@@ -351,7 +350,7 @@ impl Doat {
         };
         if let Some(signed) = found.lease {
             let Some(lease) = checked(signed, stream) else {
-                out.push(Output::Event(Event::Misbehaved(from)));
+                self.on_lie(now, from, out);
                 self.asked.answer(found.nonce, from);
                 return self.on_failed(now, id, from, out);
             };

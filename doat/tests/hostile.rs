@@ -5,20 +5,30 @@ mod support;
 use std::time::Duration;
 
 use coords::Coord;
-use headwater_doat::{Outbox, Output, Way};
+use headwater_doat::{Filter, Outbox, Output, Way};
 use proptest::prelude::*;
 use support::{Net, stream, stream_key};
 use wire::message::*;
-use wire::{List, Message, PeerId, Signed};
+use wire::{List, Message, PeerId, SecretKey, Signed};
 
 fn any_node() -> impl Strategy<Value = RingNode> {
-    (0..12u8, -600.0..600.0f64, -600.0..600.0f64).prop_map(|(n, x_ms, y_ms)| {
-        let coord = Coord {
+    let ms = || {
+        prop_oneof![
+            12 => -600.0..600.0f64,
+            1 => Just(f64::NAN),
+            1 => Just(f64::INFINITY),
+            1 => Just(f64::NEG_INFINITY),
+        ]
+    };
+    (0..12u8, ms(), ms(), ms()).prop_map(|(n, x_ms, y_ms, height_ms)| RingNode {
+        peer: PeerId::from_bytes([n; 32]),
+        // As it is: over the wire no such number comes.
+        coord: Coord {
             x_ms,
             y_ms,
-            height_ms: 1.0,
-        };
-        RingNode::new(PeerId::from_bytes([n; 32]), &coord, List::default())
+            height_ms,
+        },
+        addrs: List::default(),
     })
 }
 
@@ -87,6 +97,7 @@ fn any_message() -> impl Strategy<Value = Message> {
                     successors,
                     predecessors,
                     answer,
+                    revision: 1,
                 }
                 .into()
             }
@@ -95,9 +106,17 @@ fn any_message() -> impl Strategy<Value = Message> {
         (any::<bool>(), any::<u8>(), prop::option::of(any_state())).prop_map(|(up, level, have)| Watch {
             up,
             level,
-            have
+            have,
+            finger: have.map(|_| 0),
         }
         .into()),
+        (0..3u32, prop::option::of(0..3u32), any::<bool>()).prop_map(|(mine, yours, answer)| RingPulse {
+            mine,
+            yours,
+            answer
+        }
+        .into()),
+        (any::<bool>(), any::<u8>()).prop_map(|(up, level)| Unchanged { up, level }.into()),
         (
             any::<bool>(),
             0..30u8,
@@ -248,6 +267,7 @@ fn those_who_are_only_named_are_asked_in_bounds() {
             successors: (0..8).map(stranger).collect(),
             predecessors: (8..16).map(stranger).collect(),
             answer: false,
+            revision: round,
         };
         let mut out = Outbox::new();
         node.handle(now, PeerId::from_bytes([7; 32]), news.into(), &mut out);
@@ -315,4 +335,100 @@ fn those_who_swallow_look_ups_keep_hardly_anything_from_the_others() {
         found += u32::from(!answer.trackers.is_empty());
     }
     assert!(found >= 134, "{found} of {}", askers.len());
+}
+
+/// A filter with everything in it is told of, and whoever sent it is nobody's finger.
+#[test]
+fn a_filter_that_has_everything_is_a_lie() {
+    let mut net = Net::new(6);
+    for _ in 0..40 {
+        let coord = net.anywhere(false);
+        net.add(&coord);
+        net.pass(Duration::from_millis(100));
+    }
+    net.pass(Duration::from_secs(20));
+    let ring = net.ring();
+    let (me, now) = (ring[3].peer, net.now);
+    let level = 3;
+    let finger = net.nodes[&me].fingers(Way::Up).nth(level).expect("there").peer;
+    let all = Filter::default()
+        .changed(&FilterChange::Whole(vec![0xff; 2_048]))
+        .expect("of the right length");
+    let told = Watched {
+        up: true,
+        level: level as u8,
+        finger: None,
+        state: FilterState { epoch: 7, seq: 1 },
+        since: None,
+        change: FilterChange::Whole(vec![0xff; 2_048]),
+        check: all.check(),
+    };
+    net.act(me, |node, out| node.handle(now, finger, told.into(), out));
+    assert_eq!(net.misbehaved, [finger]);
+    net.pass(Duration::from_secs(5));
+    let node = &net.nodes[&me];
+    assert_eq!(node.claims(Way::Up, stream(9)).0, 0, "nothing of it is left");
+    assert!(node.fingers(Way::Up).all(|node| node.peer != finger));
+    assert!(
+        node.fingers(Way::Up).count() >= 5,
+        "somebody else is in its place"
+    );
+}
+
+/// More registrations than there is room for, from one peer, and from many peers at one address. What comes beyond that, be it a
+/// hundred thousand, meets the same checks: these are as many as signing takes a second or two for.
+#[test]
+fn whoever_registers_without_end_fills_its_own_room() {
+    let mut net = Net::new(7);
+    let peer = net.add(&Coord::default());
+    let lease_of = |tracker: u32, of: u32, addr: [u8; 4]| {
+        let secret = |n: u32, kind: u8| {
+            let mut secret = [kind; 32];
+            secret[..4].copy_from_slice(&n.to_le_bytes());
+            SecretKey::from_bytes(&secret)
+        };
+        let (tracker, stream) = (secret(tracker, 1), secret(of, 2));
+        let addr = std::net::SocketAddr::from((addr, 4_000));
+        let lease = TrackerLease {
+            stream: stream.stream_id(),
+            tracker: RingNode::new(
+                tracker.peer_id(),
+                &Coord::default(),
+                std::iter::once(addr).collect(),
+            ),
+            siblings: List::default(),
+            serial: 1,
+            ttl_ms: 30_000,
+            members: 1,
+            short: 0,
+        };
+        Lease {
+            lease: Signed::new(&lease, &tracker),
+            tracker: tracker.peer_id(),
+            appointment: Appointment::sign(&stream, tracker.peer_id(), 1),
+        }
+    };
+    let now = net.now;
+    let node = net.nodes.get_mut(&peer).expect("there");
+    let mut out = Outbox::new();
+    // One peer, ever new streams.
+    for of in 0..1_000 {
+        let lease = lease_of(0, of, [10, 0, 0, 1]);
+        node.handle(now, lease.tracker, lease.into(), &mut out);
+    }
+    assert_eq!(node.leases(), 64);
+    // Many peers at one address: more than the table holds.
+    for n in 1..5_000 {
+        let lease = lease_of(n, n, [10, 0, 0, 1]);
+        node.handle(now, lease.tracker, lease.into(), &mut out);
+    }
+    assert_eq!(node.leases(), 4_096);
+    // Others get in all the same.
+    for n in 0..50u8 {
+        let lease = lease_of(10_000 + u32::from(n), 10_000, [10, 0, 1, n]);
+        node.register(now, &lease, &mut out).expect("room");
+    }
+    assert_eq!(node.leases(), 4_096);
+    out.retain(|output| matches!(output, Output::Event(_)));
+    assert_eq!(out, [], "none of this is a lie");
 }

@@ -283,7 +283,9 @@ impl Node {
             | Message::Watched(_)
             | Message::Find(_)
             | Message::Found(_)
-            | Message::Lease(_)) => self.on_ring_message(now, from, message, out),
+            | Message::Lease(_)
+            | Message::RingPulse(_)
+            | Message::Unchanged(_)) => self.on_ring_message(now, from, message, out),
             Message::Survey(m) => self.on_survey(now, from, m, out),
             Message::Surveyed(m) => self.on_surveyed(now, from, m, out),
             Message::Subscribe(m) => {

@@ -469,6 +469,10 @@ messages! {
     47 Found,
     /// See [`Lease`].
     48 Lease,
+    /// See [`RingPulse`].
+    49 RingPulse,
+    /// See [`Unchanged`].
+    50 Unchanged,
     /// See [`Survey`].
     60 Survey,
     /// See [`Surveyed`].

@@ -275,3 +275,19 @@ fn the_entries_beyond_a_new_finger_stay_until_it_says_who_comes_next() {
         "it says that there is nobody"
     );
 }
+
+#[test]
+fn a_range_holds_so_many_streams_and_a_wide_one_more_only_if_the_next_does() {
+    // What so many streams turn on, by the formula of the filter.
+    let ones = |streams: f64| {
+        let share = 1.0 - (-7.0 * streams / 16_384.0).exp();
+        (share * 16_384.0) as u32
+    };
+    for (level, streams) in [(0, 2_048.0), (4, 2_048.0), (5, 3_072.0), (6, 5_120.0)] {
+        assert!(!is_poisoned(ones(streams), level, 0), "{level}");
+        assert!(is_poisoned(ones(streams * 1.02), level, 16_384), "{level}");
+    }
+    assert!(is_poisoned(16_384, 9, 1_000));
+    assert!(!is_poisoned(16_384, 9, 12_000), "a large overlay");
+    assert!(!is_poisoned(9_000, 9, 0));
+}

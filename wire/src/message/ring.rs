@@ -91,6 +91,22 @@ pub struct RingNews {
     pub predecessors: List<RingNode, MAX_RING_LIST>,
     /// Whether the same is wanted in return.
     pub answer: bool,
+    /// What the sender calls this state of its lists in a [`RingPulse`]: another number after each change.
+    pub revision: u32,
+}
+
+/// A sign of life between neighbours that know one another's news: a few bytes instead of the same kilobyte again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RingPulse {
+    /// The sender's revision: who has heard of another in its [`RingNews`] lacks something.
+    #[serde(rename = "m")]
+    pub mine: u32,
+    /// The receiver's revision in the last news that the sender has of it.
+    #[serde(rename = "y")]
+    pub yours: Option<u32>,
+    /// Whether an answer is wanted, be it only a sign of life.
+    #[serde(rename = "a")]
+    pub answer: bool,
 }
 
 /// Leaves the ring: neighbours close the gap at once.
@@ -104,8 +120,10 @@ pub struct RingLeave {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilterState {
     /// Drawn anew whenever the owner begins to count.
+    #[serde(rename = "e")]
     pub epoch: u32,
     /// Changes told since.
+    #[serde(rename = "s")]
     pub seq: u32,
 }
 
@@ -114,11 +132,28 @@ pub struct FilterState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watch {
     /// Direction: upwards along the ring.
+    #[serde(rename = "u")]
     pub up: bool,
     /// The level, below [`MAX_RING_LEVELS`].
+    #[serde(rename = "l")]
     pub level: u8,
     /// What the sender has already.
+    #[serde(rename = "h")]
     pub have: Option<FilterState>,
+    /// The receiver's finger of this level as the sender knows it, by its [`PeerId::tag`].
+    #[serde(rename = "f")]
+    pub finger: Option<u32>,
+}
+
+/// The answer to a [`Watch`] whose sender knows it all: the filter and the finger are as it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unchanged {
+    /// Direction of the entry.
+    #[serde(rename = "u")]
+    pub up: bool,
+    /// Its level.
+    #[serde(rename = "l")]
+    pub level: u8,
 }
 
 /// What changed in a filter.
@@ -134,18 +169,25 @@ pub enum FilterChange {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Watched {
     /// Direction of the entry.
+    #[serde(rename = "u")]
     pub up: bool,
     /// Its level.
+    #[serde(rename = "l")]
     pub level: u8,
     /// The sender's own finger of this level: the receiver's next.
+    #[serde(rename = "f")]
     pub finger: Option<RingNode>,
     /// The state after this change.
+    #[serde(rename = "s")]
     pub state: FilterState,
     /// The number of changes that it builds on; `None` if it builds on the empty filter.
+    #[serde(rename = "b")]
     pub since: Option<u32>,
     /// The streams that have a local tracker with one of the 2^level members from the sender on.
+    #[serde(rename = "c")]
     pub change: FilterChange,
     /// The first four bytes of the BLAKE3 hash of the whole filter after this change, as a little-endian number.
+    #[serde(rename = "k")]
     pub check: u32,
 }
 

@@ -337,8 +337,15 @@ fn any_entry_message() -> impl Strategy<Value = Message> {
             check,
         });
     prop_oneof![
-        (any::<(bool, u8)>(), proptest::option::of(state()))
-            .prop_map(|((up, level), have)| Message::Watch(Watch { up, level, have })),
+        (any::<(bool, u8, Option<u32>)>(), proptest::option::of(state())).prop_map(
+            |((up, level, finger), have)| Message::Watch(Watch {
+                up,
+                level,
+                have,
+                finger
+            })
+        ),
+        any::<(bool, u8)>().prop_map(|(up, level)| Message::Unchanged(Unchanged { up, level })),
         watched.prop_map(Message::Watched),
     ]
 }
@@ -353,14 +360,17 @@ fn any_ring_message() -> impl Strategy<Value = Message> {
         any_node(),
         any_list(any_node()),
         any_list(any_node()),
-        any::<bool>(),
+        any::<(bool, u32)>(),
     )
-        .prop_map(|(me, successors, predecessors, answer)| RingNews {
+        .prop_map(|(me, successors, predecessors, (answer, revision))| RingNews {
             me,
             successors,
             predecessors,
             answer,
+            revision,
         });
+    let pulse =
+        any::<(u32, Option<u32>, bool)>().prop_map(|(mine, yours, answer)| RingPulse { mine, yours, answer });
     let find = (
         (any_stream(), any_peer()),
         any::<(u64, Option<bool>, Option<u64>, u64)>(),
@@ -394,6 +404,7 @@ fn any_ring_message() -> impl Strategy<Value = Message> {
         })),
         seen.prop_map(Message::RingSeen),
         news.prop_map(Message::RingNews),
+        pulse.prop_map(Message::RingPulse),
         any_list(any_node()).prop_map(|nodes| Message::RingLeave(RingLeave { nodes })),
         any_entry_message(),
         find.prop_map(Message::Find),

@@ -265,6 +265,7 @@ pub(crate) fn examples() -> Vec<Message> {
             successors: list([ring_node()]),
             predecessors: list([ring_node()]),
             answer: true,
+            revision: 77,
         }),
         Message::RingLeave(RingLeave {
             nodes: list([ring_node()]),
@@ -273,6 +274,7 @@ pub(crate) fn examples() -> Vec<Message> {
             up: true,
             level: 4,
             have: Some(filter_state()),
+            finger: Some(peer().tag()),
         }),
         Message::Watched(Watched {
             up: false,
@@ -300,6 +302,12 @@ pub(crate) fn examples() -> Vec<Message> {
             lease: Some(lease()),
         }),
         Message::Lease(lease()),
+        Message::RingPulse(RingPulse {
+            mine: 77,
+            yours: Some(78),
+            answer: true,
+        }),
+        Message::Unchanged(Unchanged { up: true, level: 4 }),
         Message::Survey(Survey { most: 8 }),
         Message::Surveyed(Surveyed {
             leases: list([lease()]),
