@@ -1,5 +1,6 @@
 //! The control messages. `docs/WIRE.md` has a table for each; a test keeps the two in step.
 
+mod areas;
 mod ring;
 mod survey;
 mod tracking;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::sign::Signed;
 use crate::{List, PeerId, Seq, StreamId, StreamInfo, Substream, SubstreamSet, Time};
 
+pub use areas::*;
 pub use ring::*;
 pub use survey::*;
 pub use tracking::*;
@@ -433,6 +435,12 @@ messages! {
     15 Hold,
     /// See [`Greeting`].
     16 Greeting,
+    /// See [`TrackerIs`].
+    17 TrackerIs,
+    /// See [`Moved`].
+    18 Moved,
+    /// See [`Appoint`].
+    19 Appoint,
     /// See [`Subscribe`].
     20 Subscribe,
     /// See [`Subscribed`].
@@ -451,6 +459,18 @@ messages! {
     27 Request,
     /// See [`DontHave`].
     28 DontHave,
+    /// See [`Appointed`].
+    29 Appointed,
+    /// See [`HandOver`].
+    30 HandOver,
+    /// See [`HandedOver`].
+    31 HandedOver,
+    /// See [`SiblingNews`].
+    32 SiblingNews,
+    /// See [`ReplicaNews`].
+    33 ReplicaNews,
+    /// See [`HoldFor`].
+    34 HoldFor,
     /// See [`RingSeek`].
     40 RingSeek,
     /// See [`RingSeen`].

@@ -180,6 +180,9 @@ fn lists_and_texts_have_limits() {
         (11, "peers", MAX_PEERS),
         (22, "i", MAX_REFERRALS),
         (24, "i", MAX_REFERRALS),
+        (30, "records", MAX_HANDED),
+        (32, "spare", MAX_SPARE),
+        (33, "gone", MAX_GONE),
     ] {
         let Value::Map(fields) = value(&example(code)) else {
             panic!()

@@ -1,5 +1,7 @@
 //! Any message, with any values its fields can have.
 
+mod areas;
+
 use std::net::{IpAddr, SocketAddr};
 
 use coords::Coord;
@@ -518,6 +520,7 @@ pub(crate) fn any_message() -> impl Strategy<Value = Message> {
     prop_oneof![
         any_greeting(),
         any_tracker_message(),
+        areas::any_area_message(),
         any_ring_message(),
         any_survey_message(),
         any_swarm_message()

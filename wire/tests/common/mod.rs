@@ -114,6 +114,10 @@ pub(crate) fn appointment() -> Appointment {
     }
 }
 
+fn signed_appointment() -> Signed<Appointment> {
+    Signed::new(&appointment(), &key())
+}
+
 fn lease() -> Lease {
     Lease {
         lease: Signed::new(&tracker_lease(), &key()),
@@ -200,6 +204,17 @@ pub(crate) fn examples() -> Vec<Message> {
             stream,
             peers: [record()].into_iter().collect(),
         }),
+        Message::TrackerIs(TrackerIs {
+            stream,
+            tracker: ring_node(),
+            appointment: signed_appointment(),
+        }),
+        Message::Moved(Moved { stream }),
+        Message::Appoint(Appoint {
+            stream,
+            own: signed_appointment(),
+            peer: peer(),
+        }),
         Message::Subscribe(Subscribe {
             stream,
             substreams,
@@ -249,6 +264,47 @@ pub(crate) fn examples() -> Vec<Message> {
         Message::DontHave(DontHave {
             stream_tag: stream.tag(),
             seqs: list([head]),
+        }),
+        Message::Appointed(Appointed {
+            stream,
+            peer: peer(),
+            appointment: signed_appointment(),
+        }),
+        Message::HandOver(HandOver {
+            stream,
+            appointment: Some(signed_appointment()),
+            peercaster: Some(ring_node()),
+            siblings: list([ring_node()]),
+            records: list([record()]),
+            last: true,
+        }),
+        Message::HandedOver(HandedOver {
+            stream,
+            accepted: true,
+        }),
+        Message::SiblingNews(SiblingNews {
+            stream,
+            appointment: signed_appointment(),
+            me: ring_node(),
+            members: 120,
+            short: 250,
+            spare: list([record()]),
+            siblings: list([ring_node()]),
+            answer: true,
+        }),
+        Message::ReplicaNews(ReplicaNews {
+            stream,
+            appointment: Some(signed_appointment()),
+            peercaster: Some(ring_node()),
+            siblings: list([ring_node()]),
+            records: list([record()]),
+            gone: list([peer()]),
+        }),
+        Message::HoldFor(HoldFor {
+            stream,
+            at: record().peer,
+            peer: peer(),
+            substreams,
         }),
         Message::RingSeek(RingSeek {
             position: 1 << 63,
