@@ -1,4 +1,4 @@
-//! Who is registered: records in sane bounds, expiry, supply.
+//! Who is registered: records in sane bounds, expiry, supply. And who is registered elsewhere, with room for this area.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -7,6 +7,8 @@ use coords::Coord;
 use coords::coord::{distance_ms, planar_distance_ms};
 use wire::message::{PeerRecord, Role};
 use wire::{PeerId, SubstreamSet, Time};
+
+use crate::origins::{Origin, Origins};
 
 /// Most slots a member is believed to have: a thousand whole copies of a stream of 16 substreams, 3.5 Gbit/s of upload
 /// for a stream of 3.5 Mbit/s. Who claims more still gets as many children as it can serve.
@@ -31,6 +33,8 @@ pub(crate) struct Spot {
     donor: bool,
     placed: bool,
     nameable: bool,
+    /// Registered in another area.
+    abroad: bool,
 }
 
 /// IPv4, IPv6 or both, one bit each.
@@ -60,12 +64,28 @@ impl Spot {
             donor: false,
             placed: false,
             nameable: false,
+            abroad: false,
         }
     }
 
     /// Predicted round trip to `other` in microseconds.
     pub(crate) fn rtt_us(&self, other: &Spot) -> u32 {
         micros(distance_ms(&self.coord, &other.coord))
+    }
+
+    /// Where it is.
+    pub(crate) fn coord(&self) -> &Coord {
+        &self.coord
+    }
+
+    /// Whether somebody may be sent here at all: it accepts connections and passes something on.
+    pub(crate) fn is_nameable(&self) -> bool {
+        self.nameable
+    }
+
+    /// Whether it is registered in another area.
+    pub(crate) fn is_abroad(&self) -> bool {
+        self.abroad
     }
 
     /// Planar distance to the source in microseconds: how far along the way from the source it is. Heights do not
@@ -148,6 +168,22 @@ struct Member {
     joined_at: Time,
     expires: Time,
     ready: Time,
+    /// The address that it came from, where registrations from one are counted.
+    origin: Option<Origin>,
+    /// The tracker that it is registered with, if that is another one.
+    area: Option<PeerId>,
+    /// Whether it has registered itself, and was not only handed over.
+    itself: bool,
+}
+
+/// When a registration ends, how far its allowance of joins is used up, and where it came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) expires: Time,
+    pub(crate) ready: Time,
+    pub(crate) origin: Option<Origin>,
+    /// Whether it registers itself, and is not only handed over.
+    pub(crate) itself: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -163,6 +199,9 @@ pub(crate) struct Registry {
     supply: Vec<u32>,
     /// Peers that left before their allowance was whole again.
     left: BTreeMap<PeerId, Time>,
+    /// How many of the members are those of other areas.
+    abroad: usize,
+    origins: Origins,
 }
 
 impl Registry {
@@ -176,11 +215,19 @@ impl Registry {
             expiries: BTreeSet::new(),
             supply: vec![0; usize::from(substreams)],
             left: BTreeMap::new(),
+            abroad: 0,
+            origins: Origins::default(),
         }
     }
 
+    /// How many peers are registered here.
     pub(crate) fn len(&self) -> usize {
-        self.members.len()
+        self.members.len() - self.abroad
+    }
+
+    /// How many registrations came from there.
+    pub(crate) fn count_from(&self, origin: Origin) -> u32 {
+        self.origins.count(origin)
     }
 
     pub(crate) fn substreams(&self) -> u8 {
@@ -191,8 +238,69 @@ impl Registry {
         &self.spots
     }
 
+    /// The records of those who are registered here.
     pub(crate) fn records(&self) -> impl Iterator<Item = &PeerRecord> {
-        self.members.iter().map(|member| &member.record)
+        let own = self.members.iter().filter(|member| member.area.is_none());
+        own.map(|member| &member.record)
+    }
+
+    /// Those who are registered here, each with its record and since when.
+    pub(crate) fn own(&self) -> impl Iterator<Item = (&Spot, &PeerRecord, Time)> {
+        let all = self.spots.iter().zip(&self.members);
+        all.filter(|(_, member)| member.area.is_none())
+            .map(|(spot, member)| (spot, &member.record, member.joined_at))
+    }
+
+    /// Where a peer is among the members, if it is registered here.
+    pub(crate) fn place_of(&self, peer: PeerId) -> Option<usize> {
+        let at = self.at.get(&peer).copied()?;
+        self.members[at].area.is_none().then_some(at)
+    }
+
+    /// Whether a peer has registered itself here.
+    pub(crate) fn came_itself(&self, peer: PeerId) -> bool {
+        self.place_of(peer).is_some_and(|at| self.members[at].itself)
+    }
+
+    /// The other tracker that a peer is registered with, as far as that told of it.
+    pub(crate) fn area_of(&self, peer: PeerId) -> Option<PeerId> {
+        self.members[*self.at.get(&peer)?].area
+    }
+
+    /// Replaces what is known of another area's members that have room there.
+    pub(crate) fn set_abroad(&mut self, area: PeerId, records: &[PeerRecord]) {
+        let before = self.members.iter().filter(|member| member.area == Some(area));
+        let before: Vec<PeerId> = before.map(|member| member.record.peer).collect();
+        for peer in before {
+            self.remove(peer);
+        }
+        for record in records {
+            if self.at.contains_key(&record.peer) {
+                // Registered here, or told of by somebody else already.
+                continue;
+            }
+            let record = sane(record.peer, record, self.substreams);
+            let mut spot = self.spot(&record);
+            spot.abroad = true;
+            self.at.insert(record.peer, self.members.len());
+            self.spots.push(spot);
+            self.abroad += 1;
+            self.members.push(Member {
+                record,
+                promised: 0,
+                joined_at: Time::ZERO,
+                expires: Time::NEVER,
+                ready: Time::ZERO,
+                origin: None,
+                area: Some(area),
+                itself: false,
+            });
+        }
+    }
+
+    /// Who is at `at`.
+    pub(crate) fn peer(&self, at: usize) -> PeerId {
+        self.members[at].record.peer
     }
 
     /// The record of the member at `at`, as room is left there now.
@@ -211,6 +319,9 @@ impl Registry {
     }
 
     pub(crate) fn set_source(&mut self, coord: Coord) {
+        if self.source == coord {
+            return;
+        }
         self.source = coord;
         for spot in &mut self.spots {
             spot.to_source_us = micros(planar_distance_ms(&spot.coord, &coord));
@@ -218,13 +329,13 @@ impl Registry {
     }
 
     pub(crate) fn joined_at(&self, peer: PeerId) -> Option<Time> {
-        self.at.get(&peer).map(|&at| self.members[at].joined_at)
+        self.place_of(peer).map(|at| self.members[at].joined_at)
     }
 
     /// Up to when the peer has used up its allowance of joins.
     pub(crate) fn ready(&self, peer: PeerId) -> Time {
-        match self.at.get(&peer) {
-            Some(&at) => self.members[at].ready,
+        match self.place_of(peer) {
+            Some(at) => self.members[at].ready,
             None => self.left.get(&peer).copied().unwrap_or(Time::ZERO),
         }
     }
@@ -236,9 +347,17 @@ impl Registry {
         now: Time,
         peer: PeerId,
         (record, counted): (&PeerRecord, u32),
-        expires: Time,
-        ready: Time,
+        terms: Terms,
     ) -> usize {
+        let Terms {
+            expires,
+            ready,
+            origin,
+            itself,
+        } = terms;
+        if self.area_of(peer).is_some() {
+            self.remove(peer);
+        }
         let record = sane(peer, record, self.substreams);
         let mut spot = self.spot(&record);
         let promised = self
@@ -256,12 +375,17 @@ impl Registry {
             joined_at: self.joined_at(peer).unwrap_or(now),
             expires,
             ready,
+            origin,
+            area: None,
+            itself,
         };
+        self.origins.enter(origin);
         match self.at.get(&peer) {
             Some(&at) => {
                 let old = std::mem::replace(&mut self.spots[at], spot);
                 self.take_supply(&old);
                 let old = std::mem::replace(&mut self.members[at], member);
+                self.origins.remove(old.origin);
                 if old.expires != expires {
                     self.expiries.remove(&(old.expires, peer));
                 }
@@ -279,6 +403,9 @@ impl Registry {
 
     /// Forgets a member, but not its use of the allowance, as far as `max_left` peers.
     pub(crate) fn leave(&mut self, now: Time, peer: PeerId, max_left: usize) {
+        if self.place_of(peer).is_none() {
+            return;
+        }
         let Some(member) = self.remove(peer) else { return };
         if self.left.len() >= max_left {
             self.left.retain(|_, ready| *ready > now);
@@ -316,7 +443,12 @@ impl Registry {
         if let Some(moved) = self.members.get(at) {
             self.at.insert(moved.record.peer, at);
         }
+        if member.area.is_some() {
+            self.abroad -= 1;
+            return Some(member);
+        }
         self.take_supply(&spot);
+        self.origins.remove(member.origin);
         self.expiries.remove(&(member.expires, peer));
         Some(member)
     }
@@ -333,6 +465,7 @@ impl Registry {
             held: 0,
             families: Families::of(&record.addrs),
             donor: record.role == Role::Donor,
+            abroad: false,
             placed: (record.coord.x_ms, record.coord.y_ms) != (0.0, 0.0),
             nameable: record.role != Role::Passive && record.slots > 0 && !record.addrs.is_empty(),
         }

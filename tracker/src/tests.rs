@@ -6,6 +6,8 @@ use wire::{StreamId, Substream, SubstreamSet};
 
 use super::*;
 
+mod areas;
+mod origins;
 mod seats;
 
 const HOST: PeerId = PeerId::from_bytes([255; 32]);
@@ -26,6 +28,11 @@ fn number(peer: PeerId) -> u32 {
 
 fn addr(n: u32) -> SocketAddr {
     SocketAddr::from(([10, (n >> 16) as u8, (n >> 8) as u8, n as u8], 4000))
+}
+
+/// Where a member's connection comes from.
+fn at(peer: PeerId) -> IpAddr {
+    addr(number(peer)).ip()
 }
 
 /// A consumer at (x, 0) with 8 slots, 4 of them free, on substream n mod 16.
@@ -63,13 +70,15 @@ fn ask(record: PeerRecord, want: u8, need: SubstreamSet) -> Join {
 fn register(tracker: &mut Tracker, now: Time, record: PeerRecord) -> Answer {
     let from = record.peer;
     tracker
-        .join(now, from, &ask(record, 0, SubstreamSet::EMPTY))
+        .join(now, from, at(from), &ask(record, 0, SubstreamSet::EMPTY))
         .unwrap()
 }
 
 fn named(tracker: &mut Tracker, record: PeerRecord, want: u8, need: SubstreamSet) -> Vec<u32> {
     let from = record.peer;
-    let answer = tracker.join(Time::ZERO, from, &ask(record, want, need)).unwrap();
+    let answer = tracker
+        .join(Time::ZERO, from, at(from), &ask(record, want, need))
+        .unwrap();
     answer.peers.iter().map(|(peer, _)| number(peer.peer)).collect()
 }
 
@@ -267,7 +276,7 @@ fn a_boast_is_brought_into_bounds() {
     record.free_slots = u16::MAX;
     record.primaries = SubstreamSet(u64::MAX);
     tracker
-        .join(Time::ZERO, id(1), &ask(record, 0, SubstreamSet::EMPTY))
+        .join(Time::ZERO, id(1), at(id(1)), &ask(record, 0, SubstreamSet::EMPTY))
         .unwrap();
     let believed = tracker.records().next().unwrap();
     assert_eq!(believed.peer, id(1), "the id is the connection's");
@@ -283,9 +292,19 @@ fn nobody_else_is_the_peercaster() {
     let mut tracker = tracker();
     let mut impostor = member(1, 0.0);
     impostor.role = Role::Peercaster;
-    let answer = tracker.join(Time::ZERO, id(1), &ask(impostor, 40, SubstreamSet::EMPTY));
+    let answer = tracker.join(
+        Time::ZERO,
+        id(1),
+        at(id(1)),
+        &ask(impostor, 40, SubstreamSet::EMPTY),
+    );
     assert_eq!(answer, Err(RefuseReason::Misbehaved));
-    let answer = tracker.join(Time::ZERO, HOST, &ask(member(2, 0.0), 40, SubstreamSet::EMPTY));
+    let answer = tracker.join(
+        Time::ZERO,
+        HOST,
+        at(HOST),
+        &ask(member(2, 0.0), 40, SubstreamSet::EMPTY),
+    );
     assert_eq!(answer, Err(RefuseReason::Misbehaved));
     assert_eq!(tracker.members(), 0);
 }
@@ -296,7 +315,10 @@ fn a_flood_is_refused_also_across_leaving() {
     let join = ask(member(1, 10.0), 40, SubstreamSet::EMPTY);
     let mut accepted = 0;
     for attempt in 0..100 {
-        if tracker.join(Time::from_millis(attempt), id(1), &join).is_ok() {
+        if tracker
+            .join(Time::from_millis(attempt), id(1), at(id(1)), &join)
+            .is_ok()
+        {
             accepted += 1;
         }
         if attempt % 2 == 0 {
@@ -305,8 +327,16 @@ fn a_flood_is_refused_also_across_leaving() {
     }
     assert_eq!(accepted, 8);
     // After a pause it is served again, and others were all the time.
-    assert!(tracker.join(Time::from_millis(100), id(2), &join).is_ok());
-    assert!(tracker.join(Time::from_millis(600), id(1), &join).is_ok());
+    assert!(
+        tracker
+            .join(Time::from_millis(100), id(2), at(id(2)), &join)
+            .is_ok()
+    );
+    assert!(
+        tracker
+            .join(Time::from_millis(600), id(1), at(id(1)), &join)
+            .is_ok()
+    );
 }
 
 #[test]
@@ -319,12 +349,12 @@ fn a_full_tracker_refuses_newcomers_and_keeps_members() {
     }
     let newcomer = ask(member(4, 10.0), 40, SubstreamSet::EMPTY);
     assert_eq!(
-        tracker.join(Time::ZERO, id(4), &newcomer),
+        tracker.join(Time::ZERO, id(4), at(id(4)), &newcomer),
         Err(RefuseReason::Full)
     );
     register(&mut tracker, Time::ZERO, member(3, 10.0));
     tracker.leave(Time::ZERO, id(1));
-    assert!(tracker.join(Time::ZERO, id(4), &newcomer).is_ok());
+    assert!(tracker.join(Time::ZERO, id(4), at(id(4)), &newcomer).is_ok());
 }
 
 #[test]
@@ -406,7 +436,12 @@ fn run(steps: &[Step]) -> Vec<Result<Answer, RefuseReason>> {
                 want,
                 need,
             } => {
-                let answer = tracker.join(now, id(*peer), &ask(record.clone(), *want, SubstreamSet(*need)));
+                let answer = tracker.join(
+                    now,
+                    id(*peer),
+                    at(id(*peer)),
+                    &ask(record.clone(), *want, SubstreamSet(*need)),
+                );
                 if let Ok(answer) = &answer {
                     check(&tracker, *peer, *want, SubstreamSet(*need), answer);
                 }

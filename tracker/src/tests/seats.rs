@@ -19,7 +19,7 @@ fn a_seat_is_held_for_each_substream_that_is_needed() {
     let need = SubstreamSet::all(16);
     let joiner = member(2000, 500.4);
     let answer = tracker
-        .join(Time::ZERO, joiner.peer, &ask(joiner, 40, need))
+        .join(Time::ZERO, joiner.peer, at(joiner.peer), &ask(joiner, 40, need))
         .unwrap();
     let substreams: Vec<u8> = seats(&answer).iter().map(|(s, _)| *s).collect();
     assert_eq!(substreams, (0..16).collect::<Vec<u8>>());
@@ -41,7 +41,7 @@ fn what_a_member_passes_on_is_had_from_there_rather_than_from_others() {
     let joiner = member(2000, 16.4);
     let need = SubstreamSet::one(Substream(3));
     let answer = tracker
-        .join(Time::ZERO, joiner.peer, &ask(joiner, 8, need))
+        .join(Time::ZERO, joiner.peer, at(joiner.peer), &ask(joiner, 8, need))
         .unwrap();
     assert!(matches!(seats(&answer)[..], [(3, 3 | 19)]), "{answer:?}");
 }
@@ -54,7 +54,12 @@ fn a_peer_that_has_not_got_a_substream_holds_no_seat_for_it() {
     register(&mut tracker, Time::ZERO, record);
     let joiner = member(2, 11.0);
     let answer = tracker
-        .join(Time::ZERO, joiner.peer, &ask(joiner, 8, SubstreamSet::all(16)))
+        .join(
+            Time::ZERO,
+            joiner.peer,
+            at(joiner.peer),
+            &ask(joiner, 8, SubstreamSet::all(16)),
+        )
         .unwrap();
     assert_eq!(seats(&answer), [(1, 1), (4, 1), (5, 1)]);
 }
@@ -81,7 +86,9 @@ fn slots_that_are_promised_are_not_promised_again() {
     let seat = |tracker: &mut Tracker, n: u32, now: Time| {
         let mut joiner = member(n, 10.0);
         joiner.slots = 0;
-        let answer = tracker.join(now, joiner.peer, &ask(joiner, 1, need)).unwrap();
+        let answer = tracker
+            .join(now, joiner.peer, at(joiner.peer), &ask(joiner, 1, need))
+            .unwrap();
         seats(&answer).first().map(|(_, at)| *at)
     };
     // Two can help, with 4 free slots each, the nearer one first while it has more than a last one or two.
@@ -97,7 +104,12 @@ fn slots_that_are_promised_are_not_promised_again() {
     report.promised = 3;
     report.record.free_slots = 2;
     tracker
-        .join(Time::from_millis(950), report.record.peer, &report)
+        .join(
+            Time::from_millis(950),
+            report.record.peer,
+            at(report.record.peer),
+            &report,
+        )
         .unwrap();
     let again: Vec<_> = (111..113)
         .map(|n| seat(&mut tracker, n, Time::from_millis(950)))
@@ -111,12 +123,19 @@ fn who_comes_back_with_promises_of_an_earlier_registration_owes_none() {
     let need = SubstreamSet::one(Substream(0));
     let mut report = ask(member(16, 16.0), 0, SubstreamSet::EMPTY);
     report.promised = u32::MAX;
-    tracker.join(Time::ZERO, report.record.peer, &report).unwrap();
+    tracker
+        .join(Time::ZERO, report.record.peer, at(report.record.peer), &report)
+        .unwrap();
     let seats_of = |tracker: &mut Tracker| {
         let seated = (100..110).filter(|&n| {
             let mut joiner = member(n, 10.0);
             joiner.slots = 0;
-            let answer = tracker.join(Time::from_millis(900), joiner.peer, &ask(joiner, 1, need));
+            let answer = tracker.join(
+                Time::from_millis(900),
+                joiner.peer,
+                at(joiner.peer),
+                &ask(joiner, 1, need),
+            );
             answer.unwrap().peers.iter().any(|(_, set)| !set.is_empty())
         });
         seated.count()
@@ -125,13 +144,23 @@ fn who_comes_back_with_promises_of_an_earlier_registration_owes_none() {
     // The count goes round.
     report.promised = 3;
     tracker
-        .join(Time::from_millis(500), report.record.peer, &report)
+        .join(
+            Time::from_millis(500),
+            report.record.peer,
+            at(report.record.peer),
+            &report,
+        )
         .unwrap();
     assert_eq!(seats_of(&mut tracker), 4);
     // It claims more than there were: what it says of its free slots counts.
     report.promised = 3_000;
     tracker
-        .join(Time::from_millis(900), report.record.peer, &report)
+        .join(
+            Time::from_millis(900),
+            report.record.peer,
+            at(report.record.peer),
+            &report,
+        )
         .unwrap();
     assert_eq!(seats_of(&mut tracker), 4);
 }
@@ -150,7 +179,7 @@ fn who_passes_on_is_sent_to_where_a_leaf_makes_room_and_a_leaf_is_not() {
     let mut seat = |n: u32| {
         let mut joiner = member(n, 10.0);
         joiner.slots = 0;
-        let answer = tracker.join(Time::ZERO, joiner.peer, &ask(joiner, 8, need));
+        let answer = tracker.join(Time::ZERO, joiner.peer, at(joiner.peer), &ask(joiner, 8, need));
         seats(&answer.unwrap())
     };
     // It passes on substream 3: whoever waits for that itself would refuse it.
@@ -169,7 +198,9 @@ fn what_is_foreseen_for_a_stranger_is_what_it_would_get_and_nothing_is_held() {
     let mut stranger = member(2000, 0.0);
     stranger.coord = Coord::ORIGIN;
     let ask = ask(stranger.clone(), 12, SubstreamSet::all(16));
-    let answer = tracker.join(Time::ZERO, stranger.peer, &ask).unwrap();
+    let answer = tracker
+        .join(Time::ZERO, stranger.peer, at(stranger.peer), &ask)
+        .unwrap();
     let seated = answer.peers.iter().filter(|(_, set)| !set.is_empty());
     let both = seated.filter(|(peer, _)| foreseen.iter().any(|record| record.peer == peer.peer));
     assert!(both.count() >= 6, "{answer:?}");
