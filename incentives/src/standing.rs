@@ -29,6 +29,8 @@ pub enum Offence {
     Malformed,
     /// It sent more than it may. Ten times: a burst that was held up on the way is counted once or twice.
     Flood,
+    /// It said what only a tracker may say, and is none that this node knows. Trackers change, and messages cross on the way.
+    Unauthorised,
     /// It agreed to send something and did not. An overloaded or disconnected peer does so without bad intent, and
     /// whoever waits finds another supplier anyway; but who never does anything else is not worth a connection.
     NeverSent,
@@ -40,6 +42,7 @@ impl Offence {
             Offence::WrongSignature => 60,
             Offence::Malformed => 25,
             Offence::Flood => 10,
+            Offence::Unauthorised => 10,
             Offence::NeverSent => 5,
         }
     }

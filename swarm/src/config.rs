@@ -21,6 +21,18 @@ pub enum Preference {
     Smooth,
 }
 
+/// An area of so many viewers costs its tracker some 100 kbit/s and a connection for each.
+pub const SPLIT_ABOVE: usize = 256;
+
+/// Most connections that a viewer keeps as a tracker, at some 100 KB each.
+const MOST_FOR_MEMBERS: usize = 1024;
+
+/// How many connections come on top of a node's own where it keeps a tracker: an area may grow to twice its size before it is
+/// split.
+pub fn members_expected(split_above: usize) -> usize {
+    split_above.saturating_mul(2).min(MOST_FOR_MEMBERS)
+}
+
 /// A node's own facts. The protocol's constants live beside the code that uses them.
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
@@ -39,4 +51,6 @@ pub struct NodeConfig {
     /// A node that others can reach becomes a member of the ring after this time; `None`: never, unless it has a tracker to
     /// be found.
     pub ring_after: Option<Duration>,
+    /// A local tracker that this node keeps is split when it has more members than this; see [`SPLIT_ABOVE`].
+    pub split_above: usize,
 }

@@ -281,6 +281,17 @@ pub enum Output {
     Event(Event),
 }
 
+/// What a node did about the trackers of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrackingChange {
+    /// It gave a part of its members to a new tracker.
+    Split,
+    /// It gave all its members to another tracker, and is none any more.
+    Merged,
+    /// It goes on in the place of a tracker that is gone.
+    TookOver,
+}
+
 /// Milestones, for the log, the interface and the statistics.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -352,6 +363,13 @@ pub enum Event {
         stream: StreamId,
         /// How often it was tried.
         attempts: u32,
+    },
+    /// The local trackers of the stream changed here.
+    Tracking {
+        /// The stream.
+        stream: StreamId,
+        /// How.
+        change: TrackingChange,
     },
     /// A peer was shut out for what it sent.
     Banned {

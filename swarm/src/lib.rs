@@ -15,7 +15,10 @@ mod stream;
 mod uplink;
 mod window;
 
-pub use config::{NodeConfig, Preference, RING_AFTER};
-pub use io::{Class, Event, Input, NewChunk, Outbox, Output, Participation, PlayoutWish, Rejection, Wanting};
+pub use config::{NodeConfig, Preference, RING_AFTER, SPLIT_ABOVE, members_expected};
+pub use io::{
+    Class, Event, Input, NewChunk, Outbox, Output, Participation, PlayoutWish, Rejection, TrackingChange,
+    Wanting,
+};
 pub use node::{Node, RING_CONNECTIONS};
 pub use stats::{LinkStats, NodeStats, RingStats, StreamStats, SubstreamStats};

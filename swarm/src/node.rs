@@ -214,6 +214,10 @@ impl Node {
         let Some(stream) = self.streams.remove(&id) else {
             return;
         };
+        let heir = stream.heirs_of_members();
+        for (peer, message) in heir {
+            self.neighbours.send(now, &mut self.uplink, out, peer, message);
+        }
         let others = stream.peers.keys().copied().chain(stream.membership.tracker);
         for peer in others.collect::<std::collections::BTreeSet<_>>() {
             self.neighbours
@@ -256,8 +260,8 @@ impl Node {
             }
             Message::Leave(m) => {
                 with_stream!(self, now, out, &m.stream, |stream, ctx| {
-                    if let Some(source) = &mut stream.source {
-                        source.tracker.leave(now, from);
+                    if let Some(tracking) = &mut stream.tracking {
+                        tracking.tracker.leave(now, from);
                     }
                     stream.forget_peer(ctx, from);
                 });
@@ -274,6 +278,47 @@ impl Node {
             Message::Hold(m) => {
                 with_stream!(self, now, out, &m.stream, |stream, ctx| stream
                     .on_hold(ctx, from, m));
+            }
+            Message::TrackerIs(m) => {
+                let id = m.stream;
+                with_stream!(self, now, out, &id, |stream, ctx| stream
+                    .on_tracker_is(ctx, from, m));
+            }
+            Message::Moved(m) => {
+                with_stream!(self, now, out, &m.stream, |stream, ctx| stream
+                    .on_moved(ctx.now, from));
+            }
+            Message::Appoint(m) => {
+                let id = m.stream;
+                with_stream!(self, now, out, &id, |stream, ctx| stream.on_appoint(ctx, from, m));
+            }
+            Message::Appointed(m) => {
+                let id = m.stream;
+                with_stream!(self, now, out, &id, |stream, ctx| stream
+                    .on_appointed(ctx, from, m));
+            }
+            Message::HandOver(m) => {
+                let id = m.stream;
+                with_stream!(self, now, out, &id, |stream, ctx| stream
+                    .on_hand_over(ctx, from, m));
+            }
+            Message::HandedOver(m) => {
+                with_stream!(self, now, out, &m.stream, |stream, ctx| stream
+                    .on_handed_over(ctx, from, m));
+            }
+            Message::SiblingNews(m) => {
+                let id = m.stream;
+                with_stream!(self, now, out, &id, |stream, ctx| stream
+                    .on_sibling_news(ctx, from, m));
+            }
+            Message::ReplicaNews(m) => {
+                let id = m.stream;
+                with_stream!(self, now, out, &id, |stream, ctx| stream
+                    .on_replica_news(ctx, from, m));
+            }
+            Message::HoldFor(m) => {
+                with_stream!(self, now, out, &m.stream, |stream, ctx| stream
+                    .on_hold_for(ctx, from, m));
             }
             message @ (Message::RingSeek(_)
             | Message::RingSeen(_)

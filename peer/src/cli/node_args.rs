@@ -58,6 +58,10 @@ pub struct NodeArgs {
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
 
+    /// Split a stream's local tracker here when more viewers than this are registered with it
+    #[arg(long, value_name = "N", default_value_t = swarm::SPLIT_ABOVE, value_parser = area, hide = true)]
+    pub area: usize,
+
     /// No terminal interface; also when standard output is no terminal
     #[arg(long)]
     pub headless: bool,
@@ -74,6 +78,7 @@ impl NodeArgs {
             listen: vec![self.listen],
             upload: self.upload,
             max_neighbours,
+            split_above: self.area,
             ..DriverConfig::new(identity.key().clone())
         };
         let node = driver::start(config).await.map_err(|error| {
@@ -216,6 +221,14 @@ async fn resolve(nodes: &[&HostPort], which: &str) -> Result<Vec<SocketAddr>, Fa
         )));
     }
     Ok(addrs)
+}
+
+/// The least area is one that can be split.
+fn area(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(members @ 16..=100_000) => Ok(members),
+        _ => Err("from 16 to 100000".to_owned()),
+    }
 }
 
 /// A rate above zero: a peer that may send nothing is `--participate passive`.

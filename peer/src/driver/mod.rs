@@ -63,6 +63,8 @@ pub struct DriverConfig {
     pub max_neighbours: usize,
     /// See [`NodeConfig::ring_after`].
     pub ring_after: Option<Duration>,
+    /// A local tracker that the node keeps is split when it has more members than this.
+    pub split_above: usize,
     /// Seeds the node's random choices; `None`: drawn from the operating system.
     pub seed: Option<u64>,
     /// Program and version as told to neighbours.
@@ -80,6 +82,7 @@ impl DriverConfig {
             upload: None,
             max_neighbours: DEFAULT_NEIGHBOURS,
             ring_after: Some(RING_AFTER),
+            split_above: swarm::SPLIT_ABOVE,
             seed: None,
             agent: concat!("headwater/", env!("CARGO_PKG_VERSION")).to_owned(),
             tuning: Tuning::default(),
@@ -124,6 +127,8 @@ pub async fn start(config: DriverConfig) -> anyhow::Result<NodeHandle> {
     let (peer, key) = (config.identity.peer_id(), config.identity.clone());
     let (inputs, input_queue) = mpsc::channel(MAX_INPUTS);
     let streams = Arc::new(Streams::default());
+    // It may become a tracker at any time, and then its members come.
+    let members = swarm::members_expected(config.split_above);
     let net = NetConfig {
         identity: config.identity,
         listen: config.listen,
@@ -131,6 +136,7 @@ pub async fn start(config: DriverConfig) -> anyhow::Result<NodeHandle> {
         // Some more than the node keeps, so that it can tell newcomers why they cannot stay.
         max_accepted: config
             .max_neighbours
+            .saturating_add(members)
             .saturating_add(RING_CONNECTIONS + ROOM_FOR_NEWCOMERS),
         tuning: config.tuning,
     };
@@ -145,6 +151,7 @@ pub async fn start(config: DriverConfig) -> anyhow::Result<NodeHandle> {
             seed,
             max_neighbours: config.max_neighbours,
             ring_after: config.ring_after,
+            split_above: config.split_above,
         },
         clock.now(),
     );

@@ -293,6 +293,7 @@ impl Driver {
             | Event::Ended { stream }
             | Event::SessionChanged { stream, .. }
             | Event::LookedUp { stream, .. }
+            | Event::Tracking { stream, .. }
             | Event::NoTracker { stream, .. } => Some(*stream),
             Event::Surveyed { streams } => {
                 for answer in self.surveys.drain(..) {

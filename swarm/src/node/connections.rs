@@ -8,6 +8,7 @@ use wire::{PeerId, StreamId, Time};
 
 use super::{Ctx, Node, key};
 use crate::io::{Outbox, Output};
+use crate::stream::Stream;
 use crate::uplink::ACCEPT_BYTES;
 
 /// A newcomer asks for what it came for within a long round trip and what its uplink has queued.
@@ -40,7 +41,7 @@ impl Node {
         // Without the slot that is kept for it here it would have to begin anew. Promises are kept in bounds and for a second.
         let expected = self.streams.iter().any(|stream| stream.keeps_for(peer));
         // The few connections that the ring needs have room of their own; who comes for it says so later.
-        if !dialled && !expected && self.counted_connections(now) > self.config.max_neighbours {
+        if !dialled && !expected && self.counted_connections(now) > self.most_neighbours() {
             let Some(idle) = self.most_dispensable(now, peer) else {
                 self.send_away(now, peer, ByeReason::Full, out);
                 return;
@@ -76,6 +77,12 @@ impl Node {
                 self.ring_lost(now, peer, out);
             }
         }
+    }
+
+    /// Most connections: those of a tracker's members come on top, or it could not keep an area.
+    fn most_neighbours(&self) -> usize {
+        let members = self.streams.iter().map(Stream::members_expected);
+        self.config.max_neighbours + members.sum::<usize>()
     }
 
     /// The neighbour to part with for a newcomer: nothing flows to or from it and no slot is kept for it, for longer than a

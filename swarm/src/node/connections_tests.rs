@@ -28,6 +28,7 @@ fn node() -> Node {
         seed: 1,
         max_neighbours: MOST,
         ring_after: None,
+        split_above: crate::SPLIT_ABOVE,
     };
     Node::new(config, Time::ZERO)
 }

@@ -52,6 +52,13 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Whether this node keeps a local tracker of any stream.
+    pub fn keeps_tracker(&self) -> bool {
+        self.streams.iter().any(|stream| stream.tracking.is_some())
+    }
+}
+
 impl Stream {
     fn stats(&self, node: &Node, now: Time) -> StreamStats {
         let clock = self.clock.estimate(now);
@@ -65,7 +72,7 @@ impl Stream {
             role: self.role,
             info: self.info.as_ref().map(|(info, _)| info.clone()),
             tracker: self.tracker(node),
-            is_tracker: self.source.is_some(),
+            is_tracker: self.tracking.is_some(),
             head: self.head(),
             playout_point: point,
             buffer_ms: (buffered as f64 * chunk_ms) as u32,
@@ -89,9 +96,9 @@ impl Stream {
     }
 
     fn tracker(&self, node: &Node) -> Option<(wire::PeerId, std::net::SocketAddr, u32)> {
-        if let Some(source) = &self.source {
+        if let Some(tracking) = &self.tracking {
             let addr = node.config.listen.first().copied()?;
-            return Some((node.config.peer, addr, source.tracker.members() as u32));
+            return Some((node.config.peer, addr, tracking.tracker.members() as u32));
         }
         let peer = self.membership.tracker?;
         Some((peer, self.membership.tracker_addr?, self.membership.members))

@@ -228,12 +228,28 @@ impl Stream {
         let in_use =
             |state: &super::StreamPeer| !state.supplies.or(state.asked).or(state.supplied).is_empty();
         self.membership.tracker == Some(peer)
+            || self.membership.moving.leads_to(peer)
+            || self.oversees(peer)
             || self.peers.get(&peer).is_some_and(in_use)
             || self.keeps_for(peer)
             || self
                 .subs
                 .iter()
                 .any(|sub| sub.seat.is_some_and(|(at, _)| at == peer))
+    }
+
+    /// Whether a peer has to do with the tracker that this node keeps.
+    pub(super) fn is_overseen(&self, peer: PeerId) -> bool {
+        let tracking = self.tracking.as_ref();
+        tracking.is_some_and(|tracking| tracking.needs(peer) || tracking.tracker.is_member(peer))
+    }
+
+    /// Whether this node keeps a tracker that needs the connection. The peercaster's own can do without those to its members:
+    /// it has so many.
+    fn oversees(&self, peer: PeerId) -> bool {
+        self.tracking.as_ref().is_some_and(|tracking| {
+            tracking.needs(peer) || (self.source.is_none() && tracking.tracker.is_member(peer))
+        })
     }
 
     /// Closes connections that nothing flows over.
@@ -247,7 +263,7 @@ impl Stream {
             .iter()
             .filter(|(peer, state)| {
                 state.supplies.or(state.asked).or(state.supplied).is_empty()
-                    && self.membership.tracker != Some(**peer)
+                    && !self.needs(**peer)
                     && ctx
                         .neighbours
                         .get(peer)

@@ -29,15 +29,17 @@ impl Stream {
     /// Makes the greeting anew, and hands it to the driver if it has changed.
     pub(super) fn renew_greeting(&mut self, ctx: &mut Ctx<'_>) {
         let stream = self.id;
-        let Some(source) = &mut self.source else { return };
-        if source.greeting.next > ctx.now {
+        let Some(tracking) = &mut self.tracking else {
+            return;
+        };
+        if tracking.greeting.next > ctx.now {
             return;
         }
-        source.greeting.next = ctx.now + GREETING_EVERY;
+        tracking.greeting.next = ctx.now + GREETING_EVERY;
         // In a crowd it would send everybody to the same few, and take the peercaster's uplink from the stream.
-        let small = source.tracker.members() <= SMALL_SWARM as usize;
+        let small = tracking.tracker.members() <= SMALL_SWARM as usize;
         let peers = if small && ctx.uplink.control_share(ctx.now) <= BUSY_TRACKER {
-            source.tracker.foresee(MAX_GREETED)
+            tracking.tracker.foresee(MAX_GREETED)
         } else {
             Vec::new()
         };
@@ -46,12 +48,21 @@ impl Stream {
             Message::from(message::Greeting { stream, peers })
         });
         let frame: Option<Bytes> = message.as_ref().map(|message| codec::encode(message).into());
-        if frame == source.greeting.frame {
+        if frame == tracking.greeting.frame {
             return;
         }
-        source.greeting.frame.clone_from(&frame);
+        tracking.greeting.frame.clone_from(&frame);
         let greeting = message.map(Box::new).zip(frame);
         ctx.out.push(Output::Greeting { stream, greeting });
+    }
+
+    /// There is no tracker here any more.
+    pub(super) fn end_greeting(&self, ctx: &mut Ctx<'_>) {
+        let stream = self.id;
+        ctx.out.push(Output::Greeting {
+            stream,
+            greeting: None,
+        });
     }
 
     /// The tracker's host named peers along with its handshake.

@@ -24,14 +24,17 @@ pub(super) struct Held {
 impl Stream {
     /// The tracker promised slots here to a joiner.
     pub(crate) fn on_hold(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: Hold) {
-        if self.membership.tracker != Some(from) {
-            return;
+        if self.is_my_tracker(from, ctx.now) {
+            self.take_hold(ctx.now, message.peer, message.substreams);
         }
-        let substreams = message.substreams.and(SubstreamSet::all(self.k()));
-        let slots = message.substreams.len();
+    }
+
+    /// Slots here are promised to a joiner: they are kept for it, and the tracker hears that the promise was counted.
+    pub(super) fn take_hold(&mut self, now: Time, joiner: PeerId, substreams: SubstreamSet) {
+        let slots = substreams.len();
         self.membership.promised = self.membership.promised.wrapping_add(slots);
         self.membership.reported_free = self.membership.reported_free.saturating_sub(slots as u16);
-        self.keep(ctx.now, message.peer, substreams);
+        self.keep(now, joiner, substreams.and(SubstreamSet::all(self.k())));
     }
 
     /// Keeps slots for a joiner.

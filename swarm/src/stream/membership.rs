@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use incentives::Offence;
 use rand::RngExt;
-use wire::message::{Join, JoinAnswer, PeerRecord, Role};
+use wire::message::{Join, JoinAnswer, PeerRecord, RingNode, Role};
 use wire::{PeerId, PeerMap, StreamId, SubstreamSet, Time, Verifier};
 
 use super::candidates::{DIALS_AT_ONCE, Known, MANY_PEERS};
+use super::lost::SourceLost;
+use super::moving::Moving;
 use super::racing::Race;
 use super::way_in::TRACKER_RETRY;
 use super::{Ctx, Stream};
@@ -32,9 +34,17 @@ pub(crate) struct Membership {
     pub(super) via: Vec<SocketAddr>,
     pub(crate) tracker: Option<PeerId>,
     pub(crate) tracker_addr: Option<SocketAddr>,
+    /// The address of the last tracker that answered, which worked.
+    pub(super) worked: Option<SocketAddr>,
+    /// The tracker whose appointment was seen.
+    pub(super) trusted: Option<PeerId>,
+    pub(super) moving: Moving,
+    pub(super) source_lost: Option<SourceLost>,
     pub(crate) members: u32,
     pub(crate) supply: Vec<u16>,
     pub(super) known: PeerMap<Known>,
+    /// When the connection to the tracker was lost.
+    pub(super) lost_at: Option<Time>,
     pub(super) next_refresh: Time,
     refresh: Duration,
     pub(super) next_dial: Time,
@@ -61,9 +71,14 @@ impl Membership {
             via,
             tracker: None,
             tracker_addr: None,
+            worked: None,
+            trusted: None,
+            moving: Moving::default(),
+            source_lost: None,
             members: 0,
             supply: Vec::new(),
             known: PeerMap::new(),
+            lost_at: None,
             next_refresh: now,
             refresh: Duration::from_secs(2),
             next_dial: now,
@@ -85,6 +100,8 @@ impl Membership {
     pub(super) fn on_lost(&mut self, ctx: &mut Ctx<'_>, peer: PeerId) {
         if self.tracker == Some(peer) {
             self.tracker = None;
+            self.lost_at = Some(ctx.now);
+            self.moving.on_lost(ctx);
             self.wait_before_dialling(ctx);
         }
         if let Some(known) = self.known.get_mut(&peer) {
@@ -129,10 +146,33 @@ impl Stream {
     }
 
     pub(super) fn send_join(&mut self, ctx: &mut Ctx<'_>) {
-        let Some(tracker) = self.membership.tracker else {
+        if self.membership.tracker.is_none() {
             return;
-        };
+        }
+        let join = self.joining(ctx);
+        self.ask_tracker(ctx, join);
+    }
+
+    /// Registers with a tracker that is not this node's yet.
+    pub(super) fn ask_to_register(&mut self, ctx: &mut Ctx<'_>, tracker: PeerId) {
+        let join = self.joining(ctx);
+        ctx.send(tracker, join);
+    }
+
+    /// Says something to the tracker, which may be this node itself.
+    pub(super) fn ask_tracker(&mut self, ctx: &mut Ctx<'_>, join: Join) {
+        match self.membership.tracker {
+            Some(tracker) if tracker == ctx.config.peer => self.ask_self(ctx, join),
+            Some(tracker) => ctx.send(tracker, join),
+            None => {}
+        }
+    }
+
+    /// What this node says to register, and what it asks.
+    fn joining(&mut self, ctx: &mut Ctx<'_>) -> Join {
         self.note_reported();
+        self.membership.asked_at = Some(ctx.now);
+        self.membership.next_refresh = ctx.now + self.membership.refresh;
         let want = if self.membership.answered {
             WANT_LATER
         } else {
@@ -144,7 +184,7 @@ impl Stream {
         } else {
             self.forlorn(ctx.now)
         };
-        let join = Join {
+        Join {
             stream: self.id,
             record: self.own_record(ctx),
             want,
@@ -152,19 +192,17 @@ impl Stream {
             upload: ctx.uplink.rate(),
             known: self.info.as_ref().map(|(info, _)| (info.session, info.revision)),
             promised: self.membership.promised,
-        };
-        ctx.send(tracker, join);
-        self.membership.asked_at = Some(ctx.now);
-        self.membership.next_refresh = ctx.now + self.membership.refresh;
+        }
     }
 
     pub(super) fn membership_tick(&mut self, ctx: &mut Ctx<'_>) {
-        if let Some(source) = &mut self.source {
-            source.tracker.handle_deadline(ctx.now);
-            self.strike_off_gone(ctx);
-            self.renew_greeting(ctx);
+        self.tracking_tick(ctx);
+        if self.source.is_some() {
             return;
         }
+        self.standby_tick(ctx);
+        self.moving_tick(ctx);
+        self.return_tick(ctx);
         let now = ctx.now;
         if self.flowing_since.is_none() && self.first_chunk_seen {
             // A peercaster that was started again says so to whoever sends it something, and to nobody else.
@@ -201,13 +239,19 @@ impl Stream {
 
     /// The tracker's answer.
     pub(crate) fn on_join_answer(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: JoinAnswer) {
-        if self.membership.tracker != Some(from) || self.source.is_some() {
+        let moves = self.membership.moving.leads_to(from);
+        if (self.membership.tracker != Some(from) && !moves) || self.source.is_some() {
             return;
         }
-        if message.info.is_some() && !self.is_appointed(from, &message) {
+        if !self.is_appointed(ctx, from, &message) {
             // Anybody could say so to a newcomer and keep it from the stream.
             ctx.penalise(from, Offence::WrongSignature);
-            return self.leave_tracker(ctx, &[]);
+            if moves {
+                self.membership.moving.give_up();
+            } else {
+                self.leave_tracker(ctx, &[]);
+            }
+            return;
         }
         let opened = match &message.info {
             Some(signed) => match signed.open(&self.verifier) {
@@ -218,6 +262,16 @@ impl Stream {
             None if self.info.is_some() => None,
             None => return,
         };
+        if moves {
+            self.complete_move(ctx, from);
+        }
+        self.membership.trusted = Some(from);
+        self.membership.worked = self.membership.tracker_addr;
+        let others = |node: &RingNode| node.peer != ctx.config.peer;
+        self.membership.moving.learn(
+            &message.siblings,
+            message.deputy.clone().map(|node| *node).filter(others),
+        );
         let first = !self.membership.answered;
         self.membership.answered = true;
         self.membership.attempts = 0;

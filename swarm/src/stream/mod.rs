@@ -1,8 +1,10 @@
 //! One stream at one node: what it holds, whom it gets it from, whom it gives it to.
 
 mod advert;
+mod area;
 mod candidates;
 mod carrying;
+mod deputy;
 mod description;
 mod exchange;
 mod greeting;
@@ -10,7 +12,9 @@ mod holders;
 mod holds;
 mod joining_point;
 mod leavers;
+mod lost;
 mod membership;
+mod moving;
 mod offers;
 mod parents;
 mod paths;
@@ -19,6 +23,7 @@ mod repair;
 mod reports;
 mod restraint;
 mod seats;
+mod siblings;
 mod source;
 mod supply;
 #[cfg(test)]
@@ -48,7 +53,7 @@ pub(crate) use membership::Membership;
 pub(crate) use racing::Found;
 use repair::Repair;
 use source::Source;
-pub(crate) use source::TrackerState;
+pub(crate) use tracking::{TrackerState, Tracking};
 pub(crate) use way_in::DIAL_TIMEOUT;
 
 /// What a stream may use of the node it belongs to.
@@ -215,6 +220,10 @@ pub(crate) struct Stream {
     /// First chunk number of the peercaster's present session: known from the description or from a chunk.
     session: Seq,
     pub(crate) source: Option<Source>,
+    /// The local tracker, where this node keeps one.
+    pub(crate) tracking: Option<Tracking>,
+    /// What this node would go on with in its tracker's place, where it is its deputy.
+    standby: Option<deputy::Standby>,
     pub(crate) membership: Membership,
     pub(crate) peers: PeerMap<StreamPeer>,
     pub(crate) window: Window,
@@ -274,6 +283,8 @@ impl Stream {
             info: None,
             session: Seq(0),
             source: None,
+            tracking: None,
+            standby: None,
             membership: Membership::new(via, now),
             peers: PeerMap::new(),
             window: Window::new(Seq(0)),

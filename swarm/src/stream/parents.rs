@@ -105,7 +105,7 @@ impl Stream {
         }
     }
 
-    fn ask(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, set: SubstreamSet, now: Time) {
+    pub(super) fn ask(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, set: SubstreamSet, now: Time) {
         let expected_us = self.expected_from(ctx, peer, set);
         // One message for each distinct fanout: primaries and the rest.
         for part in [set.and(self.primaries), set.minus(self.primaries)] {
@@ -241,7 +241,7 @@ impl Stream {
     /// A supplier did not agree.
     pub(crate) fn on_refused(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: &Refused) {
         let lacking = !self.orphans().and(message.substreams).is_empty();
-        let from_source = self.membership.tracker == Some(from);
+        let from_source = self.is_source(from);
         let pause = match message.reason {
             RefuseReason::NoData => Duration::from_millis(300),
             RefuseReason::Loop => Duration::from_millis(1_000),
@@ -429,50 +429,6 @@ impl Stream {
         }
         let more = scarcest(&supply, self.k(), max - self.primaries.len(), ctx.rng);
         self.primaries = self.primaries.or(more);
-    }
-
-    /// The peercaster is back, or the way to it: who was its child is so again, or all trees would have lost their roots.
-    pub(super) fn return_to_source(&mut self, ctx: &mut Ctx<'_>, source: PeerId) {
-        let lost = |sub: &SubstreamState| !sub.attached && sub.pending.is_none();
-        let set: SubstreamSet = std::mem::take(&mut self.from_source)
-            .and(self.wanted())
-            .iter()
-            .filter(|&s| self.sub(s).is_some_and(lost))
-            .collect();
-        if !set.is_empty() {
-            self.peers.entry(source).or_default().interested = true;
-            self.ask(ctx, source, set, ctx.now);
-        }
-    }
-
-    /// Everything that hung on a peer that is gone.
-    pub(crate) fn forget_peer(&mut self, ctx: &mut Ctx<'_>, peer: PeerId) {
-        let now = ctx.now;
-        if let Some(source) = &mut self.source {
-            source.tracker.leave(now, peer);
-        }
-        let known = self.peers.remove(&peer).is_some();
-        let mut from_source = SubstreamSet::EMPTY;
-        for (s, sub) in self.subs.iter_mut().enumerate() {
-            sub.children.retain(|child| child.peer != peer);
-            if sub.parent == Some(peer) {
-                sub.detach();
-                sub.orphan_since = Some(now);
-                if self.membership.tracker == Some(peer) {
-                    from_source.insert(Substream(s as u8));
-                }
-            }
-            if sub.pending == Some(peer) {
-                sub.pending = None;
-            }
-            sub.seat = sub.seat.filter(|(at, _)| *at != peer);
-        }
-        self.from_source = self.from_source.or(from_source);
-        self.repair_forget(peer);
-        self.membership.on_lost(ctx, peer);
-        if known {
-            self.seek_parents(ctx);
-        }
     }
 }
 

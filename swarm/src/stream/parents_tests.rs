@@ -6,7 +6,8 @@ use wire::{Bitrate, Message, Seq, Substream, SubstreamSet, Time};
 
 use super::super::Stream;
 use super::super::testing::{
-    Bench, CHUNK_MS, FIRST, K, asked, ended, no_referrals, nothing, offer, one, peer, request_for, stream_id,
+    Bench, CHUNK_MS, FIRST, K, addr, asked, ended, no_referrals, nothing, offer, one, peer, request_for,
+    stream_id,
 };
 use super::super::watch::{DETACHED, DISTRUST, FIRST_CHUNK};
 
@@ -378,14 +379,17 @@ fn a_supplier_that_does_not_answer_a_call_is_left_before_its_patience_ends() {
 fn whom_the_peercaster_supplied_it_supplies_again() {
     let mut bench = Bench::new(Bitrate::from_kbps(4_000));
     let mut viewer = supplied(&mut bench);
+    // Nobody is above it.
+    viewer.sub_mut(Substream(5)).expect("one of K").path = vec![peer(2).tag()];
     viewer.membership.tracker = Some(peer(2));
+    viewer.membership.tracker_addr = Some(addr(2));
     viewer.forget_peer(&mut bench.ctx(), peer(2));
     bench.said();
     bench.connect(2, 20);
-    viewer.return_to_source(&mut bench.ctx(), peer(2));
+    viewer.return_to_source(&mut bench.ctx(), peer(2), addr(2));
     assert_eq!(asked(&bench.said(), peer(2)), one(5));
     // Once.
-    viewer.return_to_source(&mut bench.ctx(), peer(2));
+    viewer.return_to_source(&mut bench.ctx(), peer(2), addr(2));
     assert_eq!(asked(&bench.said(), peer(2)), SubstreamSet::EMPTY);
 }
 

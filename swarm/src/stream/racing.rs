@@ -163,6 +163,8 @@ impl Stream {
         self.membership.tracker == Some(*peer)
             || self.peers.contains_key(peer)
             || self.membership.race.runs(peer)
+            || self.membership.moving.leads_to(*peer)
+            || self.is_overseen(*peer)
             || self.keeps_for(*peer)
     }
 }

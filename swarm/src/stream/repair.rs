@@ -389,9 +389,9 @@ impl Stream {
             .get(&from)
             .is_some_and(|state| !state.supplied.is_empty());
         let small = self
-            .source
+            .tracking
             .as_ref()
-            .is_some_and(|source| source.tracker.members() <= SMALL_SWARM as usize);
+            .is_some_and(|tracking| tracking.tracker.members() <= SMALL_SWARM as usize);
         let allowed = self.contributes() && (self.source.is_none() || child || small || class == Class::Bulk);
         let busy = match class {
             Class::Bulk => BUSY_WITH_PAST,

@@ -49,9 +49,9 @@ impl Stream {
 
     /// Tells the tracker how much room there is, without asking for anything.
     pub(super) fn report(&mut self, ctx: &mut Ctx<'_>) {
-        let Some(tracker) = self.membership.tracker else {
+        if self.membership.tracker.is_none() {
             return;
-        };
+        }
         self.note_reported();
         self.membership.asked_at = Some(ctx.now);
         let join = Join {
@@ -63,7 +63,7 @@ impl Stream {
             known: None,
             promised: self.membership.promised,
         };
-        ctx.send(tracker, join);
+        self.ask_tracker(ctx, join);
     }
 }
 

@@ -1,16 +1,17 @@
-//! The peercaster's part: numbering, signing, describing, tracking.
+//! The peercaster's part: numbering, signing, describing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use tracker::{Tracker, TrackerConfig};
-use wire::message::{Appointment, Info, RingNode, Role};
+use wire::message::{Appointment, Info, Role};
 use wire::{
-    Chunk, ChunkFlags, ChunkHeader, SecretKey, Seq, Signed, StreamInfo, Substream, SubstreamSet, Verifier,
+    Chunk, ChunkFlags, ChunkHeader, PeerId, PeerMap, SecretKey, Seq, Signed, StreamInfo, Substream,
+    SubstreamSet, Time, Verifier,
 };
 
-use super::greeting::Greeting;
 use super::restraint::Restraint;
+use super::tracking::{Office, Tracking};
 use super::{Ctx, Stream, SubstreamState};
 use crate::clock::SourceClock;
 use crate::io::{Class, Event, NewChunk, Output};
@@ -19,16 +20,32 @@ use crate::window::Window;
 /// Up to so many members the peercaster keeps its children though copies queue: our judgement.
 const FEW: usize = 32;
 
+/// A tracker may ask for an appointment this often: a signature takes 20 microseconds, a tracker needs two in a minute.
+const APPOINT_EVERY: Duration = Duration::from_millis(500);
+
+/// Most trackers that ask in such a time.
+const MAX_ASKING: usize = 64;
+
 /// What only the peercaster has.
 #[derive(Debug)]
 pub(crate) struct Source {
     key: SecretKey,
-    /// That this node may keep a tracker of its own stream: newcomers ask for it of every tracker.
-    pub(super) appointment: Signed<Appointment>,
+    /// When each tracker asked for an appointment last.
+    asked: PeerMap<Time>,
     next: Seq,
-    pub(crate) tracker: Tracker,
-    pub(super) greeting: Greeting,
     restraint: Restraint,
+}
+
+impl Source {
+    /// Whether a tracker's wish for an appointment is looked at.
+    pub(super) fn may_ask(&mut self, now: Time, tracker: PeerId) -> bool {
+        self.asked.retain(|_, at| now.since(*at) < APPOINT_EVERY);
+        let may = self.asked.len() < MAX_ASKING && !self.asked.contains_key(&tracker);
+        if may {
+            self.asked.insert(tracker, now);
+        }
+        may
+    }
 }
 
 impl Stream {
@@ -41,20 +58,19 @@ impl Stream {
         let verifier = Verifier::new(id.as_bytes()).ok()?;
         let mut stream = Stream::new(id, Role::Peercaster, verifier, Vec::new(), ctx.now);
         let signed = Signed::new(&info, &key);
-        let tracker = Tracker::new(TrackerConfig::new(
-            ctx.config.peer,
-            info.substreams,
-            ctx.config.seed ^ u64::from(id.tag()),
-        ));
         stream.source = Some(Source {
-            // Sessions are numbered by the time: a later one's appointment replaces an earlier.
-            appointment: Appointment::sign(&key, ctx.config.peer, info.session.0),
+            asked: PeerMap::new(),
             key,
             next: info.session,
-            tracker,
-            greeting: Greeting::default(),
             restraint: Restraint::default(),
         });
+        let me = ctx.config.peer;
+        let office = Office {
+            appointment: stream.appoint(ctx.now, me)?,
+            peercaster: None,
+            addrs: ctx.config.listen.clone(),
+        };
+        stream.tracking = Some(Tracking::new(ctx, id, info.substreams, office, false));
         stream.clock = SourceClock::own();
         stream.window = Window::new(info.session);
         stream.session = info.session;
@@ -70,6 +86,13 @@ impl Stream {
             signed: shown_signed,
         }));
         Some(stream)
+    }
+
+    /// Lets a peer keep a tracker of the stream; `None` where the stream's key is not.
+    pub(super) fn appoint(&self, now: Time, tracker: PeerId) -> Option<Signed<Appointment>> {
+        let source = self.source.as_ref()?;
+        // Numbered by the time, as sessions are: a later one's appointment replaces an earlier.
+        Some(Appointment::sign(&source.key, tracker, now.as_micros()))
     }
 
     /// Signs a changed description and tells everybody near.
@@ -189,33 +212,4 @@ impl Stream {
         let k = u16::from(self.k().max(1));
         self.slots / k + u16::from(u16::from(substream.0) < self.slots % k)
     }
-
-    /// Whether this node keeps a tracker of the stream for others to find.
-    pub(crate) fn tracks(&self) -> bool {
-        self.source.is_some() && !self.ended
-    }
-
-    /// What is said of this node's tracker in the overlay's table, if it keeps one.
-    pub(crate) fn tracker_state(&self) -> Option<TrackerState> {
-        let source = self.source.as_ref().filter(|_| !self.ended)?;
-        Some(TrackerState {
-            appointment: source.appointment.clone(),
-            siblings: Vec::new(),
-            members: u32::try_from(source.tracker.members()).unwrap_or(u32::MAX),
-            short: 0,
-        })
-    }
-}
-
-/// A local tracker as its host describes it to the overlay.
-#[derive(Clone, Debug)]
-pub(crate) struct TrackerState {
-    /// The stream's word that it may be one.
-    pub(crate) appointment: Signed<Appointment>,
-    /// The nearest other trackers of the stream.
-    pub(crate) siblings: Vec<RingNode>,
-    /// Peers registered there.
-    pub(crate) members: u32,
-    /// Capacity that its area lacks, in per mille of what it demands.
-    pub(crate) short: u16,
 }

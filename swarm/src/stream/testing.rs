@@ -172,6 +172,7 @@ impl Bench {
                 seed,
                 max_neighbours: 64,
                 ring_after: None,
+                split_above: crate::SPLIT_ABOVE,
             },
             neighbours: Neighbours::default(),
             uplink: Uplink::new(upload),

@@ -1,13 +1,20 @@
-//! The tracker's host: what the peercaster answers to who asks for a way into its stream.
+//! The tracker's host: what it answers to who asks for a way into the stream.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use coords::Coord;
 use incentives::Offence;
+use tracker::{Siblings, Tracker, TrackerConfig};
 use wire::message::{
-    Hold, Join, JoinAnswer, JoinRefused, MAX_TRACKERS, PeerRecord, RefuseReason, RingNode, Role,
+    Appointment, Hold, HoldFor, Join, JoinAnswer, JoinRefused, MAX_RING_LIST, MAX_TRACKERS, PeerRecord,
+    RefuseReason, RingNode, Role,
 };
-use wire::{List, PeerId, StreamId, Substream, SubstreamSet};
+use wire::{List, PeerId, PeerMap, Signed, StreamId, Substream, SubstreamSet, Time};
 
+use super::area::Area;
+use super::deputy::Deputy;
+use super::greeting::Greeting;
 use super::seats::SMALL_SWARM;
 use super::supply::{PROMISED, WORTH_DISPLACING_AT_SOURCE, primaries_for, scarcest, worth};
 use super::{Ctx, Stream};
@@ -20,76 +27,268 @@ pub(super) const BUSY_TRACKER: f64 = 0.15;
 /// each is 100 bytes here, a promise of 160, and two handshakes of 4 KB (docs/results/swarm.md).
 const WANT_IN_A_CROWD: u8 = 10;
 
+/// A local tracker of a stream, at the peer that keeps it.
+#[derive(Debug)]
+pub(crate) struct Tracking {
+    pub(crate) tracker: Tracker,
+    pub(super) greeting: Greeting,
+    /// That this node may keep it: newcomers ask for it of every tracker.
+    pub(super) appointment: Signed<Appointment>,
+    /// Who signs appointments; `None` at the peercaster.
+    pub(super) peercaster: Option<RingNode>,
+    /// Where this node can be reached, as others see it.
+    pub(super) addrs: Vec<SocketAddr>,
+    pub(super) area: Area,
+    pub(super) siblings: Siblings,
+    /// What siblings showed.
+    pub(super) papers: PeerMap<Signed<Appointment>>,
+    pub(super) next_news: Time,
+    pub(super) deputy: Option<Deputy>,
+    pub(super) next_replica: Time,
+    /// In whose place this node tracks, until that is back.
+    pub(super) acting_for: Option<RingNode>,
+    pub(super) acting_since: Time,
+}
+
+/// A local tracker as its host describes it to the overlay.
+#[derive(Clone, Debug)]
+pub(crate) struct TrackerState {
+    /// The stream's word that it may be one.
+    pub(crate) appointment: Signed<Appointment>,
+    /// The nearest other trackers of the stream.
+    pub(crate) siblings: Vec<RingNode>,
+    /// Peers registered there.
+    pub(crate) members: u32,
+    /// Capacity that its area lacks, in per mille of what it demands.
+    pub(crate) short: u16,
+}
+
+/// What a peer needs to become a tracker.
+pub(super) struct Office {
+    pub(super) appointment: Signed<Appointment>,
+    pub(super) peercaster: Option<RingNode>,
+    pub(super) addrs: Vec<SocketAddr>,
+}
+
+impl Tracking {
+    /// A tracker without members. `lists_host`: whether this node takes part in the stream as others do.
+    pub(super) fn new(
+        ctx: &Ctx<'_>,
+        stream: StreamId,
+        substreams: u8,
+        office: Office,
+        lists_host: bool,
+    ) -> Self {
+        let seed = ctx.config.seed ^ u64::from(stream.tag());
+        let config = TrackerConfig {
+            lists_host,
+            split_above: ctx.config.split_above,
+            neighbours_at: office.addrs.iter().map(|addr| addr.ip().to_canonical()).collect(),
+            ..TrackerConfig::new(ctx.config.peer, substreams, seed)
+        };
+        Tracking {
+            tracker: Tracker::new(config),
+            greeting: Greeting::default(),
+            appointment: office.appointment,
+            peercaster: office.peercaster,
+            addrs: office.addrs,
+            area: Area::default(),
+            siblings: Siblings::default(),
+            papers: PeerMap::new(),
+            next_news: ctx.now,
+            deputy: None,
+            next_replica: ctx.now,
+            acting_for: None,
+            acting_since: ctx.now,
+        }
+    }
+
+    /// This tracker as others are told of it.
+    pub(super) fn node(&self, ctx: &Ctx<'_>) -> RingNode {
+        let addrs = self.addrs.iter().copied().collect();
+        RingNode::new(ctx.config.peer, &ctx.coord, addrs)
+    }
+
+    /// The nearest siblings, nearest first.
+    pub(super) fn nearest(&self, ctx: &Ctx<'_>) -> List<RingNode, MAX_RING_LIST> {
+        let nearest = self.siblings.nearest(&ctx.coord);
+        nearest
+            .into_iter()
+            .map(|sibling| sibling.news.node.clone())
+            .collect()
+    }
+
+    /// Whether the connection to this peer is kept for the tracker's sake.
+    pub(super) fn needs(&self, peer: PeerId) -> bool {
+        let is = |node: &Option<RingNode>| node.as_ref().is_some_and(|node| node.peer == peer);
+        self.siblings.get(peer).is_some()
+            || is(&self.peercaster)
+            || is(&self.acting_for)
+            || self.area.concerns(peer)
+            || self
+                .deputy
+                .as_ref()
+                .is_some_and(|deputy| deputy.node.peer == peer)
+    }
+}
+
 impl Stream {
-    /// A peer asks this tracker.
-    pub(crate) fn on_join(&mut self, ctx: &mut Ctx<'_>, from: PeerId, mut message: Join) {
-        let stream = self.id;
-        let Some(listen) = ctx.neighbours.get(&from).map(|n| n.listen.clone()) else {
+    /// What a tracker does every so often.
+    pub(super) fn tracking_tick(&mut self, ctx: &mut Ctx<'_>) {
+        let Some(tracking) = &mut self.tracking else {
             return;
         };
-        if self.source.is_none() {
-            let trackers = self.own_tracker(ctx);
-            return refuse(ctx, from, stream, RefuseReason::UnknownStream, trackers);
-        }
-        if message.record.role == Role::Peercaster {
+        tracking.tracker.handle_deadline(ctx.now);
+        self.strike_off_gone(ctx);
+        self.renew_greeting(ctx);
+        self.deputy_tick(ctx);
+        self.siblings_tick(ctx);
+        self.end_acting(ctx.now);
+        // Last, because it may be the end of the tracker.
+        self.area_tick(ctx);
+    }
+
+    /// What is said of this node's tracker in the overlay's table, if it keeps one.
+    pub(crate) fn tracker_state(&self, here: &Coord) -> Option<TrackerState> {
+        let tracking = self.tracking.as_ref().filter(|_| self.tracks())?;
+        let own = if self.source.is_some() { self.slots } else { 0 };
+        let nearest = tracking.siblings.nearest(here);
+        Some(TrackerState {
+            appointment: tracking.appointment.clone(),
+            siblings: nearest
+                .into_iter()
+                .map(|sibling| sibling.news.node.clone())
+                .collect(),
+            members: u32::try_from(tracking.tracker.members()).unwrap_or(u32::MAX),
+            short: tracking.tracker.short(own),
+        })
+    }
+
+    /// Whether this node keeps a tracker of the stream for others to find.
+    pub(crate) fn tracks(&self) -> bool {
+        self.tracking.is_some() && !self.ended
+    }
+
+    /// How many connections this node keeps for its tracker's members, on top of its own. The peercaster has enough.
+    pub(crate) fn members_expected(&self) -> usize {
+        let tracking = self.tracking.as_ref().filter(|_| self.source.is_none());
+        tracking.map_or(0, |tracking| {
+            crate::config::members_expected(tracking.tracker.config().split_above)
+        })
+    }
+
+    /// Begins to keep a tracker, beside what else this node does in the stream.
+    pub(super) fn begin_tracking(&mut self, ctx: &mut Ctx<'_>, office: Office) {
+        let tracking = Tracking::new(ctx, self.id, self.k(), office, true);
+        self.tracking = Some(tracking);
+        let me = ctx.config.peer;
+        self.register_with(ctx, me, None);
+    }
+
+    /// A peer asks this tracker.
+    pub(crate) fn on_join(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: Join) {
+        let Some(neighbour) = ctx.neighbours.get(&from) else {
+            return;
+        };
+        let (listen, ip) = (neighbour.listen.clone(), neighbour.addr.ip());
+        if message.record.role == Role::Peercaster && self.tracking.is_some() {
             // There is one, and it does not join.
             return ctx.penalise(from, Offence::Malformed);
         }
+        let instead = match &self.tracking {
+            None => Some(self.own_tracker(ctx)),
+            Some(tracking) if tracking.tracker.is_member(from) => None,
+            Some(tracking) => tracking.area.heir().map(|node| std::iter::once(node).collect()),
+        };
+        if let Some(trackers) = instead {
+            return refuse(ctx, from, self.id, RefuseReason::UnknownStream, trackers);
+        }
+        match self.answer(ctx, from, (listen, ip), message) {
+            Ok(Some(answer)) => ctx.send(from, answer),
+            // Only a report: the transport's acknowledgement is answer enough.
+            Ok(None) => {}
+            Err(reason) => refuse(ctx, from, self.id, reason, List::default()),
+        }
+    }
+
+    /// This node registers with its own tracker, and hears of peers there like everybody else.
+    pub(super) fn ask_self(&mut self, ctx: &mut Ctx<'_>, join: Join) {
+        let me = ctx.config.peer;
+        let addrs = self.tracking.as_ref().map(|tracking| tracking.addrs.clone());
+        let here = (addrs.unwrap_or_default(), Ipv4Addr::LOCALHOST.into());
+        if let Ok(Some(answer)) = self.answer(ctx, me, here, join) {
+            self.on_join_answer(ctx, me, answer);
+        }
+    }
+
+    /// Registers who asks, and says what it is told: nothing if it only reports.
+    fn answer(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        from: PeerId,
+        (listen, ip): (Vec<SocketAddr>, IpAddr),
+        mut message: Join,
+    ) -> Result<Option<JoinAnswer>, RefuseReason> {
+        let stream = self.id;
         message.record.peer = from;
         message.record.addrs = listen.into_iter().collect();
         if message.known.is_some() && !message.need.is_empty() {
             // It has lost suppliers: whoever else is gone with them should not be named, nor keep a place here.
             self.call_roll(ctx);
         }
+        let tracking = self.tracking.as_ref();
+        let fresh = tracking.is_some_and(|tracking| !tracking.tracker.has_registered(from));
         let busy = ctx.uplink.control_share(ctx.now);
-        let members = self.source.as_ref().map_or(0, |source| source.tracker.members());
+        let members = tracking.map_or(0, |tracking| tracking.tracker.members());
         if members > SMALL_SWARM as usize && message.known.is_none() {
             message.want = message.want.min(WANT_IN_A_CROWD);
         }
         if busy > BUSY_TRACKER {
-            // A crowd must not take the peercaster's uplink from the stream: who asks again waits, who is new hears of few.
+            // A crowd must not take the host's uplink from the stream: who asks again waits, who is new hears of few.
             message.want = match message.known {
-                Some(_) => 0,
+                Some(_) => message.want.min(u8::from(fresh)),
                 None => message.want.min(WANT_IN_A_CROWD),
             };
         }
         let primaries = self.place_newcomer(ctx, &mut message);
         let own_seats = self.seat_here(&message);
-        let host = if !own_seats.is_empty() || self.source_has_room_for(ctx, &message) {
+        let host = if self.source.is_none() {
+            None
+        } else if !own_seats.is_empty() || self.source_has_room_for(ctx, &message) {
             Some(self.own_record(ctx))
         } else {
             (message.known.is_none() && busy <= BUSY_TRACKER).then(|| for_the_past(self.own_record(ctx)))
         };
         let head = self.head();
-        let head_at = self.repair.anchor.map_or(ctx.now, |(_, at)| at);
+        let head_at = self.generated_at(head).unwrap_or(ctx.now);
         let random_access = self.window.newest_random_access();
         let every = self.window.random_access_every();
-        let (Some(source), Some((held, info))) = (&mut self.source, &self.info) else {
-            return refuse(ctx, from, stream, RefuseReason::UnknownStream, List::default());
+        let (Some(tracking), Some((held, info))) = (&mut self.tracking, &self.info) else {
+            return Err(RefuseReason::UnknownStream);
         };
-        source.tracker.set_source(ctx.coord);
+        let source = tracking.peercaster.as_ref().map_or(ctx.coord, |node| node.coord);
+        tracking.tracker.set_source(source);
         message.need = message.need.minus(own_seats);
-        let answer = match source.tracker.join(ctx.now, from, &message) {
-            Ok(answer) => answer,
-            Err(reason) => return refuse(ctx, from, stream, reason, List::default()),
-        };
+        let answer = tracking.tracker.join(ctx.now, from, ip, &message)?;
         if message.want == 0 {
-            // Only a report: the transport's acknowledgement is answer enough.
-            return;
+            return Ok(None);
         }
+        let info = (message.known != Some((held.session, held.revision))).then(|| info.clone());
+        let tell = fresh || info.is_some();
+        let appointment = tell.then(|| tracking.appointment.clone());
+        let siblings = if tell {
+            tracking.nearest(ctx)
+        } else {
+            List::default()
+        };
+        let deputy = tracking.deputy.as_ref().and_then(Deputy::ready).map(Box::new);
         for (record, substreams) in answer.peers.iter().filter(|(_, set)| !set.is_empty()) {
-            let hold = Hold {
-                stream,
-                peer: from,
-                substreams: *substreams,
-            };
-            ctx.send(record.peer, hold);
+            self.promise(ctx, record.peer, from, *substreams);
         }
         let named = host.map(|host| (host, own_seats)).into_iter().chain(answer.peers);
         let (peers, seats): (Vec<_>, Vec<_>) = named.unzip();
-        let info = (message.known != Some((held.session, held.revision))).then(|| info.clone());
-        let appointment = info.as_ref().map(|_| source.appointment.clone());
-        let answer = JoinAnswer {
+        self.keep(ctx.now, from, own_seats);
+        Ok(Some(JoinAnswer {
             stream,
             info,
             peers: peers.into_iter().collect(),
@@ -103,11 +302,54 @@ impl Stream {
             supply: answer.supply.into_iter().collect(),
             members: answer.members,
             appointment,
-            siblings: List::default(),
-            deputy: None,
+            siblings,
+            deputy,
+        }))
+    }
+
+    /// Tells `at` that its slots are promised to a joiner: directly, or through the tracker that it is registered with.
+    fn promise(&mut self, ctx: &mut Ctx<'_>, at: PeerId, joiner: PeerId, substreams: SubstreamSet) {
+        let (stream, peer) = (self.id, joiner);
+        if at == ctx.config.peer {
+            return self.take_hold(ctx.now, joiner, substreams);
+        }
+        let area = self
+            .tracking
+            .as_ref()
+            .and_then(|tracking| tracking.tracker.area_of(at));
+        match area.filter(|area| ctx.neighbours.contains(area)) {
+            Some(area) => ctx.send(
+                area,
+                HoldFor {
+                    stream,
+                    at,
+                    peer,
+                    substreams,
+                },
+            ),
+            None => ctx.send(
+                at,
+                Hold {
+                    stream,
+                    peer,
+                    substreams,
+                },
+            ),
+        }
+    }
+
+    /// Another tracker promised slots of one of this one's members.
+    pub(crate) fn on_hold_for(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: HoldFor) {
+        let Some(tracking) = &mut self.tracking else {
+            return;
         };
-        self.keep(ctx.now, from, own_seats);
-        ctx.send(from, answer);
+        if tracking.siblings.get(from).is_none() {
+            return ctx.penalise(from, Offence::Unauthorised);
+        }
+        let own = message.at == ctx.config.peer;
+        if tracking.tracker.hold(message.at, message.substreams) || own {
+            self.promise(ctx, message.at, message.peer, message.substreams);
+        }
     }
 
     /// The tracker that this node is registered with, for who takes this node for one.
@@ -135,9 +377,11 @@ impl Stream {
 
     /// Names nobody any more who does not answer a call. Who is there all the same registers again at its next renewal.
     pub(super) fn strike_off_gone(&mut self, ctx: &Ctx<'_>) {
-        let Some(source) = &mut self.source else { return };
+        let Some(tracking) = &mut self.tracking else {
+            return;
+        };
         for (peer, _) in ctx.neighbours.iter().filter(|(_, n)| n.is_gone(ctx.now)) {
-            source.tracker.leave(ctx.now, *peer);
+            tracking.tracker.leave(ctx.now, *peer);
         }
     }
 
@@ -153,12 +397,12 @@ impl Stream {
         }
         record.slots = self.slots_for(join.upload, PROMISED);
         record.free_slots = record.slots;
-        let Some(source) = &self.source else {
+        let Some(tracking) = &self.tracking else {
             return SubstreamSet::EMPTY;
         };
-        let members = u32::try_from(source.tracker.members()).unwrap_or(u32::MAX);
+        let members = u32::try_from(tracking.tracker.members()).unwrap_or(u32::MAX);
         let count = primaries_for(record.role, record.slots, members);
-        record.primaries = scarcest(&source.tracker.supply(), self.k(), count, ctx.rng);
+        record.primaries = scarcest(&tracking.tracker.supply(), self.k(), count, ctx.rng);
         record.primaries
     }
 
@@ -166,10 +410,13 @@ impl Stream {
     /// free; who passes on more takes the place later.
     fn seat_here(&self, join: &Join) -> SubstreamSet {
         let members = self
-            .source
+            .tracking
             .as_ref()
-            .map_or(usize::MAX, |source| source.tracker.members());
-        if join.want == 0 || members >= usize::from(self.slots / u16::from(self.k().max(1))) * 4 {
+            .map_or(usize::MAX, |tracking| tracking.tracker.members());
+        if self.source.is_none()
+            || join.want == 0
+            || members >= usize::from(self.slots / u16::from(self.k().max(1))) * 4
+        {
             return SubstreamSet::EMPTY;
         }
         let free = |&s: &Substream| self.children_of(s) + self.kept(s) < self.source_share(s);

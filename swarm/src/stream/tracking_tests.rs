@@ -106,7 +106,7 @@ fn who_does_not_answer_a_call_is_named_no_more() {
     for n in 1..=2 {
         joins(&mut bench, &mut source, n);
     }
-    let members = |source: &Stream| source.source.as_ref().expect("it is one").tracker.members();
+    let members = |source: &Stream| source.tracking.as_ref().expect("it is one").tracker.members();
     bench.pass(200);
     let now = bench.now;
     bench.neighbours.call_roll(now, |_| true);

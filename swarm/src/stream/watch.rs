@@ -66,7 +66,8 @@ impl Stream {
     /// Asks the neighbours for a sign of life; the peercaster, who knows everybody, calls its children only, and only they call
     /// it. Who is only just finding its suppliers has other reasons to miss something.
     pub(super) fn call_roll(&self, ctx: &mut Ctx<'_>) {
-        let (now, source) = (ctx.now, self.source.is_some());
+        // Who keeps a tracker has many neighbours, and calls those only that it has to do with itself.
+        let (now, source) = (ctx.now, self.tracking.is_some());
         if !source && now.since(self.began) < NEW_HERE {
             return;
         }

@@ -14,7 +14,11 @@ use crate::uplink::DIAL_BYTES;
 
 /// The first wait before the tracker is dialled again; it doubles up to [`TRACKER_RETRY_MAX`].
 pub(super) const TRACKER_RETRY: Duration = Duration::from_millis(120);
-const TRACKER_RETRY_MAX: Duration = Duration::from_secs(4);
+pub(super) const TRACKER_RETRY_MAX: Duration = Duration::from_secs(4);
+
+/// Who has lost its tracker goes back to where it came in only after this time: until then that tracker may be back, or its
+/// deputy or a sibling answer. A whole area that went to the peercaster would have to be split off again.
+const VIA_AFTER: Duration = Duration::from_secs(6);
 
 /// A newcomer goes where it is sent so often before it begins anew: who it asks first may name a peer whose tracker has moved.
 const MOST_SENT_ON: u8 = 4;
@@ -25,7 +29,8 @@ pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 impl Membership {
     /// Whether this address was to lead to the tracker.
     fn leads_to_tracker(&self, ctx: &Ctx<'_>, addr: SocketAddr) -> bool {
-        self.via.contains(&addr) || ctx.ways_in.contains(&addr)
+        let before = [self.tracker_addr, self.worked].contains(&Some(addr));
+        before || self.via.contains(&addr) || ctx.ways_in.contains(&addr)
     }
 
     pub(super) fn wait_before_dialling(&mut self, ctx: &mut Ctx<'_>) {
@@ -38,15 +43,19 @@ impl Membership {
 
 impl Stream {
     pub(super) fn dial_tracker(&mut self, ctx: &mut Ctx<'_>) {
-        let mut addrs: Vec<SocketAddr> = match self.membership.tracker_addr {
+        let membership = &self.membership;
+        let lost_lately = membership.lost_at.is_some_and(|at| ctx.now.since(at) < VIA_AFTER);
+        let mut addrs: Vec<SocketAddr> = match membership.tracker_addr.or(membership.worked) {
+            // Its deputy and its siblings know better than whoever the link names.
+            Some(addr) if lost_lately => vec![addr],
             // After an answer the way that worked comes first.
             Some(addr) => std::iter::once(addr)
-                .chain(self.membership.via.iter().copied().filter(|&via| via != addr))
+                .chain(membership.via.iter().copied().filter(|&via| via != addr))
                 .collect(),
-            None => self.membership.via.clone(),
+            None => membership.via.clone(),
         };
         self.membership.attempts += 1;
-        if self.membership.attempts > 1 || addrs.is_empty() {
+        if !lost_lately && (self.membership.attempts > 1 || addrs.is_empty()) {
             // Where the link leads nobody answers, or nobody knows the tracker: any other node of the overlay may.
             addrs.extend_from_slice(ctx.ways_in);
             self.membership.race.look_up_at = ctx.now;
@@ -80,6 +89,9 @@ impl Stream {
         if dialled && self.membership.tracker.is_none() && leads {
             self.take_for_tracker(ctx, peer, addr);
         }
+        self.arrive(ctx, peer);
+        self.greet_sibling(ctx, peer);
+        self.return_to_source(ctx, peer, addr);
         if let Some(known) = self.membership.known.get(&peer) {
             let record = known.record.clone();
             let state = self.peers.entry(peer).or_default();
@@ -122,10 +134,15 @@ impl Stream {
         }
     }
 
-    /// Whether the stream's key says that who answered may be its tracker.
-    pub(super) fn is_appointed(&self, from: PeerId, answer: &JoinAnswer) -> bool {
-        let appointment = answer.appointment.as_ref();
-        appointment.is_some_and(|signed| Appointment::open(signed, self.id, from).is_ok())
+    /// Whether the stream's key says that who answered may be its tracker: now, or when it answered first.
+    pub(super) fn is_appointed(&self, ctx: &Ctx<'_>, from: PeerId, answer: &JoinAnswer) -> bool {
+        match &answer.appointment {
+            Some(signed) => Appointment::open(signed, self.id, from).is_ok(),
+            None => {
+                let known = self.membership.trusted == Some(from) && answer.info.is_none();
+                known || from == ctx.config.peer
+            }
+        }
     }
 
     /// Who was taken for the tracker is none: goes to who is said to be one, to who else is in the race, or dials again later.
@@ -157,15 +174,20 @@ impl Stream {
         }
     }
 
+    /// Asks somebody to be the tracker, as soon as there is a connection.
+    pub(super) fn go_to(&mut self, ctx: &mut Ctx<'_>, tracker: &RingNode) {
+        self.membership.race.hear_of(tracker);
+        self.race(ctx);
+    }
+
     /// Asks a peer that is to be the tracker; if it is not it says so, and perhaps who is.
     pub(super) fn take_for_tracker(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, addr: SocketAddr) {
-        self.membership.tracker = Some(peer);
-        self.membership.tracker_addr = Some(addr);
+        self.register_with(ctx, peer, Some(addr));
         if !self.membership.answered && !self.membership.race.is_on() {
             // If it is none, the overlay's table is asked in the same flight.
             self.membership.race.look_up_at = ctx.now;
         }
-        self.return_to_source(ctx, peer);
+        self.return_to_source(ctx, peer, addr);
         self.send_join(ctx);
     }
 }

@@ -64,6 +64,7 @@ fn run(u: &mut Unstructured<'_>) -> Result<()> {
         listen: vec![addr(PEERS - 1)],
         upload: rate(u)?,
         seed: u.arbitrary()?,
+        split_above: headwater_swarm::SPLIT_ABOVE,
         max_neighbours: u.int_in_range(1..=8)?,
         ring_after: u
             .arbitrary::<Option<u8>>()?

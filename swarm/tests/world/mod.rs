@@ -30,6 +30,7 @@ pub struct Peer {
     pub said: BTreeMap<(u8, PeerId), u64>,
     pub id: PeerId,
     addr: SocketAddr,
+    upload: Bitrate,
     /// This node's clock minus the world's, in microseconds.
     clock_us: i64,
     pub alive: bool,
@@ -52,6 +53,8 @@ pub struct World {
     rng: ChaCha8Rng,
     pub stream: StreamId,
     produced: u64,
+    /// Local trackers of nodes that are added from now on are split above so many members.
+    pub split_above: usize,
     /// The encoder pauses.
     pub paused: bool,
     pub sent: Vec<Bytes>,
@@ -73,6 +76,7 @@ impl World {
             rng: ChaCha8Rng::seed_from_u64(seed),
             stream: SecretKey::from_bytes(&[9; 32]).stream_id(),
             produced: 0,
+            split_above: headwater_swarm::SPLIT_ABOVE,
             paused: false,
             sent: Vec::new(),
             ring_after: Some(headwater_swarm::RING_AFTER),
@@ -97,6 +101,7 @@ impl World {
             seed: index as u64,
             max_neighbours: 64,
             ring_after: self.ring_after,
+            split_above: self.split_above,
         };
         let node = Node::new(config, self.now.offset_by(clock_us));
         self.peers.push(Peer {
@@ -107,6 +112,7 @@ impl World {
             said: BTreeMap::new(),
             id,
             addr,
+            upload,
             clock_us,
             alive: true,
             played: Vec::new(),
@@ -196,10 +202,32 @@ impl World {
         }
     }
 
+    /// A killed peer is there again, and knows nothing.
+    pub fn revive(&mut self, index: usize) {
+        let peer = &mut self.peers[index];
+        let config = NodeConfig {
+            peer: peer.id,
+            key: SecretKey::from_bytes(&[index as u8 + 1; 32]),
+            listen: vec![peer.addr],
+            upload: peer.upload,
+            seed: index as u64 + 1_000,
+            max_neighbours: 64,
+            ring_after: self.ring_after,
+            split_above: self.split_above,
+        };
+        peer.node = Node::new(config, self.now.offset_by(peer.clock_us));
+        peer.alive = true;
+    }
+
     /// Peer 0 publishes the stream.
     pub fn publish(&mut self) {
+        self.publish_session(Seq(1000));
+    }
+
+    /// Peer 0 publishes the stream from this chunk on.
+    pub fn publish_session(&mut self, session: Seq) {
         let info = StreamInfo {
-            session: Seq(1000),
+            session,
             revision: 0,
             started_at: self.now,
             substreams: 16,
@@ -442,7 +470,7 @@ impl World {
             self.now = self.now.max(next);
             if next == queued {
                 let (_, (to, input)) = self.queue.pop_first().expect("it has a key");
-                if self.peers[to].alive {
+                if self.peers[to].alive && !self.is_late_failure(to, &input) {
                     self.feed(to, input);
                 }
             } else if next == produce {
@@ -454,6 +482,17 @@ impl World {
                     .handle_deadline(self.now.offset_by(peer.clock_us), &mut out);
                 self.perform(index, out);
             }
+        }
+    }
+
+    /// Whether a dial failed to whom there is a connection by now: a transport says nothing then.
+    fn is_late_failure(&self, to: usize, input: &Input) -> bool {
+        match input {
+            Input::Disconnected {
+                peer: Some(peer),
+                addr: Some(_),
+            } => self.links.contains(&(to, self.index(*peer))),
+            _ => false,
         }
     }
 

@@ -207,6 +207,7 @@ impl Viewing {
             Event::NoTracker { attempts, .. } => {
                 tracing::debug!("nobody who knows the stream answers (attempt {attempts})");
             }
+            Event::Tracking { change, .. } => tracing::debug!("a local tracker here: {change:?}"),
             Event::Banned { peer } => tracing::info!("shut out the peer {} for what it sent", peer.short()),
             // The last two are for those who asked.
             Event::PlayoutStarted { .. } | Event::NoWayIn | Event::Surveyed { .. } => {}

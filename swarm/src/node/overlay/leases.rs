@@ -76,11 +76,12 @@ impl Leases {
 impl Node {
     /// Places what is due, and ends what is over.
     pub(super) fn renew_leases(&mut self, now: Time, out: &mut Outbox) {
+        let here = self.vivaldi.coord();
         let due: Vec<(StreamId, TrackerState)> = self
             .streams
             .iter()
             .filter(|stream| self.overlay.leases.is_due(now, stream.id))
-            .filter_map(|stream| Some((stream.id, stream.tracker_state()?)))
+            .filter_map(|stream| Some((stream.id, stream.tracker_state(&here)?)))
             .collect();
         for (stream, state) in due {
             if self.place(now, stream, &state, LEASE, out) {

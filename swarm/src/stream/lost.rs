@@ -1,0 +1,122 @@
+//! What is done when a peer is gone: nothing hangs on it any more; and the peercaster, if it was that, is called until it is
+//! back.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::RngExt;
+use wire::message::{RingNode, Role};
+use wire::{PeerId, Substream, SubstreamSet, Time};
+
+use super::way_in::{TRACKER_RETRY, TRACKER_RETRY_MAX};
+use super::{Ctx, Stream, SubstreamState};
+
+/// The peercaster is gone, and this node was its child: it is called until it is back.
+#[derive(Debug)]
+pub(super) struct SourceLost {
+    node: RingNode,
+    next: Time,
+    wait: Duration,
+}
+
+impl SourceLost {
+    /// Whether a connection leads to it. It may have another id after a restart.
+    fn is(&self, peer: PeerId, addr: SocketAddr) -> bool {
+        self.node.peer == peer || self.node.addrs.contains(&addr)
+    }
+}
+
+impl Stream {
+    /// Everything that hung on a peer that is gone.
+    pub(crate) fn forget_peer(&mut self, ctx: &mut Ctx<'_>, peer: PeerId) {
+        let now = ctx.now;
+        if let Some(tracking) = &mut self.tracking {
+            tracking.tracker.leave(now, peer);
+        }
+        let state = self.peers.remove(&peer);
+        let was_tracker = self.membership.tracker == Some(peer);
+        let mut from_source = SubstreamSet::EMPTY;
+        for (s, sub) in self.subs.iter_mut().enumerate() {
+            sub.children.retain(|child| child.peer != peer);
+            if sub.parent == Some(peer) {
+                // Whoever has nobody above is the peercaster.
+                if sub.path == [peer.tag()] {
+                    from_source.insert(Substream(s as u8));
+                }
+                sub.detach();
+                sub.orphan_since = Some(now);
+            }
+            if sub.pending == Some(peer) {
+                sub.pending = None;
+            }
+            sub.seat = sub.seat.filter(|(at, _)| *at != peer);
+        }
+        self.from_source = self.from_source.or(from_source);
+        if !from_source.is_empty() {
+            let record = state.as_ref().and_then(|state| state.record.as_ref());
+            let dialled = self.membership.tracker_addr.filter(|_| was_tracker);
+            let named = record.into_iter().flat_map(|record| record.addrs.iter().copied());
+            let addrs: Vec<SocketAddr> = dialled.into_iter().chain(named).collect();
+            self.note_source_lost(now, peer, &addrs);
+        }
+        self.repair_forget(peer);
+        self.membership.on_lost(ctx, peer);
+        if state.is_some() {
+            self.seek_parents(ctx);
+        }
+    }
+
+    /// Whether a connected peer is the peercaster, as far as it says so.
+    pub(super) fn is_source(&self, peer: PeerId) -> bool {
+        self.peers.get(&peer).is_some_and(|state| {
+            let record = state.record.as_ref().map(|record| record.role);
+            let advert = state.advert.as_ref().map(|(advert, _)| advert.role);
+            [record, advert].contains(&Some(Role::Peercaster))
+        })
+    }
+
+    /// The peercaster, which supplied this node, is gone. It may be started again and knows nobody then.
+    fn note_source_lost(&mut self, now: Time, peer: PeerId, addrs: &[SocketAddr]) {
+        if !addrs.is_empty() {
+            self.membership.source_lost = Some(SourceLost {
+                node: RingNode::new(peer, &coords::Coord::ORIGIN, addrs.iter().copied().collect()),
+                next: now,
+                wait: TRACKER_RETRY,
+            });
+        }
+    }
+
+    /// Calls the peercaster that is gone. While the tracker is missing it is looked for anyway, and most often is the same.
+    pub(super) fn return_tick(&mut self, ctx: &mut Ctx<'_>) {
+        let Some(lost) = &mut self.membership.source_lost else {
+            return;
+        };
+        if self.ended || ctx.neighbours.contains(&lost.node.peer) {
+            self.membership.source_lost = None;
+        } else if lost.next <= ctx.now && self.membership.tracker.is_some() {
+            lost.next = ctx.now + lost.wait.mul_f64(ctx.rng.random_range(0.5..1.5));
+            lost.wait = (lost.wait * 2).min(TRACKER_RETRY_MAX);
+            let node = lost.node.clone();
+            self.call(ctx, &node);
+        }
+    }
+
+    /// The peercaster is back, or the way to it: who was its child is so again, or all trees would have lost their roots.
+    pub(super) fn return_to_source(&mut self, ctx: &mut Ctx<'_>, source: PeerId, addr: SocketAddr) {
+        let lost_it = self.membership.source_lost.as_ref();
+        if !lost_it.is_some_and(|lost| lost.is(source, addr)) {
+            return;
+        }
+        self.membership.source_lost = None;
+        let lost = |sub: &SubstreamState| !sub.attached && sub.pending.is_none();
+        let set: SubstreamSet = std::mem::take(&mut self.from_source)
+            .and(self.wanted())
+            .iter()
+            .filter(|&s| self.sub(s).is_some_and(lost))
+            .collect();
+        if !set.is_empty() {
+            self.peers.entry(source).or_default().interested = true;
+            self.ask(ctx, source, set, ctx.now);
+        }
+    }
+}
