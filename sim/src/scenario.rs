@@ -45,6 +45,9 @@ pub struct Scenario {
     /// The peercaster.
     #[serde(default)]
     pub source: Source,
+    /// The local trackers.
+    #[serde(default)]
+    pub tracker: Trackers,
     /// The consumers.
     pub peers: Peers,
     /// The non-consuming peers.
@@ -213,6 +216,22 @@ impl Default for Source {
     }
 }
 
+/// The local trackers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trackers {
+    /// An area with more members than this is split.
+    pub split_above: usize,
+}
+
+impl Default for Trackers {
+    fn default() -> Self {
+        Trackers {
+            split_above: swarm::SPLIT_ABOVE,
+        }
+    }
+}
+
 /// The consumers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -327,6 +346,14 @@ pub enum Fault {
     },
     /// A share of the consumers says goodbye and goes.
     Leave {
+        /// When.
+        at_s: f64,
+        /// Of those present.
+        share: f64,
+    },
+    /// A share of the peers that keep local trackers, the peercaster apart, vanishes without a word: at least one, if there
+    /// is one.
+    Trackers {
         /// When.
         at_s: f64,
         /// Of those present.

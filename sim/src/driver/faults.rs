@@ -95,6 +95,15 @@ impl World {
                     self.leave(peer, false);
                 }
             }
+            Fault::Trackers { share, .. } => {
+                let mut hosts = self.trackers_there();
+                hosts.retain(|host| self.peers[*host as usize].spec.role != Role::Source);
+                hosts.shuffle(&mut self.churn_rng);
+                hosts.truncate((hosts.len() as f64 * share).ceil() as usize);
+                for peer in hosts {
+                    self.leave(peer, true);
+                }
+            }
             Fault::Loss { loss, .. } => self.weather.set_loss(loss),
             Fault::Upload { share, factor, .. } => {
                 for number in self.choose(share) {
@@ -106,6 +115,17 @@ impl World {
                 }
             }
         }
+    }
+
+    /// The peers that keep a local tracker now.
+    pub(super) fn trackers_there(&self) -> Vec<u32> {
+        let keeps = |peer: &super::world::Peer| {
+            let node = peer.node.as_ref();
+            node.is_some_and(|node| node.keeps_tracker())
+        };
+        (0..self.peers.len() as u32)
+            .filter(|n| keeps(&self.peers[*n as usize]))
+            .collect()
     }
 
     /// A share of the consumers that are there.

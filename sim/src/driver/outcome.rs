@@ -40,6 +40,29 @@ pub struct MessageCount {
     pub source_bytes: u64,
 }
 
+/// What the stream's local trackers did during the whole run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackerCount {
+    /// How many there were, once a second.
+    pub each_second: Vec<u32>,
+    /// How often a new one was made out of a part of another's members.
+    pub splits: u64,
+    /// How often one gave all its members to another.
+    pub merges: u64,
+    /// How often a deputy went on in the place of one that was gone.
+    pub take_overs: u64,
+}
+
+impl TrackerCount {
+    pub(super) fn note(&mut self, change: swarm::TrackingChange) {
+        match change {
+            swarm::TrackingChange::Split => self.splits += 1,
+            swarm::TrackingChange::Merged => self.merges += 1,
+            swarm::TrackingChange::TookOver => self.take_overs += 1,
+        }
+    }
+}
+
 /// A result file, and what tables and figures need beside it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {
@@ -65,6 +88,9 @@ pub struct Outcome {
     pub expired: u64,
     /// Honest peers that were shut out by others. Should be none.
     pub bans: u64,
+    /// The local trackers.
+    #[serde(default)]
+    pub trackers: TrackerCount,
     /// Control messages sent during the window, by kind.
     #[serde(default)]
     pub control: BTreeMap<String, MessageCount>,
@@ -142,6 +168,7 @@ pub(super) fn conclude(
         source_busy: world.peers[0].uplink.busy_share(world.end),
         expired: world.expired,
         bans: world.bans,
+        trackers: world.trackers.clone(),
         control: world
             .kinds
             .iter()

@@ -99,6 +99,7 @@ impl World {
                     self.violate(from, what);
                 }
             }
+            Output::Event(Milestone::Tracking { change, .. }) => self.trackers.note(change),
             Output::Event(Milestone::Banned { .. }) => self.bans += 1,
             Output::Event(Milestone::TrackerAnswered { .. }) => {
                 self.peers[from as usize].log.start.on_answer(self.now);

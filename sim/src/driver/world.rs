@@ -11,7 +11,7 @@ use wire::{Bitrate, Chunk, Media, Message, PeerId, SecretKey, Seq, StreamId, Str
 use super::draw::{self, Drawn, Purpose, Spec};
 use super::encoder::Encoder;
 use super::ids::{Ids, addr_of};
-use super::outcome::MessageCount;
+use super::outcome::{MessageCount, TrackerCount};
 use super::trace::Trace;
 use super::{Progress, RunError};
 use crate::audit::{Audit, What};
@@ -123,6 +123,7 @@ pub(super) struct World {
     pub(super) lost: u64,
     pub(super) expired: u64,
     pub(super) bans: u64,
+    pub(super) trackers: TrackerCount,
     /// Messages sent during the window, by their number on the wire.
     pub(super) kinds: BTreeMap<u8, MessageCount>,
     pub(super) violation: Option<(u32, Violation)>,
@@ -170,6 +171,7 @@ impl World {
             lost: 0,
             expired: 0,
             bans: 0,
+            trackers: TrackerCount::default(),
             kinds: BTreeMap::new(),
             violation: None,
             trace: Trace::default(),
@@ -289,6 +291,10 @@ impl World {
     }
 
     fn tick(&mut self) {
+        if self.now.0.is_multiple_of(SECOND) {
+            let trackers = self.trackers_there().len();
+            self.trackers.each_second.push(trackers as u32);
+        }
         self.counting = self.window.contains(self.now);
         let fast = self.peers.iter().position(|peer| !peer.uplink.within_rate());
         if let Some(peer) = fast {
@@ -414,6 +420,7 @@ impl World {
                 .network
                 .ring_after_s
                 .map(|s| Duration::from_nanos(seconds(s))),
+            split_above: self.scenario.tracker.split_above,
         };
         peer.node = Some(Box::new(Node::new(config, local)));
         let (role, passive) = (peer.spec.role, peer.spec.passive);

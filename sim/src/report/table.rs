@@ -44,6 +44,16 @@ fn write_table(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
         outcome.expired,
         outcome.bans
     )?;
+    let trackers = &outcome.trackers;
+    writeln!(
+        out,
+        "local trackers at most {}, {} at the end; splits {}, merges {}, take-overs {}",
+        trackers.each_second.iter().max().copied().unwrap_or(0),
+        trackers.each_second.last().copied().unwrap_or(0),
+        trackers.splits,
+        trackers.merges,
+        trackers.take_overs
+    )?;
     writeln!(out, "audit {}", outcome.audit)
 }
 

@@ -23,6 +23,7 @@ scenarios! {
         "churn",
         "flash-crowd",
         "mass-exit",
+        "areas",
     ];
     /// Names of the scenarios of the overlay by itself.
     OVERLAY_NAMES: ["doat-1k", "doat-10k", "doat-churn", "doat-hostile", "doat-planetlab", "coords-planetlab"];

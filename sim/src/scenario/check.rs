@@ -111,6 +111,7 @@ impl Scenario {
             between("network.ring_after_s", ring_after_s, 0.0, 1e6)?;
         }
         count("network.max_neighbours", network.max_neighbours, 1, MAX_PEERS)?;
+        count("tracker.split_above", self.tracker.split_above, 16, MAX_PEERS)?;
         count("source.max_neighbours", self.source.max_neighbours, 1, MAX_PEERS)?;
         between("source.upload_x", self.source.upload_x, 0.01, MAX_UPLOAD_X)
     }
@@ -169,7 +170,7 @@ impl Scenario {
         for fault in &self.faults {
             between("faults' at_s", fault.at_s(), 0.0, MAX_SECONDS)?;
             match *fault {
-                Fault::Crash { share, .. } | Fault::Leave { share, .. } => {
+                Fault::Crash { share, .. } | Fault::Leave { share, .. } | Fault::Trackers { share, .. } => {
                     between("faults' share", share, 0.0, 1.0)?;
                 }
                 Fault::Loss { loss, .. } => between("faults' loss", loss, 0.0, 1.0)?,
@@ -189,6 +190,7 @@ impl Fault {
         match *self {
             Fault::Crash { at_s, .. }
             | Fault::Leave { at_s, .. }
+            | Fault::Trackers { at_s, .. }
             | Fault::Loss { at_s, .. }
             | Fault::Upload { at_s, .. } => at_s,
         }

@@ -27,6 +27,7 @@ fn two() -> World {
             seed: 1,
             max_neighbours: 8,
             ring_after: None,
+            split_above: swarm::SPLIT_ABOVE,
         };
         peer.uplink = Line::new(10_000_000, SimTime::START);
         peer.node = Some(Box::new(Node::new(config, peer.clock.read(SimTime::START))));
