@@ -589,7 +589,7 @@ impl Tracking {
         {
             let news = News {
                 node: as_seen(ctx, from, node.clone()),
-                members: u32::MAX,
+                members: 0,
                 short: 0,
             };
             self.siblings.hear(ctx.now, &ctx.coord, root, news);

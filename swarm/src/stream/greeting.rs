@@ -37,7 +37,7 @@ impl Stream {
         }
         tracking.greeting.next = ctx.now + GREETING_EVERY;
         // In a crowd it would send everybody to the same few, and take the peercaster's uplink from the stream.
-        let small = tracking.tracker.members() <= SMALL_SWARM as usize;
+        let small = tracking.everybody() <= SMALL_SWARM as usize;
         let peers = if small && ctx.uplink.control_share(ctx.now) <= BUSY_TRACKER {
             tracking.tracker.foresee(MAX_GREETED)
         } else {

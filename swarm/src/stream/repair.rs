@@ -391,7 +391,7 @@ impl Stream {
         let small = self
             .tracking
             .as_ref()
-            .is_some_and(|tracking| tracking.tracker.members() <= SMALL_SWARM as usize);
+            .is_some_and(|tracking| tracking.everybody() <= SMALL_SWARM as usize);
         let allowed = self.contributes() && (self.source.is_none() || child || small || class == Class::Bulk);
         let busy = match class {
             Class::Bulk => BUSY_WITH_PAST,

@@ -148,7 +148,7 @@ impl Stream {
         let nothing = NewChunk {
             payload: Bytes::new(),
             generated_at: ctx.now,
-            duration: std::time::Duration::ZERO,
+            duration: Duration::ZERO,
             random_access: false,
             discontinuity: false,
         };
@@ -199,8 +199,12 @@ impl Stream {
     /// would have been found.
     pub(super) fn slots_given_up(&mut self, ctx: &Ctx<'_>) -> u16 {
         let slots = self.slots;
+        let few = self
+            .tracking
+            .as_ref()
+            .is_none_or(|tracking| tracking.everybody() <= FEW);
         let Some(source) = &mut self.source else { return 0 };
-        if source.tracker.members() <= FEW {
+        if few {
             return 0;
         }
         source.restraint.look(ctx.now, ctx.uplink.backlog(ctx.now), slots)

@@ -103,6 +103,14 @@ impl Tracking {
         }
     }
 
+    /// How many peers are registered here and with the trackers that this one knows: what a swarm's size decides should not
+    /// depend on how it is divided.
+    pub(super) fn everybody(&self) -> usize {
+        let siblings = self.siblings.peers().filter_map(|peer| self.siblings.get(peer));
+        let there = siblings.map(|sibling| sibling.news.members as usize);
+        there.fold(self.tracker.members(), usize::saturating_add)
+    }
+
     /// This tracker as others are told of it.
     pub(super) fn node(&self, ctx: &Ctx<'_>) -> RingNode {
         let addrs = self.addrs.iter().copied().collect();
@@ -239,7 +247,7 @@ impl Stream {
         let tracking = self.tracking.as_ref();
         let fresh = tracking.is_some_and(|tracking| !tracking.tracker.has_registered(from));
         let busy = ctx.uplink.control_share(ctx.now);
-        let members = tracking.map_or(0, |tracking| tracking.tracker.members());
+        let members = tracking.map_or(0, Tracking::everybody);
         if members > SMALL_SWARM as usize && message.known.is_none() {
             message.want = message.want.min(WANT_IN_A_CROWD);
         }
@@ -281,6 +289,7 @@ impl Stream {
         } else {
             List::default()
         };
+        let members = u32::try_from(tracking.everybody()).unwrap_or(u32::MAX);
         let deputy = tracking.deputy.as_ref().and_then(Deputy::ready).map(Box::new);
         for (record, substreams) in answer.peers.iter().filter(|(_, set)| !set.is_empty()) {
             self.promise(ctx, record.peer, from, *substreams);
@@ -300,7 +309,7 @@ impl Stream {
             random_access_every_ms: every.map(|d| d.as_millis().min(u128::from(u32::MAX)) as u32),
             primaries,
             supply: answer.supply.into_iter().collect(),
-            members: answer.members,
+            members,
             appointment,
             siblings,
             deputy,
@@ -400,7 +409,7 @@ impl Stream {
         let Some(tracking) = &self.tracking else {
             return SubstreamSet::EMPTY;
         };
-        let members = u32::try_from(tracking.tracker.members()).unwrap_or(u32::MAX);
+        let members = u32::try_from(tracking.everybody()).unwrap_or(u32::MAX);
         let count = primaries_for(record.role, record.slots, members);
         record.primaries = scarcest(&tracking.tracker.supply(), self.k(), count, ctx.rng);
         record.primaries
@@ -409,10 +418,7 @@ impl Stream {
     /// What the source can give a newcomer itself: it is connected already, and has the past, too. Only as long as slots are
     /// free; who passes on more takes the place later.
     fn seat_here(&self, join: &Join) -> SubstreamSet {
-        let members = self
-            .tracking
-            .as_ref()
-            .map_or(usize::MAX, |tracking| tracking.tracker.members());
+        let members = self.tracking.as_ref().map_or(usize::MAX, Tracking::everybody);
         if self.source.is_none()
             || join.want == 0
             || members >= usize::from(self.slots / u16::from(self.k().max(1))) * 4
