@@ -1,8 +1,8 @@
 //! Vivaldi on measured round trips: how well a swarm that began at the origin predicts them, a newcomer after one round
 //! trip, and a swarm with liars in it.
 
+use coords::Vivaldi;
 use coords::vivaldi::{Config, Probe};
-use coords::{Coord, Vivaldi};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -173,11 +173,11 @@ impl<'a> Swarm<'a> {
     }
 }
 
-/// The coordinates of a swarm that has settled.
-pub(super) fn settle(plan: &CoordsPlan, matrix: &Matrix, rng: &mut ChaCha8Rng) -> Vec<Coord> {
+/// A swarm that has settled.
+pub(super) fn settle(plan: &CoordsPlan, matrix: &Matrix, rng: &mut ChaCha8Rng) -> Vec<Vivaldi> {
     let mut swarm = Swarm::new(plan, matrix, 0.0, rng);
     swarm.settle();
-    swarm.peers.iter().map(Vivaldi::coord).collect()
+    swarm.peers
 }
 
 pub(super) fn run(

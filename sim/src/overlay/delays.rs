@@ -1,7 +1,7 @@
 //! Where members are: the round trips between them, and their coordinates.
 
-use coords::Coord;
 use coords::coord::distance_ms;
+use coords::{Coord, Estimator, Vivaldi};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -30,7 +30,7 @@ enum Kind {
     },
     Measured {
         matrix: Matrix,
-        settled: Vec<Coord>,
+        settled: Vec<Vivaldi>,
         nodes: Vec<usize>,
     },
 }
@@ -87,7 +87,7 @@ impl Delays {
                     _ => rng.random_range(0..matrix.len()),
                 };
                 nodes.push(node);
-                settled[node]
+                settled[node].coord()
             }
         };
         self.coords.push(coord);
@@ -106,15 +106,18 @@ impl Delays {
         &self.coords[member as usize]
     }
 
-    /// What members believe their round trip to be, in milliseconds.
-    pub(super) fn predicted_ms(&self, a: u32, b: u32) -> f64 {
-        distance_ms(self.coord(a), self.coord(b))
+    /// What a member guesses round trips with.
+    pub(super) fn estimator(&self, member: u32) -> Estimator {
+        match &self.kind {
+            Kind::Plane { .. } => Estimator::new(*self.coord(member), 0.0),
+            Kind::Measured { settled, nodes, .. } => settled[nodes[member as usize]].estimator(),
+        }
     }
 
     /// The round trip, in milliseconds.
     pub(super) fn rtt_ms(&self, a: u32, b: u32) -> f64 {
         match &self.kind {
-            Kind::Plane { .. } => self.predicted_ms(a, b),
+            Kind::Plane { .. } => distance_ms(self.coord(a), self.coord(b)),
             Kind::Measured { matrix, nodes, .. } => matrix.rtt_ms(nodes[a as usize], nodes[b as usize]),
         }
     }

@@ -16,7 +16,7 @@ mod table;
 pub use coordinates::CoordErrors;
 pub use outcome::OverlayOutcome;
 pub use plan::{CoordsPlan, OverlayScenario, Partition, RingChurn, RingPlan, RingSpace};
-pub use score::{Extra, Hops, LookUps, Stretch};
+pub use score::{Count, Extra, Hops, LookUps, Quality, Stretch};
 pub use table::table;
 
 use crate::driver::Progress;

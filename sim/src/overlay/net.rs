@@ -240,17 +240,16 @@ impl Net {
     }
 
     /// A member's own tracker for a stream registers with it and the neighbour that holds its lease, too.
-    pub(super) fn lease(&mut self, tracker: u32, stream: StreamId, siblings: &[u32]) {
+    pub(super) fn lease(&mut self, tracker: u32, stream: StreamId, siblings: &[RingNode]) {
         let now = self.clock();
         self.serial += 1;
         let (Some(node), Some(key)) = (self.member(tracker), self.streams.get(&stream)) else {
             return;
         };
-        let siblings = siblings.iter().filter_map(|&other| self.member(other));
         let lease = TrackerLease {
             stream,
             tracker: node.me().clone(),
-            siblings: siblings.map(|other| other.me().clone()).collect(),
+            siblings: siblings.iter().cloned().collect(),
             serial: self.serial,
             ttl_ms: doat::LEASE.as_millis() as u32,
             members: 1,

@@ -1,20 +1,21 @@
 //! Rings that grow, come to rest, and are asked for trackers.
 
+use std::collections::BTreeMap;
+
+use doat::Race;
 use rand::RngExt;
+use wire::message::RingNode;
 use wire::{SecretKey, StreamId};
 
 use super::net::{LookUp, Net};
 use super::outcome::OverlayOutcome;
 use super::plan::{Partition, RingChurn, RingPlan, RingSpace};
-use super::score::{self, LookUps, Scored};
+use super::score::{self, LookUps, Quality, Scored};
 use crate::driver::Progress;
 use crate::time::{SECOND, SimTime, seconds};
 
 /// A tracker renews its lease this often: a third of what it holds for.
 const RENEW_NS: u64 = doat::LEASE.as_nanos() as u64 / 3;
-
-/// Siblings that a tracker knows of, the nearest ones.
-const SIBLINGS: usize = 8;
 
 /// The first members come at least this far apart, so that there is a ring to come to.
 const SLOWEST_JOIN_S: f64 = 0.5;
@@ -44,6 +45,7 @@ pub(super) fn run(
             space,
             net: Net::new(space, seed.wrapping_add(n as u64)),
             trackers: Vec::new(),
+            siblings: BTreeMap::new(),
             others: Vec::new(),
             renewed: SimTime::START,
             before_s: n as f64 * expected_s(plan),
@@ -91,6 +93,8 @@ struct Run<'a> {
     net: Net,
     /// Trackers of the stream that is looked for now.
     trackers: Vec<u32>,
+    /// Whom each of them names, as of its last lease.
+    siblings: BTreeMap<u32, Vec<RingNode>>,
     /// The other streams, and who tracks each.
     others: Vec<(StreamId, u32)>,
     renewed: SimTime,
@@ -177,23 +181,21 @@ impl Run<'_> {
         }
     }
 
-    /// A tracker registers, and names its nearest siblings.
+    /// A tracker registers, and names siblings. It knows all there are.
     fn lease(&mut self, tracker: u32, stream: StreamId) {
-        let delays = &self.net.delays;
-        let away = |other: &u32| delays.predicted_ms(tracker, *other);
-        let mut siblings: Vec<u32> = self
-            .trackers
-            .iter()
-            .copied()
-            .filter(|&other| other != tracker)
-            .collect();
-        siblings.sort_by(|a, b| away(a).total_cmp(&away(b)));
-        siblings.truncate(SIBLINGS);
+        let Some(me) = self.net.member(tracker).map(doat::Doat::me) else {
+            return;
+        };
+        let known = self.trackers.iter().filter_map(|&other| self.net.member(other));
+        let siblings = doat::siblings(me, known.map(doat::Doat::me));
+        let siblings: Vec<RingNode> = siblings.into_iter().cloned().collect();
         self.net.lease(tracker, stream, &siblings);
+        self.siblings.insert(tracker, siblings);
     }
 
     fn case(&mut self, stream: StreamId, count: usize) {
         self.trackers.clear();
+        self.siblings.clear();
         let honest = self.net.present().len() - self.net.liars.numbers().len();
         while self.trackers.len() < count.min(honest) {
             let any = self.net.draw_honest();
@@ -219,6 +221,11 @@ impl Run<'_> {
         self.net.weighs = false;
         let node_seconds = self.net.now.since(begun) as f64 / SECOND as f64 * self.net.present().len() as f64;
         let (present, sent) = (self.net.present().len(), self.net.sent);
+        let Quality {
+            p_nearest,
+            stretch,
+            extra_ms,
+        } = score::quality(&scored, |look_up| look_up.winner_ms);
         let case = LookUps {
             nodes: present,
             space: self.space.name().to_owned(),
@@ -227,9 +234,12 @@ impl Run<'_> {
             queries: scored.len(),
             found: score::share(&scored, |look_up| look_up.found),
             correct: score::share(&scored, |look_up| look_up.winner_ms.is_some()),
-            p_nearest: score::share(&scored, score::is_nearest),
-            stretch: score::stretch(&scored),
-            extra_ms: score::extra(&scored),
+            p_nearest,
+            stretch,
+            extra_ms,
+            at_once: score::quality(&scored, |look_up| look_up.at_once_ms),
+            probes: score::count(&scored, |look_up| look_up.probes),
+            rounds: score::count(&scored, |look_up| look_up.rounds),
             hops: score::hops(&scored),
             loops: self.net.loops,
             messages_per_node_s: sent.messages as f64 / node_seconds,
@@ -346,43 +356,62 @@ impl Run<'_> {
         asked.map(|look_up| self.score(look_up)).collect()
     }
 
-    /// The trackers named that promise the shortest round trips are probed, and the fastest wins.
+    /// Races the trackers named, as the program does.
     fn score(&self, look_up: &LookUp) -> Scored {
+        // Nobody is nearer to itself than a host is to its neighbour in the same building.
+        const LEAST_MS: f64 = 0.1;
         let (net, asker) = (&self.net, look_up.asker);
         let other = self.others.iter().find(|(stream, _)| *stream == look_up.stream);
         let trackers: &[u32] = other.map_or(&self.trackers, |(_, tracker)| std::slice::from_ref(tracker));
-        let mut named: Vec<u32> = look_up
-            .trackers
-            .iter()
-            .filter_map(|node| net.number_of(&node.peer))
-            .collect();
-        named.sort_unstable();
-        named.dedup();
-        let there = |member: &u32| net.is_there(*member) && trackers.contains(member);
-        let predicted = |member: &u32| match *member {
-            itself if itself == asker => 0.0,
-            other => net.delays.predicted_ms(asker, other),
+        let away = |member: u32| match member {
+            itself if itself == asker => LEAST_MS,
+            other => net.delays.rtt_ms(asker, other).max(LEAST_MS),
         };
-        named.sort_by(|a, b| predicted(a).total_cmp(&predicted(b)));
-        let away = |member: u32| {
-            if member == asker {
-                0.0
-            } else {
-                net.delays.rtt_ms(asker, member)
+        let tracker = |node: &RingNode| {
+            let number = net.number_of(&node.peer)?;
+            (net.is_there(number) && trackers.contains(&number)).then_some(number)
+        };
+        let mut race = Race::new(net.delays.estimator(asker)).with_at_once(self.plan.race);
+        let named = &look_up.trackers;
+        let asker_tracks = named.iter().any(|node| tracker(node) == Some(asker));
+        if !asker_tracks {
+            named.iter().for_each(|node| race.offer(node));
+        }
+        let mut at_once_ms = asker_tracks.then_some(LEAST_MS);
+        let mut rounds = 0;
+        loop {
+            let probed = race.choose();
+            if probed.is_empty() {
+                break;
             }
-        };
-        let found = !named.is_empty();
-        let raced = named.into_iter().filter(there).take(self.plan.race);
-        // Nobody is nearer to itself than a host is to its neighbour in the same building.
-        const LEAST_MS: f64 = 0.1;
+            rounds += 1;
+            for node in &probed {
+                let Some(number) = tracker(node) else {
+                    race.failed(node.peer);
+                    continue;
+                };
+                race.answered(node.peer, away(number));
+                let siblings = self.siblings.get(&number);
+                siblings
+                    .into_iter()
+                    .flatten()
+                    .for_each(|sibling| race.offer(sibling));
+            }
+            if rounds == 1 {
+                at_once_ms = race.best().map(|(_, rtt_ms)| rtt_ms);
+            }
+        }
+        let won_ms = race.best().map(|(_, rtt_ms)| rtt_ms);
         Scored {
-            found,
-            winner_ms: raced.map(away).min_by(f64::total_cmp).map(|ms| ms.max(LEAST_MS)),
+            found: !named.is_empty(),
+            winner_ms: won_ms.or(at_once_ms),
+            at_once_ms,
+            probes: race.probes(),
+            rounds,
             nearest_ms: trackers
                 .iter()
                 .map(|&tracker| away(tracker))
-                .fold(f64::INFINITY, f64::min)
-                .max(LEAST_MS),
+                .fold(f64::INFINITY, f64::min),
             hops: look_up.hops.clone(),
             answered_ms: look_up.answered.since(look_up.begun) as f64 / 1e6,
         }

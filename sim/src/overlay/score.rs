@@ -27,6 +27,12 @@ pub struct LookUps {
     pub stretch: Stretch,
     /// The winner's round trip beyond the nearest tracker's.
     pub extra_ms: Extra,
+    /// The same of those alone that were probed at once, before any other was.
+    pub at_once: Quality,
+    /// Trackers probed for a look-up, those at once among them.
+    pub probes: Count,
+    /// Rounds of probes, one after another.
+    pub rounds: Count,
     /// How many members passed a look-up on, in each direction.
     pub hops: Hops,
     /// How often a look-up came by the same member again.
@@ -42,6 +48,26 @@ pub struct LookUps {
     pub answered_ms: Extra,
     /// Lists that do not name the member's true neighbours, after the last look-up.
     pub lists_wrong: usize,
+}
+
+/// How good the winner is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    /// Share of look-ups whose winner is the nearest tracker of all.
+    pub p_nearest: f64,
+    /// Its round trip as a multiple of the nearest tracker's.
+    pub stretch: Stretch,
+    /// Its round trip beyond the nearest tracker's.
+    pub extra_ms: Extra,
+}
+
+/// Numbers of something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Count {
+    /// Mean.
+    pub mean: f64,
+    /// Most.
+    pub max: usize,
 }
 
 /// Multiples.
@@ -81,6 +107,10 @@ pub(super) struct Scored {
     pub(super) found: bool,
     /// The winner's round trip; `None` if nobody named is there.
     pub(super) winner_ms: Option<f64>,
+    /// That of the fastest of those probed at once.
+    pub(super) at_once_ms: Option<f64>,
+    pub(super) probes: usize,
+    pub(super) rounds: usize,
     pub(super) nearest_ms: f64,
     pub(super) hops: Vec<u8>,
     pub(super) answered_ms: f64,
@@ -90,22 +120,31 @@ pub(super) fn share(of: &[Scored], what: impl Fn(&Scored) -> bool) -> f64 {
     of.iter().filter(|scored| what(scored)).count() as f64 / of.len().max(1) as f64
 }
 
-/// Whether nobody is nearer than the winner.
-pub(super) fn is_nearest(scored: &Scored) -> bool {
-    scored.winner_ms.is_some_and(|ms| ms <= scored.nearest_ms)
-}
-
-pub(super) fn stretch(of: &[Scored]) -> Stretch {
-    let values = sorted(winners(of).map(|(won, nearest)| won / nearest).collect());
-    Stretch {
-        mean: mean(&values),
-        p90: quantile(&values, 0.9),
-        p99: quantile(&values, 0.99),
+/// How good those are that `winner` picks.
+pub(super) fn quality(of: &[Scored], winner: impl Fn(&Scored) -> Option<f64>) -> Quality {
+    let is_nearest = |scored: &Scored| winner(scored).is_some_and(|ms| ms <= scored.nearest_ms);
+    let won = || {
+        of.iter()
+            .filter_map(|scored| Some((winner(scored)?, scored.nearest_ms)))
+    };
+    let stretch = sorted(won().map(|(won, nearest)| won / nearest).collect());
+    Quality {
+        p_nearest: share(of, is_nearest),
+        stretch: Stretch {
+            mean: mean(&stretch),
+            p90: quantile(&stretch, 0.9),
+            p99: quantile(&stretch, 0.99),
+        },
+        extra_ms: spread(won().map(|(won, nearest)| won - nearest).collect()),
     }
 }
 
-pub(super) fn extra(of: &[Scored]) -> Extra {
-    spread(winners(of).map(|(won, nearest)| won - nearest).collect())
+pub(super) fn count(of: &[Scored], what: impl Fn(&Scored) -> usize) -> Count {
+    let values: Vec<f64> = of.iter().map(|scored| what(scored) as f64).collect();
+    Count {
+        mean: mean(&values),
+        max: of.iter().map(what).max().unwrap_or(0),
+    }
 }
 
 pub(super) fn spread(values: Vec<f64>) -> Extra {
@@ -128,11 +167,6 @@ pub(super) fn hops(of: &[Scored]) -> Hops {
         p99: quantile(&values, 0.99),
         max: quantile(&values, 1.0),
     }
-}
-
-fn winners(of: &[Scored]) -> impl Iterator<Item = (f64, f64)> {
-    of.iter()
-        .filter_map(|scored| Some((scored.winner_ms?, scored.nearest_ms)))
 }
 
 fn mean(values: &[f64]) -> f64 {

@@ -22,7 +22,7 @@ fn write_table(out: &mut String, outcome: &OverlayOutcome) -> std::fmt::Result {
     if !outcome.doat.is_empty() {
         writeln!(
             out,
-            "\n{:<10}{:>6}{:>9}{:>9}{:>9}{:>9}{:>8}{:>16}{:>14}{:>14}{:>7}{:>8}{:>9}{:>8}{:>8}",
+            "\n{:<10}{:>6}{:>9}{:>9}{:>9}{:>9}{:>8}{:>16}{:>14}{:>8}{:>14}{:>7}{:>8}{:>9}{:>8}{:>8}",
             "space",
             "nodes",
             "trackers",
@@ -32,6 +32,7 @@ fn write_table(out: &mut String, outcome: &OverlayOutcome) -> std::fmt::Result {
             "filter",
             "stretch",
             "extra, ms",
+            "probes",
             "hops",
             "loops",
             "msg/s",
@@ -41,7 +42,7 @@ fn write_table(out: &mut String, outcome: &OverlayOutcome) -> std::fmt::Result {
         )?;
         writeln!(
             out,
-            "{:<10}{:>6}{:>9}{:>9}{:>9}{:>9}{:>8}{:>16}{:>14}{:>14}{:>7}{:>8}{:>9}{:>8}{:>8}",
+            "{:<10}{:>6}{:>9}{:>9}{:>9}{:>9}{:>8}{:>16}{:>14}{:>8}{:>14}{:>7}{:>8}{:>9}{:>8}{:>8}",
             "",
             "",
             "",
@@ -51,6 +52,7 @@ fn write_table(out: &mut String, outcome: &OverlayOutcome) -> std::fmt::Result {
             "errs",
             "mean/p90/p99",
             "mean/p90",
+            "mean",
             "mean/max",
             "",
             "a node",
@@ -81,7 +83,7 @@ fn line(out: &mut String, case: &LookUps) -> std::fmt::Result {
     let hops = format!("{:.2}/{:.0}", case.hops.mean, case.hops.max);
     writeln!(
         out,
-        "{:<10}{:>6}{:>9}{:>9.5}{:>9.5}{:>9.4}{:>7.2}%{:>16}{:>14}{:>14}{:>7}{:>8.2}{:>9.3}{:>8.0}{:>8}",
+        "{:<10}{:>6}{:>9}{:>9.5}{:>9.5}{:>9.4}{:>7.2}%{:>16}{:>14}{:>8.2}{:>14}{:>7}{:>8.2}{:>9.3}{:>8.0}{:>8}",
         case.space,
         case.nodes,
         case.trackers,
@@ -91,6 +93,7 @@ fn line(out: &mut String, case: &LookUps) -> std::fmt::Result {
         100.0 * case.bloom_fp,
         stretch,
         extra,
+        case.probes.mean,
         hops,
         case.loops,
         case.messages_per_node_s,

@@ -71,8 +71,26 @@ fn a_ring_at_rest_finds_the_nearest_and_nothing_goes_in_circles() {
             case.hops.max <= 8.0 && case.messages_per_node_s < 30.0,
             "{case:?}"
         );
+        assert!(
+            case.p_nearest >= case.at_once.p_nearest && case.probes.max <= 8 && case.rounds.mean <= 1.2,
+            "where coordinates are exact hardly anybody is probed in vain: {case:?}"
+        );
         assert_eq!(case.bloom_fp, 0.0, "one stream is no crowd: {case:?}");
     }
+}
+
+#[test]
+fn where_coordinates_err_more_probes_come_nearer() {
+    let outcome = run(&small("doat-planetlab", &["ring.trackers=[12]"]), &mut |_| ()).unwrap();
+    let case = &outcome.doat[0];
+    assert!(
+        case.extra_ms.mean < case.at_once.extra_ms.mean && case.p_nearest > case.at_once.p_nearest,
+        "{case:?}"
+    );
+    assert!(
+        case.rounds.mean > 1.0 && case.probes.mean < 4.5 && case.probes.max <= 8,
+        "{case:?}"
+    );
 }
 
 #[test]
