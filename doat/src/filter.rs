@@ -4,6 +4,7 @@
 //! here instead of taken from a library, whose choice of hash may change.
 
 use std::fmt;
+use std::sync::{Arc, LazyLock};
 
 use wire::StreamId;
 use wire::message::{FilterChange, MAX_FLIPS};
@@ -26,8 +27,19 @@ fn bits_of(stream: StreamId) -> [u16; HASHES] {
 }
 
 /// A Bloom filter of streams.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Filter(Box<[u64; WORDS]>);
+///
+/// A node holds two for each routing entry, and most are alike, as most members lead to few streams more than the next one: those that
+/// were made from one another share their bits until one changes.
+#[derive(Clone)]
+pub struct Filter(Arc<[u64; WORDS]>);
+
+impl PartialEq for Filter {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
+
+impl Eq for Filter {}
 
 /// The bits of one stream, made once for many filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +53,8 @@ impl From<StreamId> for Needle {
 
 impl Default for Filter {
     fn default() -> Self {
-        Filter(Box::new([0; WORDS]))
+        static EMPTY: LazyLock<Arc<[u64; WORDS]>> = LazyLock::new(|| Arc::new([0; WORDS]));
+        Filter(Arc::clone(&EMPTY))
     }
 }
 
@@ -54,8 +67,9 @@ impl fmt::Debug for Filter {
 impl Filter {
     /// Enters a stream.
     pub fn insert(&mut self, stream: StreamId) {
+        let words = Arc::make_mut(&mut self.0);
         for bit in bits_of(stream) {
-            self.0[usize::from(bit) / 64] |= 1 << (bit % 64);
+            words[usize::from(bit) / 64] |= 1 << (bit % 64);
         }
     }
 
@@ -69,7 +83,11 @@ impl Filter {
 
     /// Enters all that is in another.
     pub fn merge(&mut self, other: &Filter) {
-        for (word, more) in self.0.iter_mut().zip(other.0.iter()) {
+        let brings_nothing = |(word, more): (&u64, &u64)| more & !word == 0;
+        if Arc::ptr_eq(&self.0, &other.0) || self.0.iter().zip(other.0.iter()).all(brings_nothing) {
+            return;
+        }
+        for (word, more) in Arc::make_mut(&mut self.0).iter_mut().zip(other.0.iter()) {
             *word |= more;
         }
     }
@@ -91,6 +109,9 @@ impl Filter {
     /// What whoever has `before` needs to come to have this.
     pub fn change_from(&self, before: &Filter) -> FilterChange {
         let mut flips = Vec::new();
+        if Arc::ptr_eq(&self.0, &before.0) {
+            return FilterChange::Flips(flips.into_iter().collect());
+        }
         for (at, (a, b)) in self.0.iter().zip(before.0.iter()).enumerate() {
             let mut left = a ^ b;
             if flips.len() + left.count_ones() as usize > MAX_FLIPS {
@@ -110,8 +131,11 @@ impl Filter {
         match change {
             FilterChange::Flips(flips) => {
                 let mut filter = self.clone();
-                for &bit in flips {
-                    *filter.0.get_mut(usize::from(bit) / 64)? ^= 1 << (bit % 64);
+                if !flips.is_empty() {
+                    let words = Arc::make_mut(&mut filter.0);
+                    for &bit in flips {
+                        *words.get_mut(usize::from(bit) / 64)? ^= 1 << (bit % 64);
+                    }
                 }
                 Some(filter)
             }
@@ -120,7 +144,8 @@ impl Filter {
                 if bytes.len() != BITS / 8 {
                     return None;
                 }
-                for (word, bytes) in filter.0.iter_mut().zip(bytes.as_chunks::<8>().0) {
+                let words = Arc::make_mut(&mut filter.0);
+                for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
                     *word = u64::from_le_bytes(*bytes);
                 }
                 Some(filter)
