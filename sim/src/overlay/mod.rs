@@ -10,6 +10,7 @@ mod net;
 mod outcome;
 mod plan;
 mod ring;
+mod rings;
 mod score;
 mod table;
 
@@ -32,7 +33,7 @@ pub fn run(
     scenario.check()?;
     let mut outcome = OverlayOutcome::new(scenario);
     if let Some(plan) = &scenario.ring {
-        ring::run(plan, scenario.seed, &mut outcome, progress);
+        rings::run(plan, scenario.seed, &mut outcome, progress);
     }
     if let Some(plan) = &scenario.coords {
         coordinates::run(plan, scenario.seed, &mut outcome, progress);

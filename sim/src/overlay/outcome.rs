@@ -64,6 +64,22 @@ impl OverlayOutcome {
         }
     }
 
+    /// An empty one for a part of the run that has nothing to do with the rest.
+    pub(super) fn part(&self) -> Self {
+        OverlayOutcome::new(&self.params)
+    }
+
+    /// Adds what came out of a part.
+    pub(super) fn absorb(&mut self, mut part: OverlayOutcome) {
+        self.events += part.events;
+        self.deliveries += part.deliveries;
+        self.peers += part.peers;
+        self.doat.append(&mut part.doat);
+        for bytes in part.hash.0.finish().as_bytes().as_chunks::<8>().0 {
+            self.fold(u64::from_le_bytes(*bytes));
+        }
+    }
+
     /// Adds something that happened to the hash.
     pub(super) fn fold(&mut self, detail: u64) {
         self.hash.0.fold(SimTime::START, What::Message, 0, detail);

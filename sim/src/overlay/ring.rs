@@ -33,42 +33,42 @@ const ASKED_WITHIN_NS: u64 = 10 * SECOND;
 /// Streams that are nowhere, to see how many filters have them all the same.
 const ABSENT: usize = 50;
 
+/// Simulates one ring.
 pub(super) fn run(
     plan: &RingPlan,
+    space: RingSpace,
     seed: u64,
-    outcome: &mut OverlayOutcome,
-    progress: &mut dyn FnMut(Progress),
-) {
-    for (n, &space) in plan.spaces.iter().enumerate() {
-        let mut run = Run {
-            plan,
-            space,
-            net: Net::new(space, seed.wrapping_add(n as u64)),
-            trackers: Vec::new(),
-            siblings: BTreeMap::new(),
-            others: Vec::new(),
-            renewed: SimTime::START,
-            before_s: n as f64 * expected_s(plan),
-            outcome: &mut *outcome,
-            progress: &mut *progress,
-        };
-        run.grow();
-        run.settle();
-        run.net.make_liars(plan.liars);
-        if let Some(partition) = &plan.partition {
-            run.part(partition);
-        }
-        for (n, &count) in plan.trackers.iter().enumerate() {
-            let stream = run.net.stream(stream_key(n as u32));
-            run.case(stream, count);
-        }
-        let ever = run.net.ever();
-        outcome.peers += ever;
+    mut outcome: OverlayOutcome,
+    mut progress: impl FnMut(Progress),
+) -> OverlayOutcome {
+    let mut run = Run {
+        plan,
+        space,
+        net: Net::new(space, seed),
+        trackers: Vec::new(),
+        siblings: BTreeMap::new(),
+        others: Vec::new(),
+        renewed: SimTime::START,
+        outcome: &mut outcome,
+        progress: &mut progress,
+    };
+    run.grow();
+    run.settle();
+    run.net.make_liars(plan.liars);
+    if let Some(partition) = &plan.partition {
+        run.part(partition);
     }
+    for (n, &count) in plan.trackers.iter().enumerate() {
+        let stream = run.net.stream(stream_key(n as u32));
+        run.case(stream, count);
+    }
+    let ever = run.net.ever();
+    outcome.peers += ever;
+    outcome
 }
 
 /// About how much virtual time a ring takes, for the progress bar.
-fn expected_s(plan: &RingPlan) -> f64 {
+pub(super) fn expected_s(plan: &RingPlan) -> f64 {
     let growing = (plan.nodes as f64).ln().max(1.0) / plan.growth.ln_1p();
     let parted = plan.partition.as_ref().map_or(0.0, |p| p.for_s + p.heal_s);
     let asked = plan
@@ -98,8 +98,6 @@ struct Run<'a> {
     /// The other streams, and who tracks each.
     others: Vec<(StreamId, u32)>,
     renewed: SimTime,
-    /// Virtual time of the rings before this one.
-    before_s: f64,
     outcome: &'a mut OverlayOutcome,
     progress: &'a mut dyn FnMut(Progress),
 }
@@ -112,9 +110,9 @@ impl Run<'_> {
         while self.net.now < end {
             let step = end.since(self.net.now).min(STEP_NS);
             self.net.pass(step, self.outcome);
-            let of_s = self.plan.spaces.len() as f64 * expected_s(self.plan);
+            let of_s = expected_s(self.plan);
             (self.progress)(Progress {
-                done_s: (self.before_s + self.net.now.as_seconds()).min(of_s),
+                done_s: self.net.now.as_seconds().min(of_s),
                 of_s,
                 deliveries: self.outcome.deliveries,
                 events: self.outcome.events,
