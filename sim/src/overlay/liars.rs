@@ -80,7 +80,7 @@ impl Liars {
 
     /// Makes a filter that a liar tells of lead to everything.
     pub(super) fn poison(&self, from: u32, message: &mut Message) {
-        let claims = self.contains(from) && from / 2 % 2 == 0;
+        let claims = self.contains(from) && (from / 2).is_multiple_of(2);
         if let (true, Message::Watched(watched)) = (claims, message) {
             let all = FilterChange::Whole(Filter::default().to_bytes().iter().map(|_| u8::MAX).collect());
             if let Some(filter) = Filter::default().changed(&all) {
