@@ -25,6 +25,7 @@ mod filter;
 mod leases;
 mod levels;
 mod look;
+mod news;
 mod node;
 mod pending;
 mod place;

@@ -215,9 +215,8 @@ impl Doat {
             self.entries.answered(from);
         }
         if question.asker == Asker::Upkeep {
-            for node in &nodes {
-                self.consider(now, node, out);
-            }
+            let named: Vec<&RingNode> = nodes.iter().collect();
+            self.consider(now, &named, out);
         }
         self.answer_seek(question.asker, seen.hops, nodes, out);
     }

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use wire::message::{
-    Lease, MAX_RING_SEEN, RingLeave, RingNews, RingNode, RingPulse, TrackerLease, Unchanged, Watch,
-};
+use wire::message::{Lease, MAX_RING_SEEN, RingLeave, RingNews, RingNode, TrackerLease, Unchanged, Watch};
 use wire::{List, Message, PeerId, StreamId, Time};
 
 use crate::entries::Entries;
@@ -16,9 +14,11 @@ use crate::filter::Needle;
 use crate::leases::{LeaseError, Leases};
 use crate::levels::{Applied, Levels};
 use crate::look::{Sought, Walk};
+use crate::news::{Heard, TORN_FOR};
 use crate::pending::Pending;
 use crate::ring::Ring;
 use crate::search::{Asked, Search};
+use crate::upkeep::TELL_EVERY;
 use crate::way::Both;
 use crate::{Place, Way};
 
@@ -77,16 +77,8 @@ const MAX_ACQUAINTANCES: usize = 32;
 /// Who did not answer is not believed to be there because others say so, for so long: they have not noticed yet.
 const DEAD_FOR: Duration = Duration::from_secs(15);
 
-/// Most nodes asked for a sign of life at a time, twice what all lists name: a stranger who names ever new ones does not
-/// make this node ask half the world.
-const MAX_PROBED: usize = 64;
-
 /// Most nodes remembered as gone. Beyond that whoever was to be forgotten first is.
 const MAX_DEAD: usize = 256;
-
-/// Neighbours whose last news is remembered by its revision: four times what both lists name. Whoever is forgotten is asked for
-/// them again.
-const MAX_HEARD: usize = 64;
 
 /// Who has lied is passed by for so long: by look-ups, and as a finger. It may have been broken, and nobody is gone for ever.
 const SHUNNED_FOR: Duration = Duration::from_secs(300);
@@ -126,9 +118,9 @@ pub struct Doat {
     /// Who has lied, and until when it is passed by.
     pub(crate) shunned: BTreeMap<PeerId, Time>,
     /// What this node said of itself and its lists last, and under which revision.
-    said: RingNews,
-    /// The revision of the last news of others.
-    heard: BTreeMap<PeerId, u32>,
+    pub(crate) said: RingNews,
+    /// What others said of themselves last.
+    pub(crate) heard: BTreeMap<PeerId, Heard>,
     /// Who was asked for a sign of life, and when.
     pub(crate) probed: BTreeMap<PeerId, Time>,
     pub(crate) rng: ChaCha8Rng,
@@ -137,8 +129,14 @@ pub struct Doat {
     /// Something that is told others may have changed.
     pub(crate) dirty: bool,
     pub(crate) told_at: Option<Time>,
+    /// How long after that others are told next.
+    pub(crate) tell_every: Duration,
     pub(crate) next_upkeep: Time,
     pub(crate) next_heal: Time,
+    /// When neighbours' news are asked for again at the earliest.
+    pub(crate) next_news: Time,
+    /// Until when they may be asked for at any time.
+    pub(crate) torn_until: Time,
     /// When a neighbour's news are heard again next.
     pub(crate) next_retell: Time,
 }
@@ -175,8 +173,11 @@ impl Doat {
             rng,
             dirty: false,
             told_at: None,
+            tell_every: TELL_EVERY,
             next_upkeep: now,
             next_heal: now,
+            next_news: now,
+            torn_until: now,
             next_retell: now,
         }
     }
@@ -355,6 +356,9 @@ impl Doat {
     pub fn handle(&mut self, now: Time, from: PeerId, message: Message, out: &mut Outbox) {
         self.dead.remove(&from);
         self.probed.remove(&from);
+        if let Some(heard) = self.heard.get_mut(&from) {
+            heard.at = now;
+        }
         match message {
             Message::RingSeek(seek) => self.on_seek(now, from, &seek, out),
             Message::RingSeen(seen) => self.on_seen(now, from, seen, out),
@@ -372,12 +376,14 @@ impl Doat {
             }
             _ if self.standing == Standing::Outside => {}
             Message::RingNews(news) => self.on_news(now, from, news, out),
-            Message::RingPulse(pulse) => self.on_pulse(from, pulse, out),
+            Message::RingPulse(pulse) => self.on_pulse(now, from, pulse, out),
             Message::RingLeave(leave) => {
+                // Who leaves says who is left, so nothing is torn.
+                let torn_until = self.torn_until;
                 self.lose(now, from, out);
-                for node in &leave.nodes {
-                    self.consider(now, node, out);
-                }
+                self.torn_until = torn_until;
+                let named: Vec<&RingNode> = leave.nodes.iter().collect();
+                self.consider(now, &named, out);
             }
             Message::Watch(watch) => self.on_watch(now, from, watch, out),
             Message::Watched(watched) => {
@@ -454,130 +460,6 @@ impl Doat {
         self.dead.contains_key(&peer) || self.shunned.contains_key(&peer)
     }
 
-    /// Tells neighbours who this is and whom it knows.
-    pub(crate) fn news(&mut self, answer: bool) -> RingNews {
-        let news = RingNews {
-            me: self.me.clone(),
-            successors: self.ring.list(Way::Up).iter().cloned().collect(),
-            predecessors: self.ring.list(Way::Down).iter().cloned().collect(),
-            answer: false,
-            revision: self.said.revision,
-        };
-        if news != self.said {
-            self.said = RingNews {
-                revision: news.revision.wrapping_add(1),
-                ..news
-            };
-        }
-        RingNews {
-            answer,
-            ..self.said.clone()
-        }
-    }
-
-    /// A neighbour is there, and says what it has heard.
-    fn on_pulse(&mut self, from: PeerId, pulse: RingPulse, out: &mut Outbox) {
-        let mine = self.news(false).revision;
-        let lacks = self.heard.get(&from) != Some(&pulse.mine);
-        if pulse.yours != Some(mine) {
-            let news = self.news(lacks);
-            reply(out, from, news);
-        } else if lacks || pulse.answer {
-            let yours = self.heard.get(&from).copied();
-            let answer = lacks;
-            reply(out, from, RingPulse { mine, yours, answer });
-        }
-    }
-
-    /// Its news are to be heard again, though it may say that they are the same.
-    pub(crate) fn forget_news(&mut self, peer: PeerId) {
-        self.heard.remove(&peer);
-    }
-
-    fn on_news(&mut self, now: Time, from: PeerId, mut news: RingNews, out: &mut Outbox) {
-        news.me.peer = from;
-        if self.heard.len() >= MAX_HEARD {
-            let ring = &self.ring;
-            self.heard.retain(|peer, _| ring.holds(*peer));
-        }
-        self.heard.insert(from, news.revision);
-        self.remember(&news.me);
-        let changed = self.ring.insert(&news.me);
-        if news.answer {
-            let reply = self.news(false);
-            send(out, &news.me, reply);
-        }
-        for node in news.successors.iter().chain(news.predecessors.iter()) {
-            self.consider(now, node, out);
-        }
-        for way in Way::BOTH {
-            for node in self.unheard_of(way, &news) {
-                self.probe(now, &node, out);
-            }
-        }
-        if changed {
-            self.rechoose(now);
-            self.announce(now, out);
-        }
-        if self.standing == Standing::Joining && self.ring.next(Way::Up).is_some() {
-            self.standing = Standing::Member;
-            out.push(Output::Event(Event::Joined));
-        }
-    }
-
-    /// Whom a neighbour should know and does not: they may be gone.
-    fn unheard_of(&self, way: Way, news: &RingNews) -> Vec<RingNode> {
-        let theirs = match way {
-            Way::Up => &news.successors,
-            Way::Down => &news.predecessors,
-        };
-        let Some(last) = theirs.last().map(Place::of) else {
-            return Vec::new();
-        };
-        let (me, teller) = (self.place(), Place::of(&news.me));
-        let doubtful = |(place, _): &(&Place, &RingNode)| {
-            place.comes_after(way, &me, &teller)
-                && last.comes_after(way, &me, place)
-                && !theirs.iter().any(|known| known.peer == place.peer)
-        };
-        let list = self.ring.places(way).iter().zip(self.ring.list(way));
-        list.filter(|(place, _)| !self.probed.contains_key(&place.peer))
-            .filter(doubtful)
-            .map(|(_, node)| node.clone())
-            .collect()
-    }
-
-    /// Somebody is said to be on the ring: if it belongs into the lists it is asked itself.
-    pub(crate) fn consider(&mut self, now: Time, node: &RingNode, out: &mut Outbox) {
-        if node.peer == self.me.peer
-            || self.dead.contains_key(&node.peer)
-            || self.probed.contains_key(&node.peer)
-            || self.probed.len() >= MAX_PROBED
-            || !self.ring.lacks(node)
-        {
-            return;
-        }
-        self.probe(now, node, out);
-    }
-
-    /// Asks a node for a sign of life and for whom it knows.
-    pub(crate) fn probe(&mut self, now: Time, node: &RingNode, out: &mut Outbox) {
-        self.probed.entry(node.peer).or_insert(now);
-        let news = self.news(true);
-        match self.heard.get(&node.peer).copied() {
-            // It knows what it said, and says so if it is something else now.
-            Some(yours) if self.ring.holds(node.peer) => {
-                let pulse = RingPulse {
-                    mine: news.revision,
-                    yours: Some(yours),
-                    answer: true,
-                };
-                send(out, node, pulse);
-            }
-            _ => send(out, node, news),
-        }
-    }
-
     /// A peer is gone.
     pub(crate) fn lose(&mut self, now: Time, peer: PeerId, out: &mut Outbox) {
         if self.dead.len() >= MAX_DEAD && !self.dead.contains_key(&peer) {
@@ -596,6 +478,8 @@ impl Doat {
         self.rechoose(now);
         self.pass_by(now, peer, out);
         if was_near {
+            self.torn_until = now + TORN_FOR;
+            self.next_news = now;
             // The others in the list know who comes after them.
             for way in Way::BOTH {
                 if let Some(last) = self.ring.list(way).last().cloned() {

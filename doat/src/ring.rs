@@ -81,8 +81,23 @@ impl Ring {
         if node.peer == self.me.peer || self.holds(node.peer) {
             return false;
         }
-        let place = Place::of(node);
-        Way::BOTH.into_iter().any(|way| self.slot(way, &place).is_some())
+        self.has_room_for(&Place::of(node))
+    }
+
+    /// Whether a place is near enough for one of the lists.
+    pub(crate) fn has_room_for(&self, place: &Place) -> bool {
+        Way::BOTH.into_iter().any(|way| self.slot(way, place).is_some())
+    }
+
+    /// Those of the nodes, not yet in the lists, that would be in them if all of the nodes were there: as many as there is room for,
+    /// the nearest.
+    pub(crate) fn wanted<'a>(&self, nodes: &[&'a RingNode]) -> Vec<&'a RingNode> {
+        let new: Vec<&RingNode> = nodes.iter().copied().filter(|node| self.lacks(node)).collect();
+        let mut then = self.clone();
+        for node in &new {
+            then.insert(node);
+        }
+        new.into_iter().filter(|node| then.holds(node.peer)).collect()
     }
 
     /// Takes a node that is known to be there into the lists, as far as it is near enough. Whether they changed.

@@ -19,8 +19,12 @@ const REFRESH: Duration = Duration::from_secs(10);
 /// Whoever is asked for a sign of life and gives none for so long is gone.
 const SILENT: Duration = Duration::from_millis(2_500);
 
-/// The first change is told at once, and then at most this often (the paper's minimum interval).
-const TELL_EVERY: Duration = Duration::from_millis(200);
+/// The first change is told at once, and then at most this often (the paper's minimum interval)...
+pub(crate) const TELL_EVERY: Duration = Duration::from_millis(200);
+
+/// ...or, while there is something new to tell each time, after twice as long each time, up to this: where members come and go all the
+/// time each change would be told by itself to a dozen watchers, and by them to theirs.
+const TELL_EVERY_MAX: Duration = Duration::from_millis(800);
 
 /// Neighbours that say nothing but that their lists are the same are heard in full this often, one after the other: nobody's
 /// mistake lasts. It takes 70 bytes a second.
@@ -33,8 +37,10 @@ impl Doat {
     /// When [`Doat::handle_deadline`] has something to do even if no message comes.
     pub fn next_deadline(&self) -> Time {
         let mut next = self.next_upkeep;
-        if let Some(at) = self.told_at.filter(|_| self.dirty) {
-            next = next.min(at + TELL_EVERY);
+        // Who is on its way in tells nobody yet.
+        let tells = self.dirty && self.is_member();
+        if let Some(at) = self.told_at.filter(|_| tells) {
+            next = next.min(at + self.tell_every);
         }
         let retries = [
             self.walks.next_retry(),
@@ -179,7 +185,7 @@ impl Doat {
             return;
         }
         self.ask_entries(now, Duration::MAX, out);
-        if !self.dirty || self.told_at.is_some_and(|at| now.since(at) < TELL_EVERY) {
+        if !self.dirty || self.told_at.is_some_and(|at| now.since(at) < self.tell_every) {
             return;
         }
         self.dirty = false;
@@ -192,6 +198,12 @@ impl Doat {
             }
         }
         if told {
+            let busy = self.told_at.is_some_and(|at| now.since(at) < 2 * self.tell_every);
+            self.tell_every = if busy {
+                (2 * self.tell_every).min(TELL_EVERY_MAX)
+            } else {
+                TELL_EVERY
+            };
             self.told_at = Some(now);
         }
     }

@@ -252,7 +252,7 @@ impl Stream {
         })
     }
 
-    /// Closes connections that nothing flows over.
+    /// Closes a connection that nothing flows over, neither of the stream nor of the ring.
     pub(super) fn prune(&mut self, ctx: &mut Ctx<'_>) {
         let useful = self.peers.values().filter(|state| state.interested).count();
         if useful <= MANY_PEERS {
@@ -264,10 +264,9 @@ impl Stream {
             .filter(|(peer, state)| {
                 state.supplies.or(state.asked).or(state.supplied).is_empty()
                     && !self.needs(**peer)
-                    && ctx
-                        .neighbours
-                        .get(peer)
-                        .is_some_and(|n| ctx.now.since(n.since) > Duration::from_secs(5))
+                    && ctx.neighbours.get(peer).is_some_and(|n| {
+                        ctx.now.since(n.since) > Duration::from_secs(5) && n.ring_until <= ctx.now
+                    })
             })
             .max_by_key(|(peer, _)| ctx.neighbours.get(peer).map(|n| n.rtt()))
             .map(|(peer, _)| *peer);

@@ -101,7 +101,8 @@ pub struct RingPulse {
     /// The sender's revision: who has heard of another in its [`RingNews`] lacks something.
     #[serde(rename = "m")]
     pub mine: u32,
-    /// The receiver's revision in the last news that the sender has of it.
+    /// The receiver's revision in the last news that the sender has of it. Who is at another one by now answers with its news. `None`
+    /// from who wants none at the moment.
     #[serde(rename = "y")]
     pub yours: Option<u32>,
     /// Whether an answer is wanted, be it only a sign of life.
