@@ -64,7 +64,7 @@ macro_rules! ctx {
             uplink: &mut $node.uplink,
             rng: &mut $node.rng,
             coord: $node.vivaldi.coord(),
-            located: $node.located,
+            vivaldi: &$node.vivaldi,
             ways_in: $node.overlay.via(),
             standings: &mut $node.standings,
             accounts: &mut $node.accounts,

@@ -11,7 +11,7 @@ use wire::{PeerId, PeerMap, StreamId, SubstreamSet, Time, Verifier};
 use super::candidates::{DIALS_AT_ONCE, Known, MANY_PEERS};
 use super::lost::SourceLost;
 use super::moving::Moving;
-use super::racing::Race;
+use super::racing::Racing;
 use super::way_in::TRACKER_RETRY;
 use super::{Ctx, Stream};
 use crate::io::{Event, Output, Participation};
@@ -51,7 +51,7 @@ pub(crate) struct Membership {
     pub(super) next_fill: Time,
     pub(super) dial_wait: Duration,
     /// Who may be the tracker, as somebody says who is none.
-    pub(super) race: Race,
+    pub(super) racing: Racing,
     /// How often somebody did since a tracker answered.
     pub(super) sent_on: u8,
     pub(super) attempts: u32,
@@ -84,7 +84,7 @@ impl Membership {
             next_dial: now,
             next_fill: now,
             dial_wait: TRACKER_RETRY,
-            race: Race::new(),
+            racing: Racing::new(),
             sent_on: 0,
             attempts: 0,
             answered: false,
@@ -276,7 +276,7 @@ impl Stream {
         self.membership.answered = true;
         self.membership.attempts = 0;
         self.membership.sent_on = 0;
-        self.membership.race.end();
+        self.membership.racing.end();
         self.membership.dial_wait = TRACKER_RETRY;
         self.membership.members = message.members;
         self.membership.refresh =
@@ -344,6 +344,9 @@ impl Stream {
                 tried += 1;
                 self.dial(ctx, peer);
             }
+        }
+        if first {
+            self.hear_of_siblings(ctx, from, &message.siblings);
         }
         self.fill_up(ctx);
         self.seek_parents(ctx);

@@ -63,9 +63,9 @@ pub(crate) struct Ctx<'a> {
     pub(crate) neighbours: &'a mut Neighbours,
     pub(crate) uplink: &'a mut Uplink,
     pub(crate) rng: &'a mut ChaCha8Rng,
-    /// This node's coordinate, and whether it is more than a guess.
+    /// This node's coordinate, and what it knows of the delay space besides.
     pub(crate) coord: Coord,
-    pub(crate) located: bool,
+    pub(crate) vivaldi: &'a coords::Vivaldi,
     /// Addresses that lead into the overlay, if those of a stream do not.
     pub(crate) ways_in: &'a [SocketAddr],
     pub(crate) standings: &'a mut Standings,

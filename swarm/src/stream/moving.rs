@@ -202,7 +202,7 @@ impl Stream {
                 moving.refill();
                 moving.next_turn = ctx.now + TURN_AGAIN;
                 // Nobody known answers: others may be found in the overlay's table.
-                self.membership.race.look_up_at = ctx.now;
+                self.membership.racing.look_up_at = ctx.now;
             }
         }
     }

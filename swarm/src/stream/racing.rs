@@ -1,22 +1,22 @@
-//! The race for a tracker: those that a look-up or a refusal named are dialled a few at a time, and who answers first is asked.
+//! The race for a tracker: of those that a look-up, a refusal or another tracker named a few are dialled at once, the first that
+//! answers is asked, and a clearly nearer one that turns up later takes its place.
 
 use std::time::Duration;
 
-use coords::coord::distance_ms;
-use wire::PeerId;
+use doat::Race;
 use wire::message::{RingNode, TrackerLease};
+use wire::{PeerId, Time};
 
 use super::way_in::DIAL_TIMEOUT;
 use super::{Ctx, Stream};
 use crate::io::Output;
 use crate::uplink::DIAL_BYTES;
-use wire::Time;
 
-/// Trackers dialled at once: coordinates say which are near, and real round trips which of those is nearest.
-const AT_ONCE: usize = 3;
+/// A tracker that turns up later is changed to if its round trip is shorter by this...
+const NEARER: Duration = Duration::from_millis(8);
 
-/// Most trackers considered: two answers with a tracker and its siblings each.
-const MAX_CANDIDATES: usize = 2 * wire::message::MAX_TRACKERS;
+/// ...and by this share: a change costs a registration, and what is nearer by less is not worth it.
+const NEARER_SHARE: f64 = 0.8;
 
 /// A look-up that is under way is waited for so long before the link's own addresses are dialled again.
 pub(super) const LOOK_UP_PATIENCE: Duration = Duration::from_millis(1_500);
@@ -30,12 +30,12 @@ pub(crate) struct Found {
     pub(crate) over: bool,
 }
 
-/// Who may be a tracker.
+/// The search for a tracker.
 #[derive(Debug)]
-pub(super) struct Race {
-    /// Not dialled yet, in the order in which they were heard of.
-    open: Vec<RingNode>,
-    /// Dialled, and not known to have failed.
+pub(super) struct Racing {
+    /// Those that were named, and which of them are worth a dial.
+    race: Option<Race>,
+    /// Dialled, and not heard of yet.
     dialled: Vec<PeerId>,
     /// When the overlay is to be asked; [`Time::NEVER`] if not at all.
     pub(super) look_up_at: Time,
@@ -43,21 +43,23 @@ pub(super) struct Race {
     pub(super) looking: bool,
 }
 
-impl Race {
+impl Racing {
     pub(super) fn new() -> Self {
-        Race {
-            open: Vec::new(),
+        Racing {
+            race: None,
             dialled: Vec::new(),
             look_up_at: Time::NEVER,
             looking: false,
         }
     }
 
-    /// Takes part from now on.
-    pub(super) fn hear_of(&mut self, node: &RingNode) {
-        let known = self.dialled.contains(&node.peer) || self.open.iter().any(|open| open.peer == node.peer);
-        if !known && !node.addrs.is_empty() && self.open.len() < MAX_CANDIDATES {
-            self.open.push(node.clone());
+    /// A tracker takes part from now on.
+    pub(super) fn hear_of(&mut self, ctx: &Ctx<'_>, node: &RingNode) {
+        if node.peer != ctx.config.peer && !node.addrs.is_empty() {
+            let race = self
+                .race
+                .get_or_insert_with(|| Race::new(ctx.vivaldi.estimator()));
+            race.offer(node);
         }
     }
 
@@ -69,6 +71,17 @@ impl Race {
     /// A dial failed, or who was dialled is no tracker.
     pub(super) fn drop_out(&mut self, peer: &PeerId) {
         self.dialled.retain(|dialled| dialled != peer);
+        if let Some(race) = &mut self.race {
+            race.failed(*peer);
+        }
+    }
+
+    /// A connection stands, with this round trip.
+    fn arrives(&mut self, peer: &PeerId, rtt: Duration) {
+        self.dialled.retain(|dialled| dialled != peer);
+        if let Some(race) = &mut self.race {
+            race.answered(*peer, rtt.as_secs_f64() * 1000.0);
+        }
     }
 
     /// Somebody is being dialled.
@@ -76,10 +89,13 @@ impl Race {
         !self.dialled.is_empty()
     }
 
+    /// Nobody was named yet.
+    pub(super) fn knows_nobody(&self) -> bool {
+        self.race.is_none()
+    }
+
     /// There is a tracker.
     pub(super) fn end(&mut self) {
-        self.open.clear();
-        self.dialled.clear();
         self.look_up_at = Time::NEVER;
     }
 }
@@ -87,82 +103,124 @@ impl Race {
 impl Stream {
     /// Whether the overlay is to be asked for trackers now; it is taken to be.
     pub(crate) fn take_look_up(&mut self, now: Time) -> bool {
-        let race = &mut self.membership.race;
-        let due = race.look_up_at <= now && self.source.is_none() && !self.ended;
+        let racing = &mut self.membership.racing;
+        let due = racing.look_up_at <= now && self.source.is_none() && !self.ended;
         if due {
-            race.look_up_at = Time::NEVER;
-            race.looking = true;
+            *racing = Racing::new();
+            racing.looking = true;
         }
         due
     }
 
     /// A direction of a look-up has answered.
     pub(crate) fn on_found(&mut self, ctx: &mut Ctx<'_>, found: Found) {
-        let me = ctx.config.peer;
         if found.over {
-            self.membership.race.looking = false;
+            self.membership.racing.looking = false;
         }
         let Some(lease) = found.lease else {
             return self.look_up_failed(ctx, found.over);
         };
         if lease.stream == self.id && self.membership.tracker.is_none() && self.source.is_none() {
-            for node in lease.trackers().filter(|node| node.peer != me) {
-                self.membership.race.hear_of(node);
+            for node in lease.trackers() {
+                self.membership.racing.hear_of(ctx, node);
             }
             self.race(ctx);
         }
     }
 
     fn look_up_failed(&mut self, ctx: &mut Ctx<'_>, over: bool) {
-        if over && self.source.is_none() && self.membership.tracker.is_none() && !self.membership.race.is_on()
+        if over
+            && self.source.is_none()
+            && self.membership.tracker.is_none()
+            && !self.membership.racing.is_on()
         {
             self.membership.wait_before_dialling(ctx);
         }
     }
 
-    /// Dials candidates, as many as race at once, the nearest first as far as coordinates tell; one that is connected already
-    /// has won.
+    /// Dials those that the race chooses. One that is connected already has arrived.
     pub(super) fn race(&mut self, ctx: &mut Ctx<'_>) {
-        if self.membership.tracker.is_some() {
+        loop {
+            let chosen = self.membership.racing.race.as_mut().map(Race::choose);
+            let chosen = chosen.unwrap_or_default();
+            if chosen.is_empty() {
+                return;
+            }
+            for node in chosen {
+                self.enter_race(ctx, &node);
+            }
+        }
+    }
+
+    /// Dials a tracker, or takes it at once if it is connected and wins.
+    pub(super) fn enter_race(&mut self, ctx: &mut Ctx<'_>, node: &RingNode) {
+        if ctx.standings.is_banned(ctx.now, node.peer) {
+            return self.membership.racing.drop_out(&node.peer);
+        }
+        if self.membership.racing.runs(&node.peer) {
             return;
         }
-        let here = ctx.coord;
-        let race = &mut self.membership.race;
-        let connected = race
-            .open
-            .iter()
-            .position(|node| ctx.neighbours.contains(&node.peer));
-        if let Some(at) = connected {
-            let peer = race.open.remove(at).peer;
-            if let Some(addr) = ctx.neighbours.get(&peer).map(|neighbour| neighbour.addr) {
-                return self.take_for_tracker(ctx, peer, addr);
+        self.membership.racing.dialled.push(node.peer);
+        if let Some(addr) = ctx.neighbours.get(&node.peer).map(|neighbour| neighbour.addr) {
+            if self.wins(ctx, node.peer) {
+                self.take_for_tracker(ctx, node.peer, addr);
             }
             return;
         }
-        if ctx.located {
-            let away = |node: &RingNode| distance_ms(&here, &node.coord);
-            race.open.sort_by(|a, b| away(a).total_cmp(&away(b)));
-        }
-        while self.membership.race.dialled.len() < AT_ONCE && !self.membership.race.open.is_empty() {
-            let node = self.membership.race.open.remove(0);
-            if ctx.standings.is_banned(ctx.now, node.peer) {
-                continue;
-            }
-            self.membership.race.dialled.push(node.peer);
+        if self.membership.tracker.is_none() {
             self.membership.next_dial = ctx.now + DIAL_TIMEOUT;
-            ctx.uplink.book_unpaced(ctx.now, DIAL_BYTES);
-            ctx.out.push(Output::Connect {
-                peer: Some(node.peer),
-                addrs: node.addrs.to_vec(),
-            });
         }
+        ctx.uplink.book_unpaced(ctx.now, DIAL_BYTES);
+        ctx.out.push(Output::Connect {
+            peer: Some(node.peer),
+            addrs: node.addrs.to_vec(),
+        });
+    }
+
+    /// A connection stands. Whether it is to one of those that race, and that one is to be the tracker: the first, or a clearly
+    /// nearer one later.
+    pub(super) fn wins(&mut self, ctx: &Ctx<'_>, peer: PeerId) -> bool {
+        let Some(rtt) = ctx.neighbours.get(&peer).map(|neighbour| neighbour.rtt()) else {
+            return false;
+        };
+        if !self.membership.racing.runs(&peer) {
+            return false;
+        }
+        self.membership.racing.arrives(&peer, rtt);
+        let Some(tracker) = self.membership.tracker else {
+            return true;
+        };
+        let present = ctx.neighbours.get(&tracker).map_or(Duration::MAX, |n| n.rtt());
+        tracker != peer && rtt + NEARER < present && rtt < present.mul_f64(NEARER_SHARE)
+    }
+
+    /// The tracker names its siblings: one of them may be nearer.
+    pub(super) fn hear_of_siblings(&mut self, ctx: &mut Ctx<'_>, from: PeerId, siblings: &[RingNode]) {
+        if siblings.is_empty() {
+            return;
+        }
+        if self.membership.racing.knows_nobody()
+            && let Some(neighbour) = ctx.neighbours.get(&from)
+        {
+            // What the tracker itself is worth is known.
+            let (rtt, addrs) = (neighbour.rtt(), std::iter::once(neighbour.addr).collect());
+            let node = RingNode::new(from, &neighbour.coord, addrs);
+            let racing = &mut self.membership.racing;
+            racing.hear_of(ctx, &node);
+            let _ = racing.race.as_mut().map(Race::choose);
+            racing.arrives(&from, rtt);
+        }
+        for node in siblings {
+            self.membership.racing.hear_of(ctx, node);
+        }
+        self.race(ctx);
     }
 
     /// Whether this stream has or is about to have anything to do with a peer.
     pub(crate) fn knows(&self, peer: &PeerId) -> bool {
         self.membership.tracker == Some(*peer)
             || self.peers.contains_key(peer)
-            || self.membership.race.runs(peer)
+            || self.membership.racing.runs(peer)
             || self.membership.moving.leads_to(*peer)
             || self.is_overseen(*peer)
             || self.keeps_for(*peer)

@@ -146,6 +146,7 @@ pub(super) fn request_for(substreams: SubstreamSet, fanout: u16, orphan: bool) -
 /// The surroundings.
 pub(super) struct Bench {
     config: NodeConfig,
+    vivaldi: coords::Vivaldi,
     pub(super) neighbours: Neighbours,
     pub(super) uplink: Uplink,
     rng: ChaCha8Rng,
@@ -174,6 +175,7 @@ impl Bench {
                 ring_after: None,
                 split_above: crate::SPLIT_ABOVE,
             },
+            vivaldi: coords::Vivaldi::new(coords::vivaldi::Config::default(), seed),
             neighbours: Neighbours::default(),
             uplink: Uplink::new(upload),
             rng: ChaCha8Rng::seed_from_u64(seed),
@@ -193,7 +195,7 @@ impl Bench {
             uplink: &mut self.uplink,
             rng: &mut self.rng,
             coord: Coord::default(),
-            located: false,
+            vivaldi: &self.vivaldi,
             ways_in: &[],
             standings: &mut self.standings,
             accounts: &mut self.accounts,

@@ -58,7 +58,7 @@ impl Stream {
         if !lost_lately && (self.membership.attempts > 1 || addrs.is_empty()) {
             // Where the link leads nobody answers, or nobody knows the tracker: any other node of the overlay may.
             addrs.extend_from_slice(ctx.ways_in);
-            self.membership.race.look_up_at = ctx.now;
+            self.membership.racing.look_up_at = ctx.now;
         }
         if self.membership.attempts > 1 {
             let attempts = self.membership.attempts - 1;
@@ -85,8 +85,9 @@ impl Stream {
 
     /// A connection to somebody whom this stream dialled or knows.
     pub(crate) fn on_connected(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, addr: SocketAddr, dialled: bool) {
-        let leads = self.membership.leads_to_tracker(ctx, addr) || self.membership.race.runs(&peer);
-        if dialled && self.membership.tracker.is_none() && leads {
+        let wins = self.wins(ctx, peer);
+        let leads = self.membership.tracker.is_none() && self.membership.leads_to_tracker(ctx, addr);
+        if wins || dialled && leads {
             self.take_for_tracker(ctx, peer, addr);
         }
         self.arrive(ctx, peer);
@@ -109,16 +110,17 @@ impl Stream {
         peer: Option<PeerId>,
         addr: Option<SocketAddr>,
     ) {
-        if self.source.is_some() || self.membership.tracker.is_some() {
+        if self.source.is_some() {
             return;
         }
-        let raced = peer.is_some_and(|peer| self.membership.race.runs(&peer));
+        let raced = peer.is_some_and(|peer| self.membership.racing.runs(&peer));
         let ours = addr.is_none_or(|addr| self.membership.leads_to_tracker(ctx, addr));
         if let Some(peer) = peer.filter(|_| raced) {
-            self.membership.race.drop_out(&peer);
+            self.membership.racing.drop_out(&peer);
             self.race(ctx);
         }
-        if (ours || raced) && !self.membership.race.is_on() {
+        let lost = self.membership.tracker.is_none() && !self.membership.racing.is_on();
+        if lost && (ours || raced) {
             self.membership.wait_before_dialling(ctx);
         }
     }
@@ -148,15 +150,15 @@ impl Stream {
     /// Who was taken for the tracker is none: goes to who is said to be one, to who else is in the race, or dials again later.
     pub(super) fn leave_tracker(&mut self, ctx: &mut Ctx<'_>, instead: &[RingNode]) {
         if let Some(peer) = self.membership.tracker.take() {
-            self.membership.race.drop_out(&peer);
+            self.membership.racing.drop_out(&peer);
         }
         self.membership.tracker_addr = None;
         self.follow(ctx, instead);
         self.race(ctx);
-        if self.membership.tracker.is_some() || self.membership.race.is_on() {
+        if self.membership.tracker.is_some() || self.membership.racing.is_on() {
             return;
         }
-        if self.membership.race.looking {
+        if self.membership.racing.looking {
             self.membership.next_dial = ctx.now + LOOK_UP_PATIENCE;
         } else {
             self.membership.wait_before_dialling(ctx);
@@ -169,23 +171,24 @@ impl Stream {
             return;
         }
         self.membership.sent_on += 1;
-        for node in trackers.iter().filter(|node| node.peer != ctx.config.peer) {
-            self.membership.race.hear_of(node);
+        for node in trackers {
+            self.membership.racing.hear_of(ctx, node);
         }
     }
 
     /// Asks somebody to be the tracker, as soon as there is a connection.
     pub(super) fn go_to(&mut self, ctx: &mut Ctx<'_>, tracker: &RingNode) {
-        self.membership.race.hear_of(tracker);
-        self.race(ctx);
+        if tracker.peer != ctx.config.peer {
+            self.enter_race(ctx, tracker);
+        }
     }
 
     /// Asks a peer that is to be the tracker; if it is not it says so, and perhaps who is.
     pub(super) fn take_for_tracker(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, addr: SocketAddr) {
         self.register_with(ctx, peer, Some(addr));
-        if !self.membership.answered && !self.membership.race.is_on() {
+        if !self.membership.answered && self.membership.racing.knows_nobody() {
             // If it is none, the overlay's table is asked in the same flight.
-            self.membership.race.look_up_at = ctx.now;
+            self.membership.racing.look_up_at = ctx.now;
         }
         self.return_to_source(ctx, peer, addr);
         self.send_join(ctx);
