@@ -345,9 +345,7 @@ impl Stream {
                 self.dial(ctx, peer);
             }
         }
-        if first {
-            self.hear_of_siblings(ctx, from, &message.siblings);
-        }
+        self.hear_of_siblings(ctx, from, &message.siblings);
         self.fill_up(ctx);
         self.seek_parents(ctx);
     }

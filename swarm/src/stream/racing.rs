@@ -13,10 +13,10 @@ use crate::io::Output;
 use crate::uplink::DIAL_BYTES;
 
 /// A tracker that turns up later is changed to if its round trip is shorter by this...
-const NEARER: Duration = Duration::from_millis(8);
+const NEARER: Duration = Duration::from_millis(3);
 
 /// ...and by this share: a change costs a registration, and what is nearer by less is not worth it.
-const NEARER_SHARE: f64 = 0.8;
+const NEARER_SHARE: f64 = 0.9;
 
 /// A look-up that is under way is waited for so long before the link's own addresses are dialled again.
 pub(super) const LOOK_UP_PATIENCE: Duration = Duration::from_millis(1_500);
@@ -120,7 +120,12 @@ impl Stream {
         let Some(lease) = found.lease else {
             return self.look_up_failed(ctx, found.over);
         };
-        if lease.stream == self.id && self.membership.tracker.is_none() && self.source.is_none() {
+        // Who keeps a tracker itself is near enough to one.
+        if lease.stream == self.id && self.source.is_none() && self.tracking.is_none() {
+            // The other direction's answer may come when the first one's tracker is there already.
+            if self.membership.answered {
+                self.enter_present(ctx);
+            }
             for node in lease.trackers() {
                 self.membership.racing.hear_of(ctx, node);
             }
@@ -187,29 +192,40 @@ impl Stream {
             return false;
         }
         self.membership.racing.arrives(&peer, rtt);
-        let Some(tracker) = self.membership.tracker else {
+        // Who has been asked and has not answered may be none.
+        let Some(tracker) = self.membership.tracker.filter(|_| self.membership.answered) else {
             return true;
         };
         let present = ctx.neighbours.get(&tracker).map_or(Duration::MAX, |n| n.rtt());
         tracker != peer && rtt + NEARER < present && rtt < present.mul_f64(NEARER_SHARE)
     }
 
-    /// The tracker names its siblings: one of them may be nearer.
-    pub(super) fn hear_of_siblings(&mut self, ctx: &mut Ctx<'_>, from: PeerId, siblings: &[RingNode]) {
-        if siblings.is_empty() {
+    /// The tracker that there is takes part in a race that has not begun, as one that has answered: others are measured by it.
+    fn enter_present(&mut self, ctx: &Ctx<'_>) {
+        let Some(tracker) = self
+            .membership
+            .tracker
+            .filter(|_| self.membership.racing.knows_nobody())
+        else {
             return;
-        }
-        if self.membership.racing.knows_nobody()
-            && let Some(neighbour) = ctx.neighbours.get(&from)
-        {
-            // What the tracker itself is worth is known.
+        };
+        if let Some(neighbour) = ctx.neighbours.get(&tracker) {
             let (rtt, addrs) = (neighbour.rtt(), std::iter::once(neighbour.addr).collect());
-            let node = RingNode::new(from, &neighbour.coord, addrs);
+            let node = RingNode::new(tracker, &neighbour.coord, addrs);
             let racing = &mut self.membership.racing;
             racing.hear_of(ctx, &node);
+            // It is the only one, so it is chosen.
             let _ = racing.race.as_mut().map(Race::choose);
-            racing.arrives(&from, rtt);
+            racing.arrives(&tracker, rtt);
         }
+    }
+
+    /// The tracker names its siblings: one of them may be nearer.
+    pub(super) fn hear_of_siblings(&mut self, ctx: &mut Ctx<'_>, from: PeerId, siblings: &[RingNode]) {
+        if siblings.is_empty() || self.tracking.is_some() || self.membership.tracker != Some(from) {
+            return;
+        }
+        self.enter_present(ctx);
         for node in siblings {
             self.membership.racing.hear_of(ctx, node);
         }
