@@ -191,7 +191,8 @@ fn a_large_terminal_shows_the_start_up_and_the_log_too() {
 fn steps_appear_as_they_happen() {
     let mut state = State::new(stream(), peer(200), "headwater:x".into(), LogPane::default());
     state.step_done("tracker", Duration::from_millis(40));
-    let screen = draw(&state, &View::default(), 80, 24);
+    // On a lower screen those that are done make room for those to come.
+    let screen = draw(&state, &View::default(), 80, 30);
     check_shows(
         &screen,
         &[
