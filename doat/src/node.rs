@@ -198,6 +198,16 @@ impl Doat {
         self.seek_self(now, &via, out);
     }
 
+    /// Somebody was met who may be in another ring: a member asks it who is around here, now and from time to time later, and what
+    /// it hears makes the two rings one.
+    pub fn meet(&mut self, now: Time, node: &RingNode, out: &mut Outbox) {
+        self.know(node);
+        self.remember(node);
+        if self.is_member() && node.peer != self.me.peer && !self.ring.holds(node.peer) {
+            self.seek_self(now, node, out);
+        }
+    }
+
     /// Names a member of the ring, or any other node of the overlay, through which this one can ask while it is no member itself.
     /// Some sixteen are remembered, those that answered last before those that are only named; members that answers to
     /// [`Doat::seek`] name are remembered by themselves.

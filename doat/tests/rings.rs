@@ -217,6 +217,27 @@ fn two_halves_become_one_ring_again() {
 }
 
 #[test]
+fn two_rings_become_one_when_two_of_their_members_meet() {
+    for (others, members) in [(1, 1), (40, 1), (1, 20), (40, 20)] {
+        let mut net = ring_of(others, false, 23);
+        let known = net.ring()[0].clone();
+        let coord = net.anywhere(false);
+        let first = net.add_through(&coord, None);
+        let via = net.nodes[&first].me().clone();
+        for _ in 1..members {
+            let coord = net.anywhere(false);
+            net.add_through(&coord, Some(via.clone()));
+        }
+        net.pass(Duration::from_secs(30));
+        assert!(!net.nodes[&first].ring().holds(known.peer), "they are two rings");
+        let now = net.now;
+        net.act(first, |node, out| node.meet(now, &known, out));
+        net.pass(Duration::from_secs(30));
+        assert_closed(&net, true);
+    }
+}
+
+#[test]
 fn who_has_only_just_come_finds_what_its_neighbours_know_of() {
     let mut net = ring_of(80, true, 17);
     let trackers = make_trackers(&mut net, 2, 1);

@@ -124,6 +124,11 @@ impl Net {
     /// Somebody who comes through any member, or is the first.
     pub(crate) fn add(&mut self, coord: &Coord) -> PeerId {
         let via = self.any_member();
+        self.add_through(coord, via)
+    }
+
+    /// Somebody who comes through a member, or starts a ring.
+    pub(crate) fn add_through(&mut self, coord: &Coord, via: Option<RingNode>) -> PeerId {
         let peer = self.new_node(coord);
         let mut out = Outbox::new();
         let node = self.nodes.get_mut(&peer).expect("just made");
