@@ -100,7 +100,9 @@ impl Stream {
             let addr = node.config.listen.first().copied()?;
             return Some((node.config.peer, addr, tracking.tracker.members() as u32));
         }
-        let peer = self.membership.tracker?;
+        // Whoever has not answered yet may be none.
+        let trusted = |peer: &wire::PeerId| self.membership.trusted == Some(*peer);
+        let peer = self.membership.tracker.filter(trusted)?;
         Some((peer, self.membership.tracker_addr?, self.membership.members))
     }
 

@@ -36,8 +36,8 @@ pub(crate) struct Membership {
     pub(crate) tracker_addr: Option<SocketAddr>,
     /// The address of the last tracker that answered, which worked.
     pub(super) worked: Option<SocketAddr>,
-    /// The tracker whose appointment was seen.
-    pub(super) trusted: Option<PeerId>,
+    /// The tracker whose appointment was seen, which is the last that answered.
+    pub(crate) trusted: Option<PeerId>,
     pub(super) moving: Moving,
     pub(super) source_lost: Option<SourceLost>,
     pub(crate) members: u32,
