@@ -144,6 +144,103 @@ fn a_survey_names_the_streams_of_the_overlay() {
     }
 }
 
+/// How often a node said that nobody answers at the addresses that were to lead into the overlay.
+fn no_way_in(world: &World, index: usize) -> usize {
+    let events = world.peers[index].events.iter();
+    events.filter(|event| matches!(event, Event::NoWayIn)).count()
+}
+
+/// A peer that was gone comes back with a stream of its own, and so with a ring of its own if it is told of nobody.
+fn comes_back(world: &mut World, index: usize) {
+    world.revive(index);
+    let info = wire::StreamInfo {
+        session: wire::Seq(7),
+        revision: 0,
+        started_at: world.now,
+        substreams: 16,
+        chunk_duration_us: 8000,
+        rate: Bitrate::from_kbps(1_000),
+        media: wire::Media::Opaque,
+        title: String::new(),
+        private: false,
+    };
+    let key = wire::SecretKey::from_bytes(&[99; 32]);
+    world.feed(index, Input::Publish { key, info });
+}
+
+#[test]
+fn who_started_a_ring_because_nobody_answered_looks_on_and_the_two_become_one() {
+    let mut world = World::new(1, Duration::from_millis(20), 0.0);
+    world.add(Bitrate::from_kbps(6_000));
+    let other = world.add(Bitrate::from_kbps(6_000));
+    world.kill(other);
+    world.enter(0, other);
+    world.publish();
+    world.run_until(Time::from_millis(9_000));
+    assert_eq!((members(&world), no_way_in(&world, 0)), (0, 0));
+    world.run_until(Time::from_millis(12_000));
+    assert_eq!((members(&world), no_way_in(&world, 0)), (1, 1));
+    // That viewers are connected is no reason to stop.
+    let viewing = world.add(Bitrate::from_kbps(2_000));
+    world.join(viewing, viewer());
+    world.run_until(Time::from_millis(130_000));
+    assert_eq!(no_way_in(&world, 0), 1, "it is said once");
+    // After 0, 2, 6, 14, 30, 62 and 122 seconds.
+    assert_eq!(world.peers[0].dials, 7);
+    comes_back(&mut world, other);
+    world.run_until(Time::from_millis(135_000));
+    assert!(world.stats(other).ring.member && !world.are_connected(0, other));
+    world.run_until(Time::from_millis(190_000));
+    let next = |index: usize| world.stats(index).ring.successor;
+    assert_eq!(next(0), Some(world.peers[other].id));
+    assert_eq!(next(other), Some(world.peers[0].id));
+    let dials = world.peers[0].dials;
+    world.run_until(Time::from_millis(400_000));
+    assert!(
+        world.peers[0].dials <= dials + 1,
+        "it has found whom it looked for"
+    );
+}
+
+#[test]
+fn who_has_no_stream_says_that_nobody_answers_only_if_it_is_so() {
+    let mut world = World::new(1, Duration::from_millis(20), 0.0);
+    let gone = world.add(Bitrate::from_kbps(6_000));
+    world.kill(gone);
+    let looking = world.add(Bitrate::from_kbps(2_000));
+    world.enter(looking, gone);
+    world.run_until(Time::from_millis(9_000));
+    assert_eq!(no_way_in(&world, looking), 0);
+    world.run_until(Time::from_millis(11_000));
+    assert_eq!(no_way_in(&world, looking), 1);
+    comes_back(&mut world, gone);
+    // It connects, and again and again when nobody has had a use for the connection for a while.
+    world.run_until(Time::from_millis(20_000));
+    assert!(world.are_connected(looking, gone));
+    world.run_until(Time::from_millis(200_000));
+    assert_eq!(no_way_in(&world, looking), 1);
+}
+
+#[test]
+fn who_has_not_answered_yet_is_not_shown_as_the_tracker() {
+    let mut world = World::new(1, Duration::from_millis(20), 0.0);
+    world.add(Bitrate::from_kbps(6_000));
+    world.publish();
+    world.run_until(Time::from_millis(1_000));
+    let index = world.add(Bitrate::from_kbps(2_000));
+    world.join(index, viewer());
+    let answered = |world: &World| {
+        let mut events = world.peers[index].events.iter();
+        events.any(|event| matches!(event, Event::TrackerAnswered { .. }))
+    };
+    for ms in 1_000..1_500 {
+        world.run_until(Time::from_millis(ms));
+        let shown = world.stats(index).streams[0].tracker.is_some();
+        assert_eq!(shown, answered(&world), "after {ms} ms");
+    }
+    assert!(answered(&world));
+}
+
 #[test]
 fn the_ring_does_not_disturb_who_plays() {
     let mut world = World::new(2, Duration::from_millis(20), 0.0);

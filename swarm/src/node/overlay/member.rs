@@ -26,7 +26,8 @@ const ENTER_AGAIN: Duration = Duration::from_secs(5);
 /// viewers need one. Rings that hear of one another later become one.
 const ALONE_AFTER: Duration = Duration::from_secs(10);
 
-/// The first wait before those addresses are dialled again; it doubles up to the longest.
+/// The first wait before those addresses are dialled again; it doubles up to the longest. Whoever has started a ring of its own
+/// goes on: the others may come later.
 const VIA_AGAIN: Duration = Duration::from_secs(2);
 const VIA_AGAIN_MAX: Duration = Duration::from_secs(60);
 
@@ -59,7 +60,11 @@ pub(super) struct Standing {
     entered_at: Option<Time>,
     next_via: Time,
     via_wait: Duration,
+    /// Since when nobody answers who could lead into the overlay, and whether that was told.
+    nobody_since: Time,
     told_no_way: bool,
+    /// It has started a ring because nobody answered, and nobody has until now: there may be another one.
+    apart: bool,
     next_near: Time,
     moved_at: Time,
     stays: Duration,
@@ -75,7 +80,9 @@ impl Standing {
             entered_at: None,
             next_via: now,
             via_wait: VIA_AGAIN,
+            nobody_since: now,
             told_no_way: false,
+            apart: false,
             next_near: now,
             moved_at: now,
             stays: MOVE_AFTER,
@@ -86,6 +93,13 @@ impl Standing {
     pub(super) fn on_connected(&mut self, dialled: bool) {
         self.reached |= !dialled;
     }
+
+    /// Somebody is there who may lead into the overlay. Should it go, the search begins anew.
+    fn has_way_in(&mut self, now: Time) {
+        self.nobody_since = now;
+        self.told_no_way = false;
+        self.via_wait = VIA_AGAIN;
+    }
 }
 
 impl Node {
@@ -94,6 +108,7 @@ impl Node {
         self.overlay.via = via;
         self.overlay.standing.next_via = now;
         self.overlay.standing.began = now;
+        self.overlay.standing.nobody_since = now;
     }
 
     /// The node shuts down: leases end, and neighbours on the ring close the gap.
@@ -112,6 +127,7 @@ impl Node {
             return;
         }
         if self.overlay.doat.is_member() {
+            self.look_for_other_ring(now, out);
             return self.follow_coordinate(now);
         }
         self.dial_ways_in(now, out);
@@ -156,6 +172,7 @@ impl Node {
         match via {
             _ if first && self.overlay.near.is_empty() => {
                 self.overlay.doat.start(now);
+                self.overlay.standing.apart = !self.overlay.via.is_empty();
                 self.overlay.leases.place_all_anew();
                 out.push(Output::Event(Event::Entered));
             }
@@ -185,21 +202,53 @@ impl Node {
 
     /// Dials the addresses that are to lead into the overlay, until something does.
     fn dial_ways_in(&mut self, now: Time, out: &mut Outbox) {
-        let standing = &mut self.overlay.standing;
         // Whoever joins a stream dials for itself, and these when its link leads nowhere.
         let joins = self.streams.iter().any(|stream| stream.source.is_none());
         let connected = self
             .neighbours
             .iter()
             .any(|(_, n)| n.dialled || !n.listen.is_empty());
-        if self.overlay.via.is_empty() || joins || connected || standing.next_via > now {
+        if joins || connected {
+            self.overlay.standing.has_way_in(now);
+        } else {
+            self.dial_via(now, out);
+        }
+    }
+
+    /// In a ring of its own it goes on to dial the addresses that were to lead to others, whoever else has come to it since.
+    fn look_for_other_ring(&mut self, now: Time, out: &mut Outbox) {
+        if !self.overlay.standing.apart {
+            return;
+        }
+        let via = &self.overlay.via;
+        let mut neighbours = self.neighbours.iter();
+        let there = neighbours.find(|(_, neighbour)| via.contains(&neighbour.addr));
+        let met =
+            there.map(|(peer, there)| RingNode::new(*peer, &there.coord, [there.addr].into_iter().collect()));
+        drop(neighbours);
+        let Some(met) = met else {
+            return self.dial_via(now, out);
+        };
+        self.overlay.standing.apart = false;
+        self.overlay.doat.meet(now, &met, &mut self.overlay.out);
+    }
+
+    /// Dials them if it is time to, and says so once when nobody has answered for long.
+    fn dial_via(&mut self, now: Time, out: &mut Outbox) {
+        let standing = &mut self.overlay.standing;
+        if self.overlay.via.is_empty() {
+            return;
+        }
+        if now.since(standing.nobody_since) >= ALONE_AFTER
+            && !std::mem::replace(&mut standing.told_no_way, true)
+        {
+            out.push(Output::Event(Event::NoWayIn));
+        }
+        if standing.next_via > now {
             return;
         }
         standing.next_via = now + standing.via_wait;
         standing.via_wait = (standing.via_wait * 2).min(VIA_AGAIN_MAX);
-        if now.since(standing.began) >= ALONE_AFTER && !std::mem::replace(&mut standing.told_no_way, true) {
-            out.push(Output::Event(Event::NoWayIn));
-        }
         self.uplink.book_unpaced(now, DIAL_BYTES);
         out.push(Output::Connect {
             peer: None,
