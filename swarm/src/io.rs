@@ -378,6 +378,28 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The stream that it concerns; `None` if it is none in particular.
+    pub fn stream(&self) -> Option<StreamId> {
+        match self {
+            Event::TrackerAnswered { stream, .. }
+            | Event::Described { stream, .. }
+            | Event::FirstChunk { stream }
+            | Event::PlayoutStarted { stream, .. }
+            | Event::Ended { stream }
+            | Event::SessionChanged { stream, .. }
+            | Event::LookedUp { stream, .. }
+            | Event::Tracking { stream, .. }
+            | Event::NoTracker { stream, .. } => Some(*stream),
+            Event::Surveyed { .. }
+            | Event::Banned { .. }
+            | Event::Located
+            | Event::Entered
+            | Event::NoWayIn => None,
+        }
+    }
+}
+
 /// A stream as one of its local trackers describes it in the overlay's table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanting {

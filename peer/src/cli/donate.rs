@@ -73,7 +73,7 @@ pub(super) async fn run(args: DonateArgs, context: &Context) -> Result<(), Failu
     let running = args.node.start_node(driver::DONOR_NEIGHBOURS, known).await?;
     let looks_for = joins.is_empty().then_some(usize::from(args.max_streams));
     let mut donation = Donation::new(args.duration, looks_for, &running.node, context);
-    let mut result = running.node.enter(ways_in).await.map_err(session::node_ended);
+    let mut result = donation.enter(ways_in).await.map_err(session::node_ended);
     for (stream, via) in joins {
         if result.is_ok() {
             result = donation.join(stream, via).await.map_err(session::node_ended);
@@ -93,6 +93,10 @@ struct Donation {
     duration: Option<Duration>,
     /// For how many streams it looks by itself; `None` if it was told which to carry.
     looks_for: Option<usize>,
+    /// Where it enters the overlay, in words.
+    ways_in: Vec<String>,
+    /// When the node first knew where it is.
+    located: Option<Instant>,
     reporters: Vec<Reporter>,
     /// Streams whose trackers have not answered, since when.
     unanswered: BTreeMap<StreamId, Instant>,
@@ -116,6 +120,8 @@ impl Donation {
             context: context.clone(),
             duration,
             looks_for,
+            ways_in: Vec::new(),
+            located: None,
             reporters: Vec::new(),
             unanswered: BTreeMap::new(),
             running: BTreeSet::new(),
@@ -129,21 +135,36 @@ impl Donation {
         self.reporters
     }
 
+    /// Enters the overlay, and hears from now on what happens at the node, whether it has a stream or not.
+    async fn enter(&mut self, ways_in: Vec<SocketAddr>) -> Result<(), NodeEnded> {
+        self.ways_in = ways_in.iter().map(SocketAddr::to_string).collect();
+        let items = self.node.listen().await?;
+        self.tasks.spawn(pass_on(items, self.events.0.clone(), |event| {
+            event.stream().is_none()
+        }));
+        self.node.enter(ways_in).await
+    }
+
     async fn join(&mut self, stream: StreamId, via: Vec<SocketAddr>) -> Result<(), NodeEnded> {
         let items = self.node.join(stream, via, Participation::Donate).await?;
         // The same stream twice: the later receiver has replaced the earlier.
         self.running.insert(stream);
         self.reporters.retain(|reporter| reporter.stream() != stream);
         self.unanswered.insert(stream, Instant::now());
-        self.reporters.push(Reporter::new(
+        let mut reporter = Reporter::new(
             report::Command::Donate,
             self.node.peer(),
             stream,
             items.arrivals(),
             self.context.started,
-        ));
-        let events = self.events.0.clone();
-        self.tasks.spawn(pass_on(items, events));
+        );
+        if let Some(at) = self.located {
+            reporter.located(at);
+        }
+        self.reporters.push(reporter);
+        self.tasks.spawn(pass_on(items, self.events.0.clone(), |event| {
+            event.stream().is_some()
+        }));
         Ok(())
     }
 
@@ -249,6 +270,11 @@ impl Donation {
                 tracing::info!("{} has ended", stream.short());
                 self.drop_stream(*stream).await?;
             }
+            Event::Located => self.located = self.located.or(Some(Instant::now())),
+            Event::NoWayIn => tracing::warn!(
+                "no node of an overlay answers at {}; going on to look for one there",
+                self.ways_in.join(", ")
+            ),
             Event::Banned { peer } => tracing::warn!("peer {} was shut out for what it sent", peer.short()),
             _ => {}
         }
@@ -256,10 +282,11 @@ impl Donation {
     }
 }
 
-/// Passes a stream's milestones on.
-async fn pass_on(mut items: StreamEvents, events: mpsc::Sender<Event>) {
+/// Passes those milestones on that are wanted from here: what concerns no stream would come from each of them.
+async fn pass_on(mut items: StreamEvents, events: mpsc::Sender<Event>, wanted: fn(&Event) -> bool) {
     while let Some(item) = items.recv().await {
         if let StreamItem::Event(event) = item
+            && wanted(&event)
             && events.send(event).await.is_err()
         {
             return;

@@ -26,6 +26,8 @@ pub(super) enum Command {
     /// Stop taking part.
     Leave(StreamId),
     Stats(oneshot::Sender<(NodeStats, DriverStats)>),
+    /// Hear what concerns no stream in particular.
+    Listen(ItemSender),
     /// Look which streams lack capacity.
     Survey(oneshot::Sender<Vec<Wanting>>),
     Shutdown,
@@ -129,6 +131,14 @@ impl NodeHandle {
     /// before a stream is published or joined.
     pub async fn enter(&self, via: Vec<SocketAddr>) -> Result<(), NodeEnded> {
         self.input(Input::Enter { via }).await
+    }
+
+    /// What happens from now on and concerns no stream in particular: for whoever may have no stream, and so nobody else to hear
+    /// it from.
+    pub async fn listen(&self) -> Result<StreamEvents, NodeEnded> {
+        let (sender, events) = items::channel();
+        self.command(Command::Listen(sender)).await?;
+        Ok(events)
     }
 
     /// Looks which streams of the overlay lack capacity; those that lack most come first. Takes ten seconds at most.

@@ -45,6 +45,8 @@ pub(super) struct Driver {
     uplink: Option<UplinkEstimate>,
     queues: Queues,
     streams: BTreeMap<StreamId, ItemSender>,
+    /// Who hears what concerns no stream in particular.
+    listeners: Vec<ItemSender>,
     /// Who waits for the survey under way.
     surveys: Vec<oneshot::Sender<Vec<Wanting>>>,
     /// Inputs that the driver itself causes while doing outputs.
@@ -69,6 +71,7 @@ impl Driver {
             uplink,
             queues,
             streams: BTreeMap::new(),
+            listeners: Vec::new(),
             surveys: Vec::new(),
             own_inputs: Vec::new(),
             timer_late: Lags::new(),
@@ -173,6 +176,7 @@ impl Driver {
     async fn shut_down(mut self, mut out: Outbox) {
         self.node.handle(self.clock.now(), Input::Shutdown, &mut out);
         self.streams.clear();
+        self.listeners.clear();
         self.act(&mut out);
         self.queues.commands.close();
         let Driver {
@@ -221,6 +225,7 @@ impl Driver {
                 // An error means that the asker has gone.
                 let _ = answer.send((self.node.stats(now), driver));
             }
+            Command::Listen(items) => self.listeners.push(items),
             Command::Survey(answer) => {
                 self.surveys.push(answer);
                 self.node.handle(now, Input::Survey, out);
@@ -285,30 +290,18 @@ impl Driver {
     }
 
     fn event(&mut self, event: Event) {
-        let stream = match &event {
-            Event::TrackerAnswered { stream, .. }
-            | Event::Described { stream, .. }
-            | Event::FirstChunk { stream }
-            | Event::PlayoutStarted { stream, .. }
-            | Event::Ended { stream }
-            | Event::SessionChanged { stream, .. }
-            | Event::LookedUp { stream, .. }
-            | Event::Tracking { stream, .. }
-            | Event::NoTracker { stream, .. } => Some(*stream),
-            Event::Surveyed { streams } => {
-                for answer in self.surveys.drain(..) {
-                    // An error means that the asker has gone.
-                    let _ = answer.send(streams.clone());
-                }
-                return;
+        if let Event::Surveyed { streams } = event {
+            for answer in self.surveys.drain(..) {
+                // An error means that the asker has gone.
+                let _ = answer.send(streams.clone());
             }
-            Event::Banned { .. } | Event::Located | Event::Entered | Event::NoWayIn => None,
-        };
-        match stream {
+            return;
+        }
+        match event.stream() {
             Some(stream) => item_of(&self.streams, stream, StreamItem::Event(event)),
             // What concerns no stream in particular is told to all.
             None => {
-                for items in self.streams.values() {
+                for items in self.streams.values().chain(&self.listeners) {
                     items.send(StreamItem::Event(event.clone()));
                 }
             }

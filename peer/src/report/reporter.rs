@@ -78,7 +78,7 @@ impl Reporter {
 
     /// Something happened at the node; events of other streams are ignored.
     pub fn event(&mut self, event: &Event) {
-        let elapsed = Some(round3(self.started.elapsed().as_secs_f64() * 1e3));
+        let elapsed = Some(self.at(Instant::now()));
         match event {
             Event::TrackerAnswered { stream, .. } if *stream == self.stream => {
                 self.join.tracker = self.join.tracker.or(elapsed);
@@ -92,6 +92,16 @@ impl Reporter {
             }
             _ => {}
         }
+    }
+
+    /// This node knew where it is in the delay space at this instant, before its stream was joined.
+    pub fn located(&mut self, at: Instant) {
+        self.join.coord = self.join.coord.or(Some(self.at(at)));
+    }
+
+    /// Milliseconds from the command's start.
+    fn at(&self, instant: Instant) -> f64 {
+        round3(instant.saturating_duration_since(self.started).as_secs_f64() * 1e3)
     }
 
     /// A chunk was handed to the output, with this playout lag.

@@ -90,9 +90,42 @@ fn any_node_leads_to_every_stream_and_is_known_the_next_time() {
             "{stream} is not carried: {lines}"
         );
     }
+    for line in lines.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(line["join_ms"]["coord"].is_number(), "{line}");
+    }
     for program in [first, second] {
         program.signal("INT");
         assert_eq!(program.end().code, Some(130));
+    }
+}
+
+#[test]
+fn who_finds_no_overlay_says_so_once() {
+    let home = tempfile::tempdir().unwrap();
+    noise(home.path(), SECONDS);
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let silent = taken.local_addr().unwrap().to_string();
+    let (source, _) = cast(home.path(), "a", &["--join", &silent]);
+    // It is said after ten seconds.
+    let args = [
+        "donate",
+        "--join",
+        &silent,
+        "--listen",
+        "127.0.0.1:0",
+        "--state",
+        "d",
+        "--duration",
+        "15",
+    ];
+    let donor = Program::start(&mut command(home.path(), &args)).end();
+    source.signal("INT");
+    let source = source.end();
+    assert_eq!(donor.code, Some(0), "{donor:?}");
+    for outcome in [donor, source] {
+        let told = outcome.stderr.matches("no node of an overlay answers").count();
+        assert_eq!(told, 1, "{outcome:?}");
     }
 }
 
