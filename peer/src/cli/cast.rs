@@ -45,7 +45,7 @@ pub struct CastArgs {
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, value_parser = title)]
     pub title: String,
 
-    /// Pace of an input that has no clock of its own, such as 4mbit; MPEG-TS has one
+    /// Pace of a file or pipe, such as 4mbit [default: its own clock's, if it is MPEG-TS]
     #[arg(long, value_name = "RATE", value_parser = super::node_args::positive_rate)]
     pub rate: Option<Bitrate>,
 

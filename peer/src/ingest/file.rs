@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read, Seek};
 use std::path::Path;
 
-use super::pace::{Schedule, Stop, follow, has_clock, play, read_some};
+use super::pace::{Schedule, Stop, find_clock, follow, play, read_some};
 use super::{PieceSender, READ_MAX, ReadOptions, spawn};
 use crate::error::{Failure, plain_io};
 use crate::media::testcard::TestCard;
@@ -94,16 +94,17 @@ fn start_regular(
     out: PieceSender,
 ) -> Result<(), Failure> {
     let mut head = vec![0; READ_MAX];
-    let len = read_some(&mut file, &mut head).map_err(|error| {
+    let refuse = |error: io::Error| {
         Failure::input(format!(
             "{name} cannot be read ({}); name another input",
             plain_io(&error)
         ))
-    })?;
+    };
+    let len = read_some(&mut file, &mut head).map_err(refuse)?;
     head.truncate(len);
-    if options.rate.is_none() && !head.is_empty() && !has_clock(&head) {
+    if options.rate.is_none() && !head.is_empty() && !find_clock(&mut file, &mut head).map_err(refuse)? {
         return Err(Failure::input(format!(
-            "{name} is no MPEG-TS, so nothing says how fast it plays; give --rate, such as --rate 4mbit"
+            "{name} has no clock as MPEG-TS has one, so nothing says how fast it plays; give --rate, such as --rate 4mbit"
         )));
     }
     spawn(move || {

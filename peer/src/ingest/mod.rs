@@ -47,7 +47,7 @@ pub struct Piece {
 /// How to read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReadOptions {
-    /// The pace of an input that has no clock of its own.
+    /// The pace of a file or pipe, whatever its own clock says. A file without a clock needs one.
     pub rate: Option<Bitrate>,
     /// Whether a file starts again at its end.
     pub repeat: bool,

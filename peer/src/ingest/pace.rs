@@ -9,7 +9,6 @@ use wire::Time;
 
 use super::{PieceSender, READ_MAX, ReadOptions, Unwanted};
 use crate::media::pacer::{Pacer, Piece};
-use crate::media::{Container, Segmenter, SegmenterConfig};
 
 /// A reader that fell behind by more (the machine slept) goes on from there instead of hurrying after.
 const BEHIND_MAX: Duration = Duration::from_secs(2);
@@ -45,13 +44,21 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// Whether a file that begins like this has a clock that the pacer understands.
-pub(super) fn has_clock(head: &[u8]) -> bool {
-    let mut probe = Segmenter::new(SegmenterConfig::default());
-    let mut segments = Vec::new();
-    probe.push(Time::ZERO, head, &mut segments);
-    probe.finish(Time::ZERO, &mut segments);
-    probe.container() == Container::MpegTs
+/// Reads on until a file shows a clock that the pacer understands, or shows that it has none: whether it has one. What was read is
+/// appended to `head`.
+pub(super) fn find_clock(from: &mut impl Read, head: &mut Vec<u8>) -> io::Result<bool> {
+    let mut pacer = Pacer::new(None);
+    pacer.push(head);
+    let mut buffer = vec![0; READ_MAX];
+    while !pacer.has_clock() && pacer.may_have_clock() {
+        let len = read_some(from, &mut buffer)?;
+        if len == 0 {
+            break;
+        }
+        head.extend_from_slice(&buffer[..len]);
+        pacer.push(&buffer[..len]);
+    }
+    Ok(pacer.has_clock())
 }
 
 /// Sends what comes as it comes, as long as it is live. A file in a pipe runs through in no time; once that shows, it is

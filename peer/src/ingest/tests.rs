@@ -62,6 +62,20 @@ async fn a_file_is_read_at_the_pace_given() {
 }
 
 #[tokio::test]
+async fn what_only_looks_like_a_transport_stream_has_no_clock() {
+    let mut content = noise(50_000);
+    content.iter_mut().step_by(188).for_each(|byte| *byte = 0x47);
+    let (_dir, path) = file(&content);
+    let failure = open(&path, ReadOptions::default()).await.unwrap_err();
+    assert!(failure.to_string().contains("--rate"), "{failure}");
+    let started = Instant::now();
+    let mut input = open(&path, at("2mbit")).await.unwrap();
+    assert_eq!(read(&mut input, usize::MAX).await, content);
+    let took = started.elapsed();
+    assert!(took > Duration::from_millis(180), "{took:?}");
+}
+
+#[tokio::test]
 async fn a_file_starts_again_at_its_end() {
     let content = noise(3000);
     let (_dir, path) = file(&content);

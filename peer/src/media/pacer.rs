@@ -27,12 +27,11 @@ pub struct Piece {
     pub bytes: Bytes,
 }
 
-/// Turns a file into pieces with due times. MPEG-TS goes by its PCR, interpolated between references; anything else
-/// at a given rate.
+/// Turns a file into pieces with due times: at a given rate, or MPEG-TS by its PCR, interpolated between references.
 #[derive(Debug)]
 pub struct Pacer {
-    /// Bits a second for what has no clock; `None` makes all of it due at once.
-    fallback_bps: Option<u64>,
+    /// Bits a second, whatever the file itself says.
+    given_bps: Option<u64>,
     buf: BytesMut,
     /// How much of `buf` was looked at.
     scanned: usize,
@@ -56,14 +55,16 @@ enum Kind {
 }
 
 impl Pacer {
-    /// A pacer at the beginning of a file. `fallback_bps`, in bits a second, is for files without a clock that is
-    /// understood here; without it such files are due at once.
-    pub fn new(fallback_bps: Option<u64>) -> Self {
+    /// A pacer at the beginning of a file. With `given_bps`, in bits a second, the file goes at that rate; without it by its own
+    /// clock, and all of it is due at once if it has none that is understood here.
+    pub fn new(given_bps: Option<u64>) -> Self {
+        let given_bps = given_bps.filter(|&bps| bps > 0);
         Pacer {
-            fallback_bps: fallback_bps.filter(|&bps| bps > 0),
+            given_bps,
             buf: BytesMut::new(),
             scanned: 0,
-            kind: Kind::Unknown,
+            // What happens to look like MPEG-TS has a clock that says anything.
+            kind: given_bps.map_or(Kind::Unknown, |_| Kind::Plain),
             psi: Psi::default(),
             clock: Clock::default(),
             offset: 0,
@@ -101,6 +102,16 @@ impl Pacer {
     /// The next piece; `None` when more of the file is needed.
     pub fn next_piece(&mut self) -> Option<Piece> {
         self.ready.pop_front()
+    }
+
+    /// Whether the file has shown a clock of its own that goes: what only looks like references leads from nowhere to nowhere.
+    pub fn has_clock(&self) -> bool {
+        self.kind == Kind::Ts && self.rate.is_some()
+    }
+
+    /// Whether it may still show one: it looks like MPEG-TS, or too little of it is known.
+    pub fn may_have_clock(&self) -> bool {
+        self.kind != Kind::Plain && self.offset + self.buf.len() as u64 <= WITHOUT_CLOCK_MAX as u64
     }
 
     fn scan(&mut self) {
@@ -170,7 +181,7 @@ impl Pacer {
     fn release_plain(&mut self) {
         let len = self.buf.len();
         let from = self.due.unwrap_or_default();
-        let span = match self.fallback_bps {
+        let span = match self.given_bps {
             Some(bps) => Duration::from_secs_f64(len as f64 * 8.0 / bps as f64),
             None => Duration::ZERO,
         };

@@ -43,6 +43,33 @@ fn a_rate_serves_what_has_no_clock() {
 }
 
 #[test]
+fn a_rate_that_is_given_wins_over_the_clock() {
+    // Half of the test stream's own rate.
+    let out = pieces(Pacer::new(Some(500_000)), &card(1), 16 * 1024);
+    let last = out.last().unwrap().at.as_secs_f64();
+    assert!((1.95..2.05).contains(&last), "{last}");
+}
+
+#[test]
+fn a_file_has_a_clock_once_it_shows_one() {
+    let mut pacer = Pacer::new(None);
+    let stream = card(1);
+    pacer.push(&stream[..50_000]);
+    assert!(pacer.has_clock());
+    let noise = (0..5_000_000_u32).map(|n| (n.wrapping_mul(n).wrapping_mul(2_654_435_761) >> 24) as u8);
+    let mut looks_like_it: Vec<u8> = noise.collect();
+    looks_like_it
+        .iter_mut()
+        .step_by(188)
+        .for_each(|byte| *byte = 0x47);
+    let mut pacer = Pacer::new(None);
+    pacer.push(&looks_like_it[..1_000_000]);
+    assert!(!pacer.has_clock() && pacer.may_have_clock());
+    pacer.push(&looks_like_it[1_000_000..]);
+    assert!(!pacer.has_clock() && !pacer.may_have_clock());
+}
+
+#[test]
 fn a_clock_that_jumps_does_not_stop_the_file() {
     let stream = card(1);
     let input = [&stream[..], &stream[..]].concat();
