@@ -56,7 +56,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "FILE")]
     pub input: Option<PathBuf>,
 
-    /// Rate of the test card, or of a file without a clock of its own [default: 3.5mbit]
+    /// Rate of the test card [default: 3.5mbit], or of a file [default: its own clock's, if it is MPEG-TS]
     #[arg(long, value_name = "RATE", value_parser = super::node_args::positive_rate)]
     pub rate: Option<Bitrate>,
 
@@ -233,7 +233,7 @@ fn plan(args: &DemoArgs) -> Result<Plan, Failure> {
         viewers: args.viewers.into(),
         donors: args.donors.into(),
         rate,
-        // The rate given is for files without a clock; one with a clock goes by that.
+        // A file goes by its own clock unless a rate is given.
         paced_by: args.rate,
         input: args.input.clone().map(InputSpec::File),
     })
@@ -279,7 +279,10 @@ fn screen(swarm: &Swarm, context: &Context) -> Option<Interface> {
     match Interface::start(state, &context.interrupt) {
         Ok(interface) => Some(interface),
         Err(error) => {
-            tracing::warn!("the terminal interface cannot be shown ({error}); going on without");
+            tracing::warn!(
+                "the terminal interface cannot be shown ({}); going on without",
+                plain_io(&error)
+            );
             None
         }
     }

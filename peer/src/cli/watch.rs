@@ -12,7 +12,7 @@ use wire::Link;
 use super::{Context, NodeArgs, session};
 use crate::crypt::Opener;
 use crate::driver;
-use crate::error::Failure;
+use crate::error::{Failure, plain_io};
 use crate::output::{OutputSpec, Outputs};
 use crate::report::StatsTarget;
 use crate::tui::{Interface, State};
@@ -194,7 +194,10 @@ fn screen(args: &WatchArgs, peer: wire::PeerId, context: &Context) -> Option<Int
     match Interface::start(state, &context.interrupt) {
         Ok(interface) => Some(interface),
         Err(error) => {
-            tracing::warn!("the terminal interface cannot be shown ({error}); going on without");
+            tracing::warn!(
+                "the terminal interface cannot be shown ({}); going on without",
+                plain_io(&error)
+            );
             None
         }
     }

@@ -46,6 +46,7 @@ use tokio_util::task::TaskTracker;
 use wire::message::ByeReason;
 use wire::{Chunk, Message, PeerId, SecretKey, StreamId, Time, codec};
 
+use crate::error::plain_io;
 pub use queue::Dropped;
 pub use streams::Streams;
 pub use tuning::{Acks, Congestion, Tuning};
@@ -80,7 +81,10 @@ pub struct NetConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The address is taken or not ours.
-    #[error("cannot listen at {addr}: {source}; choose another --listen address")]
+    #[error(
+        "cannot listen at {addr} ({}); choose another --listen address",
+        plain_io(source)
+    )]
     Socket {
         /// The address.
         addr: SocketAddr,

@@ -9,6 +9,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, Command};
 
 use super::Alive;
 use super::queue::Queue;
+use crate::error::plain_io;
 
 /// A player that closed its input, or was given the end of the stream, has this long to play what it has and leave.
 /// Longer than what players buffer of a live stream; a player that stays open at the end on purpose (ffplay) is closed.
@@ -65,7 +66,7 @@ async fn run(
         Some(Ok(_)) => tracing::info!("the player {program} was closed"),
         Some(Err(error)) => queue
             .shared()
-            .fail(format!("the player {program} was lost: {error}")),
+            .fail(format!("the player {program} was lost ({})", plain_io(&error))),
         None => tracing::debug!("the player {program} stays open at the end; closing it"),
     }
 }

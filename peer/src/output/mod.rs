@@ -62,7 +62,8 @@ pub enum OpenError {
     },
     /// The address cannot be listened on.
     #[error(
-        "cannot offer the stream at http://{at}: {source}; choose another port, or port 0 for any free one"
+        "cannot offer the stream at http://{at} ({}); choose another port, or port 0 for any free one",
+        plain_io(source)
     )]
     Listen {
         /// As the user wrote it.

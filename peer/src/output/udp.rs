@@ -11,6 +11,7 @@ use tokio::net::UdpSocket;
 use super::Alive;
 use super::queue::Queue;
 use super::spec::{Interface, UdpSpec};
+use crate::error::plain_io;
 
 /// Seven MPEG-TS packets: the most that fit an Ethernet frame, and what every receiver expects.
 const DATAGRAM: usize = 7 * 188;
@@ -121,7 +122,7 @@ async fn send(
             Ok(sent) => queue.shared().count_written(sent),
             // A receiver that is not there yet, or a cable that is out, may come back; datagrams are lost until then.
             Err(error) if !std::mem::replace(failed, true) => {
-                tracing::warn!("sending to udp://{to} fails: {error} (said once)");
+                tracing::warn!("sending to udp://{to} fails ({}); said once", plain_io(&error));
             }
             Err(_) => {}
         }

@@ -79,6 +79,11 @@ fn addresses_that_cannot_be_used() {
     let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = tcp.local_addr().unwrap().to_string();
     refused(&["cast", "--metrics", &taken], &[&taken, "in use", "--metrics"]);
+    let (out, dead) = (format!("http://{taken}"), format!("{}?via=127.0.0.1:9", link()));
+    refused(
+        &["watch", &dead, "--headless", "--out", &out],
+        &[&out, "in use", "another port"],
+    );
 }
 
 #[test]
