@@ -232,7 +232,7 @@ fn list() -> Result<(), Failure> {
 }
 
 fn compare(a: &std::path::Path, b: &std::path::Path) -> Result<(), Failure> {
-    let (first, second) = (files::read(a)?, files::read(b)?);
+    let (first, second) = (files::read_figures(a)?, files::read_figures(b)?);
     let text = report::compare(&a.to_string_lossy(), &first, &b.to_string_lossy(), &second);
     write!(std::io::stdout().lock(), "{text}").map_err(Failure::run)
 }

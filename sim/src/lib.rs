@@ -14,9 +14,11 @@ pub mod report;
 pub mod scenario;
 mod space;
 mod time;
+mod words;
 
 pub use driver::{BoundMs, Drawn, MessageCount, Outcome, Progress, RunError, Simulation, SoonestMs, run};
 pub use measure::{
     ClockError, Continuity, Distribution, HopCount, InTime, PeerRow, Results, RoleResult, Stages, Start,
 };
 pub use scenario::{Plan, Scenario, ScenarioError};
+pub use words::plain;

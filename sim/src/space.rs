@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::scenario::{ScenarioError, SourcePlace, Space};
 use crate::time::{MS, ms};
+use crate::words::plain;
 
 /// The PlanetLab matrix in the box; `data/README.md` has its origin and licence.
 pub(crate) const PLANETLAB: &[u8] = include_bytes!("../data/planetlab490.u16");
@@ -227,11 +228,11 @@ fn matrix(file: &str, source: SourcePlace, rng: &mut ChaCha8Rng) -> Result<Shape
         PLANETLAB.to_vec()
     } else {
         let most = (MAX_MATRIX_NODES * MAX_MATRIX_NODES * 2) as u64;
-        let size = std::fs::metadata(file).map_err(|e| invalid(e.to_string()))?.len();
+        let size = std::fs::metadata(file).map_err(|e| invalid(plain(&e)))?.len();
         if size > most {
             return Err(invalid(format!("has {size} bytes, but at most {most} are read")));
         }
-        std::fs::read(file).map_err(|e| invalid(e.to_string()))?
+        std::fs::read(file).map_err(|e| invalid(plain(&e)))?
     };
     let nodes = (bytes.len() / 2).isqrt();
     if nodes < 2 || nodes * nodes * 2 != bytes.len() {

@@ -42,6 +42,7 @@ fn refused(args: &[&str], said: &str) {
     assert_eq!(output.status.code(), Some(2), "{args:?}: {error}");
     assert!(error.contains(said), "{args:?}: {error}");
     assert_eq!(error.trim_end().lines().count(), 1, "one sentence: {error}");
+    assert!(!error.contains("os error"), "{error}");
     assert!(output.stdout.is_empty());
 }
 
@@ -61,6 +62,12 @@ fn bad_input_is_one_sentence_and_exit_code_2() {
     refused(&["compare", &name, &name], "not a result file");
     std::fs::write(&file, [0xff, 0xfe, 0]).unwrap();
     refused(&["run", &name], "x.toml");
+    for nothing in ["{}", "[1, 2]", "{\"seed\": 1, \"results\": {}}"] {
+        std::fs::write(&file, nothing).unwrap();
+        refused(&["compare", &name, &name], "not a result file");
+        refused(&["replay", &name], "not a result file");
+    }
+    refused(&["compare", "/nowhere.json", &name], "/nowhere.json (no such");
     assert_eq!(sim(&["walk"]).status.code(), Some(2));
 }
 
@@ -142,9 +149,17 @@ fn a_replay_that_goes_otherwise_is_a_failure() {
 
 #[test]
 fn what_cannot_be_written_is_a_failure() {
-    let output = small(&["--quiet", "--json", "/nowhere/r.json"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("/nowhere/r.json"));
+    for (flag, place) in [
+        ("--json", "/nowhere/r.json"),
+        ("--svg", "/dev/null/figures"),
+        ("--csv", "/dev/null/tables"),
+    ] {
+        let output = small(&["--quiet", flag, place]);
+        assert_eq!(output.status.code(), Some(1));
+        let error = text(&output.stderr);
+        assert!(error.contains(place) && error.contains(flag), "{error}");
+        assert!(!error.contains("os error"), "{error}");
+    }
 }
 
 #[test]

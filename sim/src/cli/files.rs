@@ -5,7 +5,7 @@ use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
 use headwater_sim::overlay::{self, OverlayOutcome};
-use headwater_sim::{Outcome, report};
+use headwater_sim::{Outcome, plain, report};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -20,11 +20,16 @@ pub(super) fn write(outcome: &Outcome, output: &OutputArgs) -> Result<(), Failur
         writeln!(std::io::stdout().lock(), "{line}").map_err(Failure::run)?;
     }
     if let Some(directory) = &output.svg {
-        report::write_figures(outcome, directory).map_err(Failure::run)?;
+        report::write_figures(outcome, directory)
+            .map_err(|error| Failure::Run(format!("{error}; choose another folder with --svg")))?;
     }
     if let Some(directory) = &output.csv {
-        report::write_csv(outcome, directory)
-            .map_err(|error| Failure::Run(format!("cannot write into {}: {error}", directory.display())))?;
+        report::write_csv(outcome, directory).map_err(|error| {
+            let (directory, why) = (directory.display(), plain(&error));
+            Failure::Run(format!(
+                "cannot write into {directory} ({why}); choose another folder with --csv"
+            ))
+        })?;
     }
     Ok(())
 }
@@ -44,7 +49,12 @@ fn write_texts(table: &str, outcome: &impl Serialize, output: &OutputArgs) -> Re
         }
     }
     if let Some(file) = &output.json {
-        let cannot = |error: &dyn std::fmt::Display| Failure::Run(format!("cannot write {file}: {error}"));
+        let cannot = |error: &dyn std::fmt::Display| {
+            let why = plain(error);
+            Failure::Run(format!(
+                "cannot write {file} ({why}); choose another place with --json"
+            ))
+        };
         let text = serde_json::to_string_pretty(outcome).map_err(|e| cannot(&e))?;
         let written = if file == "-" {
             writeln!(std::io::stdout().lock(), "{text}")
@@ -60,12 +70,34 @@ fn write_texts(table: &str, outcome: &impl Serialize, output: &OutputArgs) -> Re
     Ok(())
 }
 
+/// What every result says of the run that it comes from, and one of its parts.
+const OF_RUN: [&str; 4] = ["scenario", "seed", "params", "audit"];
+const PARTS: [&str; 3] = ["results", "doat", "coords"];
+
+/// A result file's figures, whichever version wrote it.
+pub(super) fn read_figures(path: &Path) -> Result<serde_json::Value, Failure> {
+    let value: serde_json::Value = read(path)?;
+    let has = |key: &&str| value.get(key).is_some();
+    if OF_RUN.iter().all(|key| has(key)) && PARTS.iter().any(|key| has(key)) {
+        return Ok(value);
+    }
+    Err(Failure::Input(format!(
+        "{} is not a result file of headwater-sim; headwater-sim run SCENARIO --json FILE writes one",
+        path.display()
+    )))
+}
+
 /// A result file; whatever is no result is bad input.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
     let mut text = String::new();
     File::open(path)
         .and_then(|file| file.take(MAX_FILE).read_to_string(&mut text))
-        .map_err(|e| Failure::Input(format!("cannot read {}: {e}", path.display())))?;
+        .map_err(|error| {
+            let (path, why) = (path.display(), plain(&error));
+            Failure::Input(format!(
+                "cannot read {path} ({why}); name a file that --json wrote"
+            ))
+        })?;
     serde_json::from_str(&text).map_err(|error| no_result(path, &error))
 }
 

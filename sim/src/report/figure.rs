@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::anyhow;
 use plotters::prelude::*;
 
 use crate::Outcome;
+use crate::words::plain;
 
 const SIZE: (u32, u32) = (900, 540);
 /// Colours that stay apart for the colour-blind (Okabe and Ito).
@@ -19,13 +20,17 @@ const BOUND: RGBColor = RGBColor(90, 90, 90);
 /// # Errors
 /// When the file cannot be written or drawn.
 pub fn write_figures(outcome: &Outcome, directory: &Path) -> anyhow::Result<PathBuf> {
-    std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    std::fs::create_dir_all(directory)
+        .map_err(|error| anyhow!("cannot make {} ({})", directory.display(), plain(&error)))?;
     let path = directory.join(format!("{}-{}-lag.svg", outcome.scenario, outcome.seed));
-    draw(outcome, &path).map_err(|error| anyhow::anyhow!("cannot draw {}: {error}", path.display()))?;
+    let mut svg = String::new();
+    draw(outcome, &mut svg).map_err(|error| anyhow!("cannot draw {}: {error}", path.display()))?;
+    std::fs::write(&path, svg)
+        .map_err(|error| anyhow!("cannot write {} ({})", path.display(), plain(&error)))?;
     Ok(path)
 }
 
-fn draw(outcome: &Outcome, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
+fn draw(outcome: &Outcome, svg: &mut String) -> Result<(), Box<dyn std::error::Error>> {
     let [arrival, playout] = &outcome.curves;
     let bound = outcome.bound_ms;
     // To the point where nearly all has arrived; the last hundredth may reach far beyond.
@@ -36,7 +41,7 @@ fn draw(outcome: &Outcome, path: &Path) -> Result<(), Box<dyn std::error::Error>
         .map(|(lag, _)| *lag)
         .chain(bound.map(|b| b.max))
         .fold(100.0, f64::max);
-    let root = SVGBackend::new(path, SIZE).into_drawing_area();
+    let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let title = format!(
         "{}, seed {}: lag of {} consumers' chunks",

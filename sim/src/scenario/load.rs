@@ -7,6 +7,7 @@ use toml::{Table, Value};
 
 use super::{Plan, Scenario, builtin};
 use crate::overlay::OverlayScenario;
+use crate::words::plain;
 
 /// Longest scenario file: ours have under 2 KiB.
 const MAX_FILE: u64 = 1 << 20;
@@ -16,7 +17,9 @@ const MAX_FILE: u64 = 1 << 20;
 pub enum ScenarioError {
     /// No scenario in the box and no file.
     #[error(
-        "{0:?} is neither a scenario in the box (see `headwater-sim list`) nor a file that can be read: {1}"
+        "{name:?} is neither a scenario in the box (see `headwater-sim list`) nor a file that can be read ({why})",
+        name = .0,
+        why = plain(.1)
     )]
     Missing(String, std::io::Error),
     /// The text does not parse.
