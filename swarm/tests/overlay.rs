@@ -150,9 +150,8 @@ fn no_way_in(world: &World, index: usize) -> usize {
     events.filter(|event| matches!(event, Event::NoWayIn)).count()
 }
 
-/// A peer that was gone comes back with a stream of its own, and so with a ring of its own if it is told of nobody.
-fn comes_back(world: &mut World, index: usize) {
-    world.revive(index);
+/// A peer casts a stream of its own.
+fn casts(world: &mut World, index: usize) {
     let info = wire::StreamInfo {
         session: wire::Seq(7),
         revision: 0,
@@ -166,6 +165,27 @@ fn comes_back(world: &mut World, index: usize) {
     };
     let key = wire::SecretKey::from_bytes(&[99; 32]);
     world.feed(index, Input::Publish { key, info });
+}
+
+/// A peer that was gone comes back with a stream of its own, and so with a ring of its own if it is told of nobody.
+fn comes_back(world: &mut World, index: usize) {
+    world.revive(index);
+    casts(world, index);
+}
+
+#[test]
+fn a_peercaster_enters_the_overlay_though_a_viewer_came_first() {
+    let mut world = overlay(0, None);
+    let caster = world.add(Bitrate::from_kbps(6_000));
+    casts(&mut world, caster);
+    let early = world.add(Bitrate::from_kbps(2_000));
+    world.dial(early, caster);
+    world.run_until(world.now + Duration::from_millis(100));
+    assert!(world.are_connected(early, caster));
+    world.enter(caster, 0);
+    world.run_until(world.now + Duration::from_secs(2));
+    assert!(world.stats(caster).ring.member);
+    assert_eq!(world.stats(caster).ring.successor, Some(world.peers[0].id));
 }
 
 #[test]

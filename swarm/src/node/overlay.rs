@@ -177,6 +177,8 @@ impl Node {
         }
         if dialled {
             self.know_entry(&peer);
+            // It may be the way in that this node waits for.
+            self.overlay.next_tick = self.overlay.next_tick.min(now);
         }
         self.do_look_ups(now, out);
         self.do_ring_outputs(now, out);

@@ -491,7 +491,11 @@ impl World {
             Input::Disconnected {
                 peer: Some(peer),
                 addr: Some(_),
-            } => self.links.contains(&(to, self.index(*peer))),
+            } => {
+                // Somebody who is none of this world may have been dialled because a stranger named it.
+                let at = self.peers.iter().position(|other| other.id == *peer);
+                at.is_some_and(|at| self.links.contains(&(to, at)))
+            }
             _ => false,
         }
     }

@@ -106,6 +106,7 @@ impl Node {
     /// There are addresses that lead into the overlay.
     pub(in crate::node) fn enter_overlay(&mut self, now: Time, via: Vec<SocketAddr>) {
         self.overlay.via = via;
+        self.overlay.next_tick = now;
         self.overlay.standing.next_via = now;
         self.overlay.standing.began = now;
         self.overlay.standing.nobody_since = now;
@@ -204,10 +205,8 @@ impl Node {
     fn dial_ways_in(&mut self, now: Time, out: &mut Outbox) {
         // Whoever joins a stream dials for itself, and these when its link leads nowhere.
         let joins = self.streams.iter().any(|stream| stream.source.is_none());
-        let connected = self
-            .neighbours
-            .iter()
-            .any(|(_, n)| n.dialled || !n.listen.is_empty());
+        // Who came by itself, be it a viewer within the first moments, need not know any more than this node does.
+        let connected = self.neighbours.iter().any(|(_, neighbour)| neighbour.dialled);
         if joins || connected {
             self.overlay.standing.has_way_in(now);
         } else {
