@@ -292,17 +292,22 @@ async fn a_supplier_that_promises_and_never_sends() {
         );
     }
     let promising = tokio::spawn(promise(peer, cast.stream));
-    // A newcomer knows nobody yet, and believes it most.
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let newcomer = node(50).await;
-    let wish = Participation::Consume(PlayoutWish::default());
-    let via = cast.source.local_addrs().to_vec();
-    let events = newcomer.join(cast.stream, via, wish).await.unwrap();
-    let late = tokio::spawn(watch(events));
+    // Newcomers know nobody yet, and believe it most; one of them may find others sooner.
+    let mut newcomers = Vec::new();
+    for n in 0..4 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let newcomer = node(50 + n).await;
+        let wish = Participation::Consume(PlayoutWish::default());
+        let via = cast.source.local_addrs().to_vec();
+        let events = newcomer.join(cast.stream, via, wish).await.unwrap();
+        newcomers.push((newcomer, tokio::spawn(watch(events))));
+    }
     cast.end(0.99, &[id]).await;
-    let seen = late.await.unwrap();
-    assert!(seen.played > 50, "{seen:?}");
-    newcomer.shutdown().await;
+    for (newcomer, late) in newcomers {
+        let seen = late.await.unwrap();
+        assert!(seen.played > 50, "{seen:?}");
+        newcomer.shutdown().await;
+    }
     let asked = tokio::time::timeout(PATIENCE, promising).await.unwrap().unwrap();
     assert!(asked > 0, "nobody believed it, so this proves nothing");
 }
