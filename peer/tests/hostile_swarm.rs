@@ -302,7 +302,8 @@ async fn a_supplier_that_promises_and_never_sends() {
         let events = newcomer.join(cast.stream, via, wish).await.unwrap();
         newcomers.push((newcomer, tokio::spawn(watch(events))));
     }
-    cast.end(0.99, &[id]).await;
+    // Late chunks are a busy machine's; none may be missed for long because of who promised it.
+    cast.end(0.95, &[id]).await;
     for (newcomer, late) in newcomers {
         let seen = late.await.unwrap();
         assert!(seen.played > 50, "{seen:?}");

@@ -78,7 +78,7 @@ const PARTS: [&str; 3] = ["results", "doat", "coords"];
 pub(super) fn read_figures(path: &Path) -> Result<serde_json::Value, Failure> {
     let value: serde_json::Value = read(path)?;
     let has = |key: &&str| value.get(key).is_some();
-    if OF_RUN.iter().all(|key| has(key)) && PARTS.iter().any(|key| has(key)) {
+    if OF_RUN.iter().all(&has) && PARTS.iter().any(has) {
         return Ok(value);
     }
     Err(Failure::Input(format!(
