@@ -177,12 +177,12 @@ fn comes_back(world: &mut World, index: usize) {
 fn a_peercaster_enters_the_overlay_though_a_viewer_came_first() {
     let mut world = overlay(0, None);
     let caster = world.add(Bitrate::from_kbps(6_000));
-    casts(&mut world, caster);
     let early = world.add(Bitrate::from_kbps(2_000));
     world.dial(early, caster);
     world.run_until(world.now + Duration::from_millis(100));
     assert!(world.are_connected(early, caster));
     world.enter(caster, 0);
+    casts(&mut world, caster);
     world.run_until(world.now + Duration::from_secs(2));
     assert!(world.stats(caster).ring.member);
     assert_eq!(world.stats(caster).ring.successor, Some(world.peers[0].id));
