@@ -87,7 +87,7 @@ fn the_farther_of_two_towns_goes_with_a_host_in_its_middle() {
     assert_eq!(split.hosts.len(), HOSTS);
     // The four rows of this town are at 4, 0, 1 and 2: its middle is in the last.
     assert_eq!(split.hosts[0], id(37));
-    let avoid = split.hosts.clone();
+    let avoid = split.hosts;
     let others = tracker.split(later(10), &at(-60.0, 0.0), &avoid).unwrap().hosts;
     assert!(
         others
