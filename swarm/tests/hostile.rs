@@ -284,7 +284,8 @@ fn absurd_adverts_have_no_effect() {
     let mut world = swarm(15);
     let stream = world.stream;
     let stranger = world.add_stranger(no_answer());
-    world.run_until(Time::from_millis(6_000));
+    // By then nobody moves to a better supplier of its own accord.
+    world.run_until(Time::from_millis(9_000));
     let before = played(&world);
     visit_all(&mut world, stranger);
     let head = |world: &World| world.stats(1).streams[0].head;
@@ -313,19 +314,16 @@ fn absurd_adverts_have_no_effect() {
         world.run_until(after(&world, 40));
     }
     assert!(head(&world).0 < known.0 + 100, "{known} -> {}", head(&world));
-    // The encoder pauses, and nobody is to blame for that: but for a move to a better supplier now and then all stay where they are.
-    let liar = world.peers[stranger].id;
+    // The encoder pauses, and nobody is to blame for that.
     for index in 1..=VIEWERS {
-        let (now, before) = (parents(&world, index), &held[index - 1]);
-        let moved = now.iter().zip(before).filter(|(now, before)| now != before);
-        assert!(
-            moved.count() <= 1,
-            "viewer {index} left its suppliers: {before:?} {now:?}"
+        assert_eq!(
+            parents(&world, index),
+            held[index - 1],
+            "viewer {index} left its suppliers"
         );
-        assert!(!now.contains(&Some(liar)), "viewer {index} went to the liar");
     }
     world.paused = false;
-    world.run_until(Time::from_millis(16_000));
+    world.run_until(Time::from_millis(19_000));
     assert_unharmed(&world, &before, 0.99, &[stranger]);
 }
 
