@@ -45,8 +45,7 @@ const MAX_NEAR: usize = 12;
 const MOVE_MS: f64 = 10.0;
 
 /// It stays so long before it moves first, and after each move three times as long, up to the longest: a young coordinate is soon a
-/// better one. In a ring of 36 whose coordinates all began at once (simulated PlanetLab) three quarters of its messages in the first
-/// minutes were for moves.
+/// better one, and each move costs its neighbours messages (docs/results/doat.md).
 const MOVE_AFTER: Duration = Duration::from_secs(5);
 const MOVE_AFTER_MAX: Duration = Duration::from_secs(600);
 
