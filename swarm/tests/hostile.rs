@@ -5,7 +5,7 @@ mod world;
 
 use std::time::Duration;
 
-use headwater_swarm::{Event, Input, Participation, PlayoutWish, Rejection};
+use headwater_swarm::{Event, Input, Rejection};
 use wire::message::{
     Advert, Displaced, Join, NO_LAG, Path, PeerRecord, Ping, Pong, Referral, RefuseReason, Refused, Request,
     Role, Subscribe, Subscribed,
@@ -19,15 +19,7 @@ const VIEWERS: usize = 6;
 
 /// A source with room for three copies, viewers that help one another, and place for a stranger.
 fn swarm(seed: u64) -> World {
-    let mut world = World::new(seed, Duration::from_millis(20), 0.0);
-    world.add(Bitrate::from_kbps(4_000));
-    world.publish();
-    for i in 0..VIEWERS {
-        let index = world.add(Bitrate::from_kbps(2_500));
-        world.run_until(Time::from_millis(1_000 + 300 * i as u64));
-        world.join(index, Participation::Consume(PlayoutWish::default()));
-    }
-    world
+    World::with_viewers(seed, VIEWERS)
 }
 
 fn no_answer() -> Script {

@@ -17,14 +17,7 @@ const VIEWERS: usize = 6;
 
 /// A source, viewers that help one another, and one stranger connected to all of them.
 fn swarm(seed: u64) -> (World, usize) {
-    let mut world = World::new(seed, Duration::from_millis(20), 0.0);
-    world.add(Bitrate::from_kbps(4_000));
-    world.publish();
-    for i in 0..VIEWERS {
-        let index = world.add(Bitrate::from_kbps(2_500));
-        world.run_until(Time::from_millis(1_000 + 300 * i as u64));
-        world.join(index, Participation::Consume(PlayoutWish::default()));
-    }
+    let mut world = World::with_viewers(seed, VIEWERS);
     let stranger = world.add_stranger(Box::new(|_| Vec::new()));
     world.run_until(Time::from_millis(6_000));
     for index in 0..=VIEWERS {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_swarm::{
-    Event, Input, NewChunk, Node, NodeConfig, NodeStats, Outbox, Output, Participation, Rejection,
+    Event, Input, NewChunk, Node, NodeConfig, NodeStats, Outbox, Output, Participation, PlayoutWish,
+    Rejection,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -81,6 +82,19 @@ impl World {
             sent: Vec::new(),
             ring_after: Some(headwater_swarm::RING_AFTER),
         }
+    }
+
+    /// A source with room for three copies, and viewers that help one another: one every 0.3 s from the first second on.
+    pub fn with_viewers(seed: u64, viewers: usize) -> Self {
+        let mut world = World::new(seed, Duration::from_millis(20), 0.0);
+        world.add(Bitrate::from_kbps(4_000));
+        world.publish();
+        for i in 0..viewers {
+            let index = world.add(Bitrate::from_kbps(2_500));
+            world.run_until(Time::from_millis(1_000 + 300 * i as u64));
+            world.join(index, Participation::Consume(PlayoutWish::default()));
+        }
+        world
     }
 
     /// Adds a peer with this uplink and returns its index.
