@@ -176,7 +176,8 @@ impl Playout {
 
     /// The playout lag aimed at, given the peercaster's clock minus this node's.
     pub(crate) fn target_lag_us(&self, offset_us: i64) -> Option<i64> {
-        self.point.map(|_| self.schedule_us + offset_us)
+        // A stranger's clock may be anything.
+        self.point.map(|_| self.schedule_us.saturating_add(offset_us))
     }
 
     /// Says how late the slowest substream is at present by its supplier (this node's clock minus the peercaster's).
