@@ -165,6 +165,12 @@ impl Race {
         answered.min_by(|(_, a), (_, b)| a.total_cmp(b))
     }
 
+    /// How many have answered and are still in the race.
+    pub fn arrived(&self) -> usize {
+        let arrived = |runner: &&Runner| matches!(runner.stage, Stage::Answered(_));
+        self.runners.iter().filter(arrived).count()
+    }
+
     /// Probes sent so far.
     pub fn probes(&self) -> usize {
         self.probes

@@ -210,6 +210,7 @@ impl Stream {
                 ctx.neighbours.call(now, &tracker);
             }
         }
+        self.ask_the_next(ctx);
         if self.membership.tracker.is_none() {
             if self.membership.next_dial <= now && !self.ended {
                 self.dial_tracker(ctx);

@@ -331,9 +331,15 @@ impl Stream {
             .map_or(Duration::from_millis(8), |(info, _)| info.chunk_duration())
     }
 
+    /// The time between two chunks: as described, or longer where a stream's rate is so low that chunks wait until they are worth
+    /// a packet.
+    pub(super) fn spacing(&self) -> Duration {
+        self.chunk_duration().max(self.repair.spacing())
+    }
+
     /// The time between two chunks of one substream.
     fn period(&self) -> Duration {
-        self.chunk_duration() * u32::from(self.k().max(1))
+        self.spacing() * u32::from(self.k().max(1))
     }
 
     pub(crate) fn sub(&self, substream: Substream) -> Option<&SubstreamState> {
@@ -420,7 +426,7 @@ impl Stream {
             return Some(chunk.header().generated_at);
         }
         let (near, at) = self.repair.anchor?;
-        let us = self.chunk_duration().as_micros() as i64;
+        let us = self.spacing().as_micros() as i64;
         let distance = seq.0.wrapping_sub(near.0) as i64;
         Some(at.offset_by(distance.saturating_mul(us)))
     }

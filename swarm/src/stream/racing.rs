@@ -18,6 +18,9 @@ const NEARER: Duration = Duration::from_millis(3);
 /// ...and by this share: a change costs a registration, and what is nearer by less is not worth it.
 const NEARER_SHARE: f64 = 0.9;
 
+/// Who was asked first is waited for so long beyond two round trips, before one that is farther is asked instead.
+const ANSWER_SLACK: Duration = Duration::from_millis(200);
+
 /// A look-up that is under way is waited for so long before the link's own addresses are dialled again.
 pub(super) const LOOK_UP_PATIENCE: Duration = Duration::from_millis(1_500);
 
@@ -82,6 +85,12 @@ impl Racing {
         if let Some(race) = &mut self.race {
             race.answered(*peer, rtt.as_secs_f64() * 1000.0);
         }
+    }
+
+    /// The nearest of those whose connection stands.
+    fn nearest(&self) -> Option<PeerId> {
+        let best = self.race.as_ref().and_then(Race::best);
+        best.map(|(node, _)| node.peer)
     }
 
     /// Somebody is being dialled.
@@ -191,13 +200,49 @@ impl Stream {
         if !self.membership.racing.runs(&peer) {
             return false;
         }
+        let leader = self.membership.racing.nearest();
         self.membership.racing.arrives(&peer, rtt);
-        // Who has been asked and has not answered may be none.
-        let Some(tracker) = self.membership.tracker.filter(|_| self.membership.answered) else {
+        let Some(tracker) = self.membership.tracker else {
             return true;
         };
+        // Who has been asked and has not answered may be none; but whoever comes while a nearer one's answer is on its way is
+        // farther.
+        if !self.membership.answered && (leader != Some(tracker) || self.is_answer_overdue(ctx, tracker)) {
+            return true;
+        }
         let present = ctx.neighbours.get(&tracker).map_or(Duration::MAX, |n| n.rtt());
         tracker != peer && rtt + NEARER < present && rtt < present.mul_f64(NEARER_SHARE)
+    }
+
+    /// Whether the one that is asked to be the tracker should have answered by now.
+    fn is_answer_overdue(&self, ctx: &Ctx<'_>, tracker: PeerId) -> bool {
+        let rtt = ctx.neighbours.get(&tracker).map_or(Duration::ZERO, |n| n.rtt());
+        let asked = self.membership.asked_at;
+        asked.is_none_or(|at| ctx.now.since(at) > 2 * rtt + ANSWER_SLACK)
+    }
+
+    /// Nobody has answered yet, and the one that is asked does not in time: the next of those that have arrived is asked.
+    pub(super) fn ask_the_next(&mut self, ctx: &mut Ctx<'_>) {
+        let racing = &self.membership.racing;
+        let Some(tracker) = self.membership.tracker.filter(|_| !self.membership.answered) else {
+            return;
+        };
+        let others = racing.race.as_ref().is_some_and(|race| race.arrived() > 1);
+        if others && self.is_answer_overdue(ctx, tracker) {
+            self.leave_tracker(ctx, &[]);
+        }
+    }
+
+    /// Takes the nearest of those that have arrived and are still connected, if there is one.
+    pub(super) fn take_arrived(&mut self, ctx: &mut Ctx<'_>) -> bool {
+        while let Some(peer) = self.membership.racing.nearest() {
+            if let Some(addr) = ctx.neighbours.get(&peer).map(|neighbour| neighbour.addr) {
+                self.take_for_tracker(ctx, peer, addr);
+                return true;
+            }
+            self.membership.racing.drop_out(&peer);
+        }
+        false
     }
 
     /// The tracker that there is takes part in a race that has not begun, as one that has answered: others are measured by it.

@@ -81,13 +81,32 @@ pub(super) struct Repair {
     refilled: Option<Time>,
     /// The newest chunk seen and when it was generated: from here the times of missing ones are estimated.
     pub(super) anchor: Option<(Seq, Time)>,
+    /// The mean time between two chunks, in microseconds; zero while none was measured.
+    spacing_us: f64,
 }
+
+/// The mean goes over about so many chunks: two seconds of a stream of 0.1 Mbit/s, and a group of pictures of the usual rates.
+const SPACING_OVER: f64 = 32.0;
+
+/// No longer time between chunks is believed, microseconds: a pause is no slow stream.
+const SPACING_MAX_US: f64 = 250_000.0;
 
 impl Repair {
     pub(super) fn observe(&mut self, seq: Seq, generated_at: Time) {
         if self.anchor.is_none_or(|(newest, _)| seq > newest) {
+            if let Some((newest, at)) = self.anchor {
+                let chunks = newest.behind(seq) as f64;
+                let passed_us = generated_at.signed_micros_since(at).max(0) as f64;
+                let gain = (chunks / SPACING_OVER).min(1.0);
+                self.spacing_us += gain * ((passed_us / chunks).min(SPACING_MAX_US) - self.spacing_us);
+            }
             self.anchor = Some((seq, generated_at));
         }
+    }
+
+    /// The mean time between two chunks.
+    pub(super) fn spacing(&self) -> Duration {
+        Duration::from_micros(self.spacing_us as u64)
     }
 
     pub(super) fn reset(&mut self) {
@@ -184,7 +203,7 @@ impl Stream {
     pub(super) fn repair_scan(&mut self, ctx: &mut Ctx<'_>) {
         let now = ctx.now;
         self.next_repair_scan = now + SCAN_EVERY;
-        let chunk_us = self.chunk_duration().as_micros().max(1) as f64;
+        let chunk_us = self.spacing().as_micros().max(1) as f64;
         self.repair.refill(now, 1e6 / chunk_us);
         let k = self.k();
         let wanted = self.wanted();

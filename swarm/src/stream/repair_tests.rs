@@ -7,7 +7,7 @@ use super::super::Stream;
 use crate::io::Class;
 
 use super::super::testing::{
-    Bench, CHUNK_MS, FIRST, K, chunk, made_at, offer, one, peer, request_for, stream_id,
+    Bench, CHUNK_MS, FIRST, K, chunk, chunk_made, made_at, offer, one, peer, request_for, stream_id,
 };
 use super::{BURST_SECONDS, Missing, REPAIR_SHARE, UNANSWERED};
 
@@ -68,6 +68,36 @@ fn a_missing_chunk_is_asked_for_once_it_is_overdue() {
         [(peer(2), hole)],
         "of the other one than who should have sent it"
     );
+}
+
+#[test]
+fn chunks_of_a_slow_stream_are_not_missed_before_they_can_be_here() {
+    const EVERY_MS: u64 = 5 * CHUNK_MS;
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = helped(&mut bench, 2);
+    let start = bench.now;
+    let mut asked = Vec::new();
+    // Every fourth comes by a way that takes so much longer that the three after it are here before.
+    let late_ms = |n: u64| if n % 4 == 0 { 4 * EVERY_MS - 10 } else { 0 };
+    for ms in 0..400 * EVERY_MS {
+        for n in (ms / EVERY_MS).saturating_sub(4)..=ms / EVERY_MS {
+            if n * EVERY_MS + late_ms(n) == ms {
+                let made = chunk_made(FIRST + n, start + Duration::from_millis(n * EVERY_MS));
+                viewer.on_chunk(&mut bench.ctx(), peer(1), &made, 1, false);
+            }
+        }
+        if viewer.next_repair_scan <= bench.now {
+            viewer.repair_scan(&mut bench.ctx());
+        }
+        bench.pass(1);
+        if ms == 100 * EVERY_MS {
+            bench.out.clear();
+        }
+        if ms > 100 * EVERY_MS {
+            asked.extend(requests(&mut bench));
+        }
+    }
+    assert!(asked.len() < 10, "{} of 300: {asked:?}", asked.len());
 }
 
 #[test]

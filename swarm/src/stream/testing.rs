@@ -62,11 +62,20 @@ pub(super) fn chunk(seq: u64) -> Arc<Chunk> {
 
 /// A chunk of the session that began with chunk `session`.
 pub(super) fn chunk_of(session: u64, seq: u64) -> Arc<Chunk> {
+    signed(session, seq, made_at(seq))
+}
+
+/// A chunk that was made at another time than usual.
+pub(super) fn chunk_made(seq: u64, generated_at: Time) -> Arc<Chunk> {
+    signed(0, seq, generated_at)
+}
+
+fn signed(session: u64, seq: u64, generated_at: Time) -> Arc<Chunk> {
     let header = ChunkHeader {
         stream: stream_id(),
         session: Seq(session),
         seq: Seq(seq),
-        generated_at: made_at(seq),
+        generated_at,
         duration: Duration::from_millis(CHUNK_MS),
         flags: ChunkFlags::default(),
     };

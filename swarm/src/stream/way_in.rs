@@ -154,6 +154,9 @@ impl Stream {
         }
         self.membership.tracker_addr = None;
         self.follow(ctx, instead);
+        if self.take_arrived(ctx) {
+            return;
+        }
         self.race(ctx);
         if self.membership.tracker.is_some() || self.membership.racing.is_on() {
             return;

@@ -3,6 +3,7 @@ use std::time::Duration;
 use wire::message::{Appointment, JoinAnswer, JoinRefused, RefuseReason, RingNode};
 use wire::{Bitrate, List, Message, SecretKey, Seq, Signed, SubstreamSet, Time};
 
+use super::super::Stream;
 use super::super::testing::{Bench, addr, info, key, peer, stream_id};
 use super::{MOST_SENT_ON, TRACKER_RETRY, TRACKER_RETRY_MAX};
 
@@ -139,5 +140,68 @@ fn a_tracker_that_the_stream_did_not_appoint_is_none() {
         joiner.membership_tick(&mut bench.ctx());
         let dialled = bench.dialled();
         assert_eq!(dialled.is_empty(), believed, "{dialled:?}");
+    }
+}
+
+/// A joiner that was sent to trackers 2 and 3; the first is connected and asked.
+fn sent_to_two(bench: &mut Bench) -> Stream {
+    let mut joiner = bench.joiner();
+    bench.connect(1, 20);
+    joiner.on_connected(&mut bench.ctx(), peer(1), addr(250), true);
+    let node = |n| {
+        RingNode::new(
+            peer(n),
+            &coords::Coord::ORIGIN,
+            std::iter::once(addr(n)).collect(),
+        )
+    };
+    let refused = JoinRefused {
+        stream: stream_id(),
+        reason: RefuseReason::UnknownStream,
+        trackers: [2, 3].into_iter().map(node).collect(),
+    };
+    bench.out.clear();
+    joiner.on_join_refused(&mut bench.ctx(), peer(1), refused);
+    assert_eq!(bench.dialled().len(), 2);
+    bench.connect(2, 90);
+    joiner.on_connected(&mut bench.ctx(), peer(2), addr(2), true);
+    assert_eq!(joiner.membership.tracker, Some(peer(2)));
+    // The other's handshake is over before the first has answered.
+    bench.pass(80);
+    bench.connect(3, 170);
+    joiner.on_connected(&mut bench.ctx(), peer(3), addr(3), true);
+    joiner
+}
+
+#[test]
+fn the_nearer_tracker_is_not_left_for_one_that_comes_before_its_answer() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut joiner = sent_to_two(&mut bench);
+    assert_eq!(joiner.membership.tracker, Some(peer(2)));
+    joiner.on_join_answer(
+        &mut bench.ctx(),
+        peer(2),
+        answer(Some(Appointment::sign(&key(), peer(2), 1))),
+    );
+    assert!(joiner.membership.answered);
+}
+
+#[test]
+fn the_farther_one_is_asked_when_the_nearer_refuses_or_is_silent() {
+    for silent in [false, true] {
+        let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+        let mut joiner = sent_to_two(&mut bench);
+        if silent {
+            bench.pass(1_000);
+            joiner.membership_tick(&mut bench.ctx());
+        } else {
+            let refused = JoinRefused {
+                stream: stream_id(),
+                reason: RefuseReason::UnknownStream,
+                trackers: List::default(),
+            };
+            joiner.on_join_refused(&mut bench.ctx(), peer(2), refused);
+        }
+        assert_eq!(joiner.membership.tracker, Some(peer(3)), "silent: {silent}");
     }
 }
