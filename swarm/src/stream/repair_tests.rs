@@ -78,7 +78,7 @@ fn chunks_of_a_slow_stream_are_not_missed_before_they_can_be_here() {
     let start = bench.now;
     let mut asked = Vec::new();
     // Every fourth comes by a way that takes so much longer that the three after it are here before.
-    let late_ms = |n: u64| if n % 4 == 0 { 4 * EVERY_MS - 10 } else { 0 };
+    let late_ms = |n: u64| if n.is_multiple_of(4) { 4 * EVERY_MS - 10 } else { 0 };
     for ms in 0..400 * EVERY_MS {
         for n in (ms / EVERY_MS).saturating_sub(4)..=ms / EVERY_MS {
             if n * EVERY_MS + late_ms(n) == ms {
