@@ -295,8 +295,8 @@ async fn a_supplier_that_promises_and_never_sends() {
     let promising = tokio::spawn(promise(peer, cast.stream, asked.clone()));
     // A newcomer knows nobody yet, and believes it most; if it finds others sooner the next one may not.
     let mut newcomers = Vec::new();
-    for n in 0..4 {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+    for n in 0..12 {
+        tokio::time::sleep(Duration::from_millis(150)).await;
         if asked.load(Ordering::Relaxed) > 0 {
             break;
         }
