@@ -184,6 +184,10 @@ impl Stream {
         if self.membership.tracker.is_none() {
             self.membership.next_dial = ctx.now + DIAL_TIMEOUT;
         }
+        if node.addrs.is_empty() {
+            // A stranger's word: it fails like a dial that nobody answers.
+            return;
+        }
         ctx.uplink.book_unpaced(ctx.now, DIAL_BYTES);
         ctx.out.push(Output::Connect {
             peer: Some(node.peer),
