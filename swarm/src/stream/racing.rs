@@ -9,8 +9,6 @@ use wire::{PeerId, Time};
 
 use super::way_in::DIAL_TIMEOUT;
 use super::{Ctx, Stream};
-use crate::io::Output;
-use crate::uplink::DIAL_BYTES;
 
 /// A tracker that turns up later is changed to if its round trip is shorter by this...
 const NEARER: Duration = Duration::from_millis(3);
@@ -168,7 +166,9 @@ impl Stream {
 
     /// Dials a tracker, or takes it at once if it is connected and wins.
     pub(super) fn enter_race(&mut self, ctx: &mut Ctx<'_>, node: &RingNode) {
-        if ctx.standings.is_banned(ctx.now, node.peer) {
+        // A stranger may name one without an address.
+        let reachable = !node.addrs.is_empty() || ctx.neighbours.contains(&node.peer);
+        if !reachable || ctx.standings.is_banned(ctx.now, node.peer) {
             return self.membership.racing.drop_out(&node.peer);
         }
         if self.membership.racing.runs(&node.peer) {
@@ -184,15 +184,7 @@ impl Stream {
         if self.membership.tracker.is_none() {
             self.membership.next_dial = ctx.now + DIAL_TIMEOUT;
         }
-        if node.addrs.is_empty() {
-            // A stranger's word: it fails like a dial that nobody answers.
-            return;
-        }
-        ctx.uplink.book_unpaced(ctx.now, DIAL_BYTES);
-        ctx.out.push(Output::Connect {
-            peer: Some(node.peer),
-            addrs: node.addrs.to_vec(),
-        });
+        self.call(ctx, node);
     }
 
     /// A connection stands. Whether it is to one of those that race, and that one is to be the tracker: the first, or a clearly

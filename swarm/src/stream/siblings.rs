@@ -54,9 +54,10 @@ impl Stream {
         }
     }
 
-    /// Dials somebody by name.
+    /// Dials somebody by name, if there is an address to dial.
     pub(super) fn call(&self, ctx: &mut Ctx<'_>, node: &RingNode) {
-        if node.peer == ctx.config.peer || ctx.standings.is_banned(ctx.now, node.peer) {
+        let banned = ctx.standings.is_banned(ctx.now, node.peer);
+        if node.peer == ctx.config.peer || node.addrs.is_empty() || banned {
             return;
         }
         ctx.uplink.book_unpaced(ctx.now, DIAL_BYTES);
