@@ -86,6 +86,22 @@ impl Stream {
         }
     }
 
+    /// Asks the peercaster for a sign of life while it is silent. One that was started again says so to whoever sends it something,
+    /// and to nobody else; and whoever does not notice keeps the tree below from growing again, though others may feed it.
+    pub(super) fn call_source(&mut self, ctx: &mut Ctx<'_>) {
+        if !self.first_chunk_seen {
+            return;
+        }
+        for sub in &self.subs {
+            if let Some(parent) = sub.parent.filter(|parent| sub.path == [parent.tag()]) {
+                ctx.neighbours.call(ctx.now, &parent);
+            }
+        }
+        if let Some(tracker) = self.membership.tracker.filter(|_| self.flowing_since.is_none()) {
+            ctx.neighbours.call(ctx.now, &tracker);
+        }
+    }
+
     /// Calls the peercaster that is gone. While the tracker is missing it is looked for anyway, and most often is the same.
     pub(super) fn return_tick(&mut self, ctx: &mut Ctx<'_>) {
         let Some(lost) = &mut self.membership.source_lost else {

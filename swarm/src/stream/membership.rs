@@ -204,12 +204,7 @@ impl Stream {
         self.moving_tick(ctx);
         self.return_tick(ctx);
         let now = ctx.now;
-        if self.flowing_since.is_none() && self.first_chunk_seen {
-            // A peercaster that was started again says so to whoever sends it something, and to nobody else.
-            if let Some(tracker) = self.membership.tracker {
-                ctx.neighbours.call(now, &tracker);
-            }
-        }
+        self.call_source(ctx);
         self.ask_the_next(ctx);
         if self.membership.tracker.is_none() {
             if self.membership.next_dial <= now && !self.ended {
@@ -277,7 +272,7 @@ impl Stream {
         self.membership.answered = true;
         self.membership.attempts = 0;
         self.membership.sent_on = 0;
-        self.membership.racing.end();
+        self.membership.racing.end(ctx);
         self.membership.dial_wait = TRACKER_RETRY;
         self.membership.members = message.members;
         self.membership.refresh =

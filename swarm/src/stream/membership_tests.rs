@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-use wire::message::{Referral, RefuseReason, Refused, Role};
-use wire::{Bitrate, List, PeerId, Seq, SubstreamSet};
+use wire::message::{Path, Referral, RefuseReason, Refused, Role};
+use wire::{Bitrate, List, PeerId, Seq, Substream, SubstreamSet};
 
 use super::super::Stream;
 use super::super::candidates::{DIALS_AT_ONCE, REDIAL};
-use super::super::testing::{Bench, K, addr, chunk_of, offer, peer, stream_id};
+use super::super::testing::{Bench, FIRST, K, addr, chunk_of, offer, one, peer, stream_id};
 
 fn referral(n: u8) -> Referral {
     Referral {
@@ -140,4 +140,38 @@ fn of_a_new_session_only_what_is_recent_is_asked_for() {
     };
     assert_eq!(first_of(10), 0);
     assert_eq!(first_of(200), 200 - u64::from(K));
+}
+
+#[test]
+fn the_silent_peercaster_is_called_by_its_children_though_others_feed_them() {
+    let called = |from_source: bool| {
+        let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+        let mut viewer = bench.viewer();
+        for n in [1, 2] {
+            bench.connect(n, 20);
+        }
+        bench.supplied_by(&mut viewer, 1, one(0));
+        bench.supplied_by(&mut viewer, 2, one(1));
+        if from_source {
+            let path = Path {
+                stream: stream_id(),
+                substream: Substream(0),
+                ancestors: std::iter::once(peer(1).tag()).collect(),
+                attached: true,
+            };
+            viewer.on_path(&mut bench.ctx(), peer(1), &path);
+        }
+        let mut pings = 0;
+        for round in 0..40 {
+            bench.pass(50);
+            bench.push(&mut viewer, 2, FIRST + 1 + u64::from(K) * round);
+            assert!(bench.neighbours.hear(bench.now, &peer(2)));
+            viewer.membership_tick(&mut bench.ctx());
+            let due = bench.neighbours.due_pings(bench.now);
+            pings += due.iter().filter(|(to, _)| *to == peer(1)).count();
+        }
+        pings
+    };
+    let (source, other) = (called(true), called(false));
+    assert!(source >= other + 3, "{source} and {other} pings in 2 s");
 }

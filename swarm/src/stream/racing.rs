@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use doat::Race;
+use rand::RngExt;
 use wire::message::{RingNode, TrackerLease};
 use wire::{PeerId, Time};
 
@@ -21,6 +22,12 @@ const ANSWER_SLACK: Duration = Duration::from_millis(200);
 
 /// A look-up that is under way is waited for so long before the link's own addresses are dialled again.
 pub(super) const LOOK_UP_PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// The tracker is measured against its siblings anew after so long, and twice as long after each such time, up to [`ANEW_MOST`]: by
+/// then this node's coordinate says more than a newcomer's, and areas have been split. The first is when coordinates have come to rest
+/// (`coords-planetlab`), and the last about an area's age between two changes; each costs three dials on PlanetLab.
+pub(super) const ANEW: Duration = Duration::from_secs(30);
+const ANEW_MOST: Duration = Duration::from_secs(600);
 
 /// What a look-up in the overlay's table came to in one direction.
 #[derive(Debug)]
@@ -42,6 +49,9 @@ pub(super) struct Racing {
     pub(super) look_up_at: Time,
     /// It was asked, and has not answered.
     pub(super) looking: bool,
+    /// When the race is run anew, and how long after that again.
+    anew_at: Time,
+    anew_wait: Duration,
 }
 
 impl Racing {
@@ -51,6 +61,8 @@ impl Racing {
             dialled: Vec::new(),
             look_up_at: Time::NEVER,
             looking: false,
+            anew_at: Time::NEVER,
+            anew_wait: ANEW,
         }
     }
 
@@ -102,8 +114,24 @@ impl Racing {
     }
 
     /// There is a tracker.
-    pub(super) fn end(&mut self) {
+    pub(super) fn end(&mut self, ctx: &mut Ctx<'_>) {
         self.look_up_at = Time::NEVER;
+        if self.anew_at == Time::NEVER {
+            self.wait_for_anew(ctx);
+        }
+    }
+
+    fn wait_for_anew(&mut self, ctx: &mut Ctx<'_>) {
+        self.anew_at = ctx.now + self.anew_wait.mul_f64(ctx.rng.random_range(0.75..1.25));
+        self.anew_wait = (self.anew_wait * 2).min(ANEW_MOST);
+    }
+
+    /// Forgets how the race went, if that was long ago: those who lost it by where they seemed to be get another chance.
+    fn run_anew(&mut self, ctx: &mut Ctx<'_>) {
+        if self.anew_at <= ctx.now && !self.is_on() && !self.looking {
+            self.race = None;
+            self.wait_for_anew(ctx);
+        }
     }
 }
 
@@ -266,6 +294,7 @@ impl Stream {
         if siblings.is_empty() || self.tracking.is_some() || self.membership.tracker != Some(from) {
             return;
         }
+        self.membership.racing.run_anew(ctx);
         self.enter_present(ctx);
         for node in siblings {
             self.membership.racing.hear_of(ctx, node);

@@ -4,6 +4,7 @@ use wire::message::{Appointment, JoinAnswer, JoinRefused, RefuseReason, RingNode
 use wire::{Bitrate, List, Message, SecretKey, Seq, Signed, SubstreamSet, Time};
 
 use super::super::Stream;
+use super::super::racing::ANEW;
 use super::super::testing::{Bench, addr, info, key, peer, stream_id};
 use super::{MOST_SENT_ON, TRACKER_RETRY, TRACKER_RETRY_MAX};
 
@@ -204,4 +205,44 @@ fn the_farther_one_is_asked_when_the_nearer_refuses_or_is_silent() {
         }
         assert_eq!(joiner.membership.tracker, Some(peer(3)), "silent: {silent}");
     }
+}
+
+#[test]
+fn a_tracker_is_measured_against_its_siblings_again_later() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut joiner = bench.joiner();
+    bench.connect(1, 90);
+    joiner.on_connected(&mut bench.ctx(), peer(1), addr(250), true);
+    let sibling = RingNode::new(
+        peer(2),
+        &coords::Coord::ORIGIN,
+        std::iter::once(addr(2)).collect(),
+    );
+    let told = JoinAnswer {
+        siblings: std::iter::once(sibling).collect(),
+        ..answer(Some(Appointment::sign(&key(), peer(1), 1)))
+    };
+    let mut dials = Vec::new();
+    bench.out.clear();
+    let begun = bench.now;
+    while dials.len() < 3 {
+        joiner.on_join_answer(&mut bench.ctx(), peer(1), told.clone());
+        if bench.dialled().contains(&Some(peer(2))) {
+            dials.push(bench.now.since(begun));
+            // The first two fail, so it is out of the race.
+            if dials.len() < 3 {
+                joiner.on_dial_failed(&mut bench.ctx(), Some(peer(2)), Some(addr(2)));
+            }
+        }
+        bench.pass(1_000);
+        assert!(bench.now.since(begun) < 10 * ANEW, "{dials:?}");
+    }
+    let waits: Vec<_> = dials.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(
+        dials[0].is_zero() && waits[0] >= ANEW / 2 && waits[1] > waits[0],
+        "{dials:?}"
+    );
+    bench.connect(2, 20);
+    joiner.on_connected(&mut bench.ctx(), peer(2), addr(2), true);
+    assert_eq!(joiner.membership.tracker, Some(peer(2)), "it is nearer");
 }
