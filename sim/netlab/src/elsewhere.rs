@@ -87,3 +87,11 @@ pub fn serve(lab: &Arc<Lab>, _: &Path, _: &Arc<AtomicBool>) -> Result<()> {
 pub fn enter(_: &Path) -> Result<()> {
     bail!(NEEDS_LINUX)
 }
+
+/// Asks a program to end.
+///
+/// # Errors
+/// Always: it needs Linux.
+pub fn interrupt(_: &Child) -> Result<()> {
+    bail!(NEEDS_LINUX)
+}

@@ -22,12 +22,12 @@ mod units;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
-pub use linux::{Lab, enter, serve};
+pub use linux::{Lab, enter, interrupt, serve};
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;
 #[cfg(not(target_os = "linux"))]
-pub use elsewhere::{Lab, enter, serve};
+pub use elsewhere::{Lab, enter, interrupt, serve};
 
 pub use counters::{Counters, Delivery, NodeCounters, PairCounters};
 pub use engine::Traffic;

@@ -14,6 +14,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::engine::Engine;
 use crate::{Counters, NodeInfo, Scenario};
@@ -159,6 +160,15 @@ impl Drop for Lab {
 /// When there is none, or root is missing.
 pub fn enter(path: &Path) -> Result<()> {
     Namespace::open(path)?.enter()
+}
+
+/// Asks a program to end, as Ctrl-C at its terminal would.
+///
+/// # Errors
+/// When there is no such program any more.
+pub fn interrupt(child: &Child) -> Result<()> {
+    let pid = Pid::from_child(child);
+    kill_process(pid, Signal::INT).context("cannot interrupt a program")
 }
 
 fn is_root() -> bool {

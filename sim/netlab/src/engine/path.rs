@@ -106,7 +106,7 @@ impl Engine {
         if lost {
             return self.drop_packet(slot, from, pair, Why::Loss);
         }
-        let means = (self.nodes[from].jitter, self.nodes[to].jitter);
+        let means = (self.nodes[from].jitter_up, self.nodes[to].jitter_down);
         if means.0 + means.1 > 0.0 && (sent > way.last_sent + BURST_NS || way.last_sent == 0) {
             way.jitter = (rng.exponential() * means.0 + rng.exponential() * means.1) as u64;
         }

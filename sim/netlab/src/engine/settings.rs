@@ -30,7 +30,12 @@ impl Engine {
                 let mean = value.parse()?;
                 (node.loss_up.burst, node.loss_down.burst) = (mean, mean);
             }
-            "jitter_ms" => node.jitter = units::ms(value)? as f64,
+            "jitter_ms" => {
+                let mean = units::ms(value)? as f64;
+                (node.jitter_up, node.jitter_down) = (mean, mean);
+            }
+            "jitter_up_ms" => node.jitter_up = units::ms(value)? as f64,
+            "jitter_down_ms" => node.jitter_down = units::ms(value)? as f64,
             "delay_ms" => node.access_delay = units::ms(value)?,
             "path_mtu" => node.path_mtu = value.parse()?,
             "nat" => self.change_nat(number, value)?,
