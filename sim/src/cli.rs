@@ -1,8 +1,9 @@
 //! Commands, flags, exit codes: 0 done, 1 failed while running, 2 bad usage or input, 130 interrupted (which the signal
-//! itself brings about: nothing needs to be saved).
+//! itself brings about where nothing needs to be ended or saved).
 
 mod bar;
 mod files;
+mod lab;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use headwater_sim::overlay::{self, OverlayOutcome, OverlayScenario};
-use headwater_sim::scenario::{NAMES, OVERLAY_NAMES, Scenario};
+use headwater_sim::scenario::{Fidelity, NAMES, OVERLAY_NAMES, Scenario};
 use headwater_sim::{Outcome, Plan, RunError, Simulation, report};
 
 use bar::Bar;
@@ -45,6 +46,13 @@ Example: the same swarm with twice the loss, seed 7, nothing but the result on s
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Run a scenario with real programs over an emulated network, in real time (Linux, root)
+    #[command(after_help = "\
+Example: twenty real viewers with measured delays, and the same simulated:
+  headwater-sim lab planetlab --set peers.count=20 --set peers.ri=1.5 --json lab.json
+  headwater-sim run planetlab --set peers.count=20 --set peers.ri=1.5 --json run.json
+  headwater-sim compare run.json lab.json")]
+    Lab(lab::LabArgs),
     /// List the scenarios in the box
     #[command(after_help = "Example: headwater-sim list")]
     List,
@@ -95,6 +103,8 @@ enum Failure {
     Input(String),
     /// Failed while running: exit code 1.
     Run(String),
+    /// The user wanted no more: exit code 130.
+    Interrupted,
 }
 
 impl Failure {
@@ -115,6 +125,7 @@ pub(crate) fn main() -> ExitCode {
             set,
             output,
         } => run(&scenario, seed, set, &output),
+        Command::Lab(args) => lab::run(&args),
         Command::List => list(),
         Command::Compare { a, b } => compare(&a, &b),
         Command::Replay { file, output } => replay(&file, &output),
@@ -123,6 +134,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Run(message)) => (1, message),
         Err(Failure::Input(message)) => (2, message),
+        Err(Failure::Interrupted) => (130, "interrupted".to_owned()),
     };
     eprintln!("headwater-sim: {message}");
     ExitCode::from(code)
@@ -150,6 +162,13 @@ fn replay(file: &std::path::Path, output: &OutputArgs) -> Result<(), Failure> {
     let value: serde_json::Value = files::read(file)?;
     let params = value.get("params");
     let overlay = params.is_some_and(|params| params.get("ring").is_some() || params.get("coords").is_some());
+    let fidelity = params.and_then(|params| params.get("fidelity"));
+    if fidelity.is_some_and(|fidelity| fidelity == "lab") {
+        return Err(Failure::Input(format!(
+            "{} comes from the lab: no two runs of real programs are the same, so there is nothing to replay",
+            file.display()
+        )));
+    }
     let cannot =
         |why: &dyn std::fmt::Display| Failure::Input(format!("{} cannot be replayed: {why}", file.display()));
     let (earlier, now) = if overlay {
@@ -203,6 +222,11 @@ fn simulate(scenario: &Scenario, output: &OutputArgs, again: &str) -> Result<Out
         RunError::Scenario(error) => Failure::input(error),
         RunError::Violation { .. } => Failure::Run(format!("{error}; to see it again: {again}")),
     };
+    if scenario.fidelity == Fidelity::Lab {
+        return Err(Failure::input(
+            "the scenario's fidelity is lab: leave the key out, or use headwater-sim lab",
+        ));
+    }
     let simulation = Simulation::new(scenario)
         .map_err(failed)?
         .trace(&output.trace, output.trace_for);

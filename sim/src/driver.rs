@@ -6,6 +6,7 @@ mod faults;
 mod ids;
 mod outcome;
 mod outputs;
+mod rehearsal;
 mod trace;
 mod wiring;
 mod world;
@@ -13,8 +14,10 @@ mod world;
 use crate::scenario::{Scenario, ScenarioError};
 
 pub use draw::Drawn;
-pub(crate) use encoder::KEYFRAME_MS;
+pub(crate) use encoder::{KEYFRAME_MS, rates};
 pub use outcome::{BoundMs, MessageCount, Outcome, SoonestMs};
+pub(crate) use outcome::{CURVE_POINTS, TrackerCount};
+pub(crate) use rehearsal::{Part, Rehearsal, Step};
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +73,11 @@ impl Simulation {
     /// What was drawn.
     pub fn drawn(&self) -> &Drawn {
         &self.world.drawn
+    }
+
+    /// Who will join and go when, without running anything: for real processes to do the same.
+    pub(crate) fn rehearse(self) -> Rehearsal {
+        rehearsal::rehearse(self.world)
     }
 
     /// Writes down what these peers do and are told in so many seconds after joining: see [`Outcome::trace`].

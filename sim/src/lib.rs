@@ -6,6 +6,7 @@
 mod audit;
 pub mod bound;
 mod driver;
+pub mod lab;
 mod measure;
 mod net;
 pub mod overlay;

@@ -11,7 +11,7 @@ pub use start::{Stages, Start};
 
 pub(crate) use distribution::Histogram;
 pub(crate) use peer_log::{PeerLog, Role, Violation};
-pub(crate) use result::{Facts, summarise};
+pub(crate) use result::{DEADLINES_MS, Facts, MUST_HAVE_STARTED_NS, continuity_of, summarise};
 pub(crate) use start::StartLog;
 
 use wire::Seq;

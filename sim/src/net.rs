@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 pub(crate) use conns::{ConnId, Conns, End, Phase};
-pub(crate) use fluid::{Line, ack_bytes, wire_bytes};
+pub(crate) use fluid::{Line, ack_bytes, packets, wire_bytes};
 
 use crate::time::SimTime;
 

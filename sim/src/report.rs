@@ -3,6 +3,7 @@
 mod compare;
 mod csv;
 mod figure;
+mod lab;
 mod table;
 
 pub use compare::compare;

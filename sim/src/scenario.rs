@@ -34,6 +34,9 @@ pub struct Scenario {
     /// Seeds every draw: same scenario and seed, same run.
     #[serde(default = "defaults::seed")]
     pub seed: u64,
+    /// What ran it. Results say so; whoever runs it decides.
+    #[serde(default, skip_serializing_if = "Fidelity::is_flow")]
+    pub fidelity: Fidelity,
     /// What is streamed.
     #[serde(default)]
     pub stream: Stream,
@@ -65,6 +68,23 @@ pub struct Scenario {
     /// What is measured.
     #[serde(default)]
     pub measure: Measure,
+}
+
+/// How true to life a run is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fidelity {
+    /// The protocol's code over a modelled network.
+    #[default]
+    Flow,
+    /// Real programs over an emulated network.
+    Lab,
+}
+
+impl Fidelity {
+    fn is_flow(&self) -> bool {
+        *self == Fidelity::Flow
+    }
 }
 
 /// The stream as an encoder would make it.

@@ -72,6 +72,19 @@ fn bad_input_is_one_sentence_and_exit_code_2() {
 }
 
 #[test]
+fn the_lab_refuses_what_real_programs_cannot_do() {
+    refused(&["lab", "doat-1k"], "doat-1k has no stream");
+    refused(
+        &["lab", "planetlab", "--set", "network.max_neighbours=12"],
+        "network.max_neighbours",
+    );
+    refused(
+        &["run", "planetlab", "--set", "fidelity=lab"],
+        "headwater-sim lab",
+    );
+}
+
+#[test]
 fn list_names_what_run_takes() {
     let output = sim(&["list"]);
     assert!(output.status.success());

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use headwater_sim::Progress;
+use headwater_sim::lab::LabProgress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Redraws a second: smooth enough, and free.
@@ -40,15 +41,24 @@ impl Bar {
             done if done > 0.0 => elapsed * (progress.of_s - done) / done,
             _ => 0.0,
         };
-        self.bar.set_length((progress.of_s * 1000.0) as u64);
-        self.bar.set_position((progress.done_s * 1000.0) as u64);
-        self.bar.set_message(format!(
-            "{:.1} of {:.0} s simulated, {:.2} M deliveries, {} left",
-            progress.done_s,
-            progress.of_s,
-            progress.deliveries as f64 / 1e6,
-            indicatif::HumanDuration(Duration::from_secs_f64(left.max(0.0)))
-        ));
+        let (done, of) = (progress.done_s, progress.of_s);
+        let deliveries = progress.deliveries as f64 / 1e6;
+        let what = format!("{done:.1} of {of:.0} s simulated, {deliveries:.2} M deliveries");
+        self.draw(done, of, &what, left);
+    }
+
+    /// The same for real programs, which take the time they take.
+    pub(super) fn show_lab(&self, progress: LabProgress) {
+        let (done, of) = (progress.done_s, progress.of_s);
+        let what = format!("{done:.0} of {of:.0} s, {} peers there", progress.running);
+        self.draw(done, of, &what, of - done);
+    }
+
+    fn draw(&self, done_s: f64, of_s: f64, what: &str, left_s: f64) {
+        let left = indicatif::HumanDuration(Duration::from_secs_f64(left_s.max(0.0)));
+        self.bar.set_length((of_s * 1000.0) as u64);
+        self.bar.set_position((done_s * 1000.0) as u64);
+        self.bar.set_message(format!("{what}, {left} left"));
     }
 
     /// Takes the bar away; seconds since it was made.

@@ -5,7 +5,7 @@ use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
 use headwater_sim::overlay::{self, OverlayOutcome};
-use headwater_sim::{Outcome, plain, report};
+use headwater_sim::{Outcome, lab, plain, report};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -39,16 +39,32 @@ pub(super) fn write_overlay(outcome: &OverlayOutcome, output: &OutputArgs) -> Re
     write_texts(&overlay::table(outcome), outcome, output)
 }
 
+/// And for real programs.
+pub(super) fn write_lab(outcome: &Outcome, json: Option<&str>, quiet: bool) -> Result<(), Failure> {
+    let result = serde_json::to_value(outcome).map_err(Failure::run)?;
+    let result = lab::without_unseen(result);
+    write_text_and_json(&report::table(outcome), &result, json, quiet)
+}
+
 /// The table for people and the result file for programs.
 fn write_texts(table: &str, outcome: &impl Serialize, output: &OutputArgs) -> Result<(), Failure> {
-    if !output.quiet {
-        if output.json.as_deref() == Some("-") {
+    write_text_and_json(table, outcome, output.json.as_deref(), output.quiet)
+}
+
+fn write_text_and_json(
+    table: &str,
+    outcome: &impl Serialize,
+    json: Option<&str>,
+    quiet: bool,
+) -> Result<(), Failure> {
+    if !quiet {
+        if json == Some("-") {
             eprint!("{table}");
         } else {
             write!(std::io::stdout().lock(), "{table}").map_err(Failure::run)?;
         }
     }
-    if let Some(file) = &output.json {
+    if let Some(file) = json {
         let cannot = |error: &dyn std::fmt::Display| {
             let why = plain(error);
             Failure::Run(format!(

@@ -8,12 +8,24 @@ use crate::time::{SimTime, ms};
 /// How long a key frame takes: one of 25 frames a second.
 pub(crate) const KEYFRAME_MS: f64 = 40.0;
 
+/// Bytes a nanosecond in the first [`KEYFRAME_MS`] of a group and in what remains of it.
+pub(crate) fn rates(stream: &Stream) -> (f64, f64) {
+    let rate = stream.rate.as_bps() as f64 / 8e9;
+    let key_share = (KEYFRAME_MS / stream.gop_ms).min(1.0);
+    let rest_x = if key_share < 1.0 {
+        (1.0 - key_share * stream.keyframe_x).max(0.0) / (1.0 - key_share)
+    } else {
+        1.0
+    };
+    (rate * stream.keyframe_x, rate * rest_x)
+}
+
 /// Makes the chunks one by one.
 #[derive(Debug)]
 pub(super) struct Encoder {
     chunk_ns: u64,
     gop_ns: u64,
-    /// Bytes a nanosecond in the first [`KEYFRAME_MS`] of a group and in what remains of it.
+    /// See [`rates`].
     key_rate: f64,
     rest_rate: f64,
     made: u64,
@@ -31,18 +43,12 @@ pub(super) struct Made {
 
 impl Encoder {
     pub(super) fn new(stream: &Stream) -> Self {
-        let rate = stream.rate.as_bps() as f64 / 8e9;
-        let key_share = (KEYFRAME_MS / stream.gop_ms).min(1.0);
-        let rest_x = if key_share < 1.0 {
-            (1.0 - key_share * stream.keyframe_x).max(0.0) / (1.0 - key_share)
-        } else {
-            1.0
-        };
+        let (key_rate, rest_rate) = rates(stream);
         Encoder {
             chunk_ns: ms(stream.chunk_ms),
             gop_ns: ms(stream.gop_ms),
-            key_rate: rate * stream.keyframe_x,
-            rest_rate: rate * rest_x,
+            key_rate,
+            rest_rate,
             made: 0,
             left_over: 0.0,
             zeros: Bytes::from(vec![0; wire::MAX_PAYLOAD]),

@@ -10,7 +10,7 @@ use super::draw;
 use super::world::{Event, World};
 use crate::audit::What;
 use crate::measure::Role;
-use crate::scenario::Fault;
+use crate::scenario::{Churn, Fault};
 use crate::time::{SimTime, seconds};
 
 impl World {
@@ -22,11 +22,7 @@ impl World {
         if self.peers[peer as usize].spec.role != Role::Consumer {
             return;
         }
-        let session_s = exponential(&mut self.churn_rng) * churn.mean_session_s;
-        // An exponential session has no memory: to begin to count later is as good as to have begun then.
-        let from = self.now.max(SimTime(seconds(churn.from_s)));
-        let crash = self.churn_rng.random_bool(churn.crash_share);
-        let at = from.plus(seconds(session_s));
+        let (at, crash) = departure(&churn, self.now, &mut self.churn_rng);
         self.queue.push(at, Event::Depart { peer, crash });
     }
 
@@ -130,16 +126,30 @@ impl World {
 
     /// A share of the consumers that are there.
     fn choose(&mut self, share: f64) -> Vec<u32> {
-        let mut present: Vec<u32> = (0..self.peers.len() as u32)
+        let present = (0..self.peers.len() as u32)
             .filter(|n| {
                 let peer = &self.peers[*n as usize];
                 peer.node.is_some() && peer.spec.role == Role::Consumer
             })
             .collect();
-        present.shuffle(&mut self.churn_rng);
-        present.truncate((present.len() as f64 * share).round() as usize);
-        present
+        choose(present, share, &mut self.churn_rng)
     }
+}
+
+/// When a consumer that joins at `now` will go, and whether without a word.
+pub(super) fn departure(churn: &Churn, now: SimTime, rng: &mut ChaCha8Rng) -> (SimTime, bool) {
+    let session_s = exponential(rng) * churn.mean_session_s;
+    // An exponential session has no memory: to begin to count later is as good as to have begun then.
+    let from = now.max(SimTime(seconds(churn.from_s)));
+    let crash = rng.random_bool(churn.crash_share);
+    (from.plus(seconds(session_s)), crash)
+}
+
+/// A share of those present.
+pub(super) fn choose(mut present: Vec<u32>, share: f64, rng: &mut ChaCha8Rng) -> Vec<u32> {
+    present.shuffle(rng);
+    present.truncate((present.len() as f64 * share).round() as usize);
+    present
 }
 
 /// An exponentially distributed value of mean 1.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::world::{Peer, World};
 use crate::bound::{Joiner, lower_bound, soonest_starts};
+use crate::lab::LabFacts;
 use crate::measure::{Distribution, Facts, Histogram, PeerLog, PeerRow, Results, Role, summarise};
 use crate::net::wire_bytes;
 use crate::scenario::Scenario;
@@ -106,6 +107,9 @@ pub struct Outcome {
     pub soonest_ms: Option<SoonestMs>,
     /// Results by protocol: `headwater`, and baselines that ran.
     pub results: BTreeMap<String, Results>,
+    /// What is known of a run of real programs only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lab: Option<LabFacts>,
     /// The per-peer table.
     #[serde(skip)]
     pub rows: Vec<PeerRow>,
@@ -124,7 +128,7 @@ const PROMISED_BY_SOURCE: f64 = 0.85;
 const CHILDREN_PER_PRIMARY: u32 = 8;
 
 /// Points of a cumulative distribution: smooth at any size of figure.
-const CURVE_POINTS: usize = 500;
+pub(crate) const CURVE_POINTS: usize = 500;
 
 pub(super) fn conclude(
     mut world: World,
@@ -178,6 +182,7 @@ pub(super) fn conclude(
         bound_ms,
         soonest_ms,
         results: BTreeMap::from([("headwater".to_owned(), results)]),
+        lab: None,
         rows,
         curves: [arrival.curve(CURVE_POINTS), world.lags.curve(CURVE_POINTS)],
         audit: world.audit.finish(),

@@ -7,11 +7,11 @@ use super::{ChunkLog, Distribution, Histogram, PeerLog, Role, Stages, Start, Win
 use crate::time::{MS, SECOND, SimTime};
 
 /// Deadlines for which the share of arrivals in time is reported, in milliseconds.
-const DEADLINES_MS: [f64; 3] = [500.0, 750.0, 1000.0];
+pub(crate) const DEADLINES_MS: [f64; 3] = [500.0, 750.0, 1000.0];
 
 /// A consumer that was there for so long without ever playing has a continuity of zero; one that was there for less
 /// does not count.
-const MUST_HAVE_STARTED_NS: u64 = 5 * SECOND;
+pub(crate) const MUST_HAVE_STARTED_NS: u64 = 5 * SECOND;
 
 /// Continuity over the peers of a role.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -290,7 +290,7 @@ pub(crate) fn summarise<'a>(
     result
 }
 
-fn continuity_of(mut values: Vec<f64>) -> Continuity {
+pub(crate) fn continuity_of(mut values: Vec<f64>) -> Continuity {
     values.sort_by(f64::total_cmp);
     let n = values.len();
     if n == 0 {

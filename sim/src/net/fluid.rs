@@ -43,7 +43,8 @@ pub(crate) fn ack_bytes(payload: u64) -> u64 {
     packets(payload).div_ceil(PACKETS_PER_ACK) * ACK_BYTES
 }
 
-fn packets(payload: u64) -> u64 {
+/// Packets for so many bytes sent at once.
+pub(crate) fn packets(payload: u64) -> u64 {
     payload.div_ceil(PACKET_PAYLOAD).max(1)
 }
 

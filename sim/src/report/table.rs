@@ -13,6 +13,9 @@ pub fn table(outcome: &Outcome) -> String {
 }
 
 fn write_table(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
+    if let Some(lab) = &outcome.lab {
+        return super::lab::write(out, outcome, lab);
+    }
     writeln!(
         out,
         "{}, seed {}: {} peers, {} chunk deliveries, {} events in {:.1} s ({:.0} deliveries/s)",
@@ -64,28 +67,12 @@ fn role(
     role: &str,
     result: &RoleResult,
 ) -> std::fmt::Result {
-    writeln!(
-        out,
-        "{:<24}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}",
-        format!("{protocol}, {} {role}", result.peers),
-        "mean",
-        "p50",
-        "p90",
-        "p95",
-        "p99",
-        "max"
-    )?;
+    head(out, &format!("{protocol}, {} {role}", result.peers))?;
     line(out, "  arrival lag, ms", &result.arrival_ms)?;
     let consumers = role == "consumers";
     if consumers {
         line(out, "  playout lag, ms", &result.lag_ms)?;
-        if let Some(bound) = outcome.bound_ms {
-            writeln!(
-                out,
-                "{:<24}{:>9.1}{:>9}{:>9}{:>9}{:>9}{:>9.1}",
-                "  lower bound, ms", bound.mean, "", "", "", "", bound.max
-            )?;
-        }
+        bound(out, outcome)?;
     }
     line(out, "  start-up, ms", &result.startup_ms)?;
     if consumers {
@@ -104,20 +91,7 @@ fn role(
         ] {
             line(out, name, stage)?;
         }
-        let c = &result.continuity;
-        writeln!(
-            out,
-            "  continuity mean {:.5}, 1st percentile {:.5}, worst {:.5}; missed {}, late {}, never started {}",
-            c.mean, c.p1, c.min, result.chunks_missed, result.chunks_late, result.never_started
-        )?;
-        let t = &result.in_time;
-        writeln!(
-            out,
-            "  arrived within 500 ms {:.3} %, 750 ms {:.3} %, 1 s {:.3} %",
-            100.0 * t.ms500,
-            100.0 * t.ms750,
-            100.0 * t.ms1000
-        )?;
+        in_time(out, result)?;
     }
     writeln!(
         out,
@@ -130,6 +104,44 @@ fn role(
         result.source_copies,
         result.clock_error_ms.mean,
         result.clock_error_ms.max
+    )
+}
+
+/// The heads of the columns.
+pub(super) fn head(out: &mut String, name: &str) -> std::fmt::Result {
+    writeln!(
+        out,
+        "{name:<24}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}",
+        "mean", "p50", "p90", "p95", "p99", "max"
+    )
+}
+
+pub(super) fn bound(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
+    let Some(bound) = outcome.bound_ms else {
+        return Ok(());
+    };
+    writeln!(
+        out,
+        "{:<24}{:>9.1}{:>9}{:>9}{:>9}{:>9}{:>9.1}",
+        "  lower bound, ms", bound.mean, "", "", "", "", bound.max
+    )
+}
+
+/// What was there when it was due.
+pub(super) fn in_time(out: &mut String, result: &RoleResult) -> std::fmt::Result {
+    let c = &result.continuity;
+    writeln!(
+        out,
+        "  continuity mean {:.5}, 1st percentile {:.5}, worst {:.5}; missed {}, late {}, never started {}",
+        c.mean, c.p1, c.min, result.chunks_missed, result.chunks_late, result.never_started
+    )?;
+    let t = &result.in_time;
+    writeln!(
+        out,
+        "  arrived within 500 ms {:.3} %, 750 ms {:.3} %, 1 s {:.3} %",
+        100.0 * t.ms500,
+        100.0 * t.ms750,
+        100.0 * t.ms1000
     )
 }
 
@@ -157,7 +169,7 @@ fn control(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
     Ok(())
 }
 
-fn line(out: &mut String, name: &str, d: &Distribution) -> std::fmt::Result {
+pub(super) fn line(out: &mut String, name: &str, d: &Distribution) -> std::fmt::Result {
     writeln!(
         out,
         "{name:<24}{:>9.1}{:>9.1}{:>9.1}{:>9.1}{:>9.1}{:>9.1}",

@@ -1,0 +1,108 @@
+//! `headwater-sim lab`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+use headwater_sim::lab::{LabError, LabOptions, LabRun, program_beside};
+use headwater_sim::{Plan, plain};
+
+use super::bar::Bar;
+use super::{Failure, files};
+
+#[derive(Args)]
+pub(super) struct LabArgs {
+    /// A TOML file, or the name of a scenario in the box
+    scenario: String,
+    /// Seed of every draw (default: the scenario's)
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Set any scenario key by its dotted path; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Write the result as JSON; `-` is standard output, and the table then goes to standard error
+    #[arg(long, value_name = "FILE|-")]
+    json: Option<String>,
+    /// The program headwater (default: the one beside this program)
+    #[arg(long, value_name = "PATH")]
+    headwater: Option<PathBuf>,
+    /// Keep every program's statistics and log in this folder
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// No progress bar, no table
+    #[arg(long)]
+    quiet: bool,
+}
+
+pub(super) fn run(args: &LabArgs) -> Result<(), Failure> {
+    let mut set = args.set.clone();
+    set.extend(args.seed.map(|seed| format!("seed={seed}")));
+    let scenario = match Plan::load(&args.scenario, &set).map_err(Failure::input)? {
+        Plan::Swarm(scenario) => scenario,
+        Plan::Overlay(scenario) => {
+            return Err(Failure::Input(format!(
+                "{} has no stream; the lab runs scenarios with viewers",
+                scenario.name
+            )));
+        }
+    };
+    let run = LabRun::new(&scenario).map_err(failure)?;
+    // Removed when it goes out of scope, whatever happens.
+    let temporary = tempfile::tempdir().map_err(|error| {
+        Failure::Run(format!(
+            "there is no place for temporary files ({})",
+            plain(&error)
+        ))
+    })?;
+    let folder = args.keep.as_deref().unwrap_or(temporary.path());
+    std::fs::create_dir_all(folder).map_err(|error| {
+        let (folder, why) = (folder.display(), plain(&error));
+        Failure::Input(format!(
+            "cannot make {folder} ({why}); choose another folder with --keep"
+        ))
+    })?;
+    let options = LabOptions {
+        headwater: program(args.headwater.as_deref())?,
+        folder: folder.canonicalize().map_err(Failure::run)?,
+    };
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&interrupted)).map_err(Failure::run)?;
+    }
+    if !args.quiet {
+        eprintln!("{}: {}", scenario.name, run.drawn());
+    }
+    let bar = Bar::new(args.quiet);
+    let outcome = run.run(&options, &interrupted, &mut |progress| bar.show_lab(progress));
+    let wall_s = bar.finish();
+    let mut outcome = outcome.map_err(failure)?;
+    outcome.wall_s = wall_s;
+    files::write_lab(&outcome, args.json.as_deref(), args.quiet)?;
+    match outcome.lab.as_ref().and_then(|lab| lab.problems.first()) {
+        Some(problem) => Err(Failure::Run(problem.clone())),
+        None => Ok(()),
+    }
+}
+
+/// The program to run, which must be there.
+fn program(named: Option<&Path>) -> Result<PathBuf, Failure> {
+    let Some(named) = named else {
+        let own = std::env::current_exe().map_err(Failure::run)?;
+        return program_beside(&own).map_err(Failure::Input);
+    };
+    named.canonicalize().map_err(|error| {
+        let (named, why) = (named.display(), plain(&error));
+        Failure::Input(format!(
+            "there is no program {named} ({why}); name headwater with --headwater"
+        ))
+    })
+}
+
+fn failure(error: LabError) -> Failure {
+    match error {
+        LabError::Scenario(_) | LabError::Impossible(_) => Failure::input(error),
+        LabError::Failed(message) => Failure::Run(message),
+        LabError::Interrupted => Failure::Interrupted,
+    }
+}

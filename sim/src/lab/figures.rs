@@ -1,0 +1,251 @@
+//! From what was seen to a result.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::content::PACKET;
+use super::probe::Playout;
+use super::processes::Remains;
+use super::session::Record;
+use super::statistics::Counted;
+use super::{BUSY, LATE, LabFacts, NOT_FOLLOWED};
+use crate::driver::{CURVE_POINTS, Outcome, Rehearsal, TrackerCount};
+use crate::measure::{
+    DEADLINES_MS, Distribution, Histogram, InTime, MUST_HAVE_STARTED_NS, Results, Role, RoleResult,
+    continuity_of,
+};
+use crate::time::ms;
+
+/// What all figures need.
+struct Facts<'a> {
+    rehearsal: &'a Rehearsal,
+    record: &'a Record,
+    /// Of the lab's clock.
+    window: Range<u64>,
+    end_ns: u64,
+}
+
+/// The same window in the programs' Unix time.
+impl Facts<'_> {
+    fn unix_ms(&self) -> (f64, f64) {
+        let clock = &self.record.clock;
+        (clock.unix_ms(self.window.start), clock.unix_ms(self.window.end))
+    }
+
+    fn counted(&self, remains: &Remains) -> Counted {
+        let (from, to) = self.unix_ms();
+        remains.statistics.between(from, to)
+    }
+
+    fn playout<'a>(&'a self, remains: &'a Remains) -> Playout<'a> {
+        Playout {
+            seen: &remains.seen,
+            sent_ns: &self.record.sent_ns,
+            chunk_ns: ms(self.rehearsal.scenario.stream.chunk_ms),
+        }
+    }
+
+    fn of(&self, role: Role) -> impl Iterator<Item = &Remains> {
+        let peers = &self.rehearsal.peers;
+        let all = self.record.remains.iter();
+        all.filter(move |(number, _)| peers[**number as usize].role == role)
+            .map(|(_, remains)| remains)
+    }
+
+    fn sent_in_window(&self) -> u64 {
+        let index = |ns: u64| self.record.sent_ns.partition_point(|sent| *sent < ns) as u64;
+        (index(self.window.end) - index(self.window.start)) * PACKET as u64
+    }
+
+    /// Bytes of the window that viewers put out.
+    fn delivered(&self) -> u64 {
+        let came = self.of(Role::Consumer).filter_map(|remains| {
+            let until = remains.left_ns.unwrap_or(self.end_ns);
+            self.playout(remains).came_and_due(&self.window, until)
+        });
+        came.map(|(came, _)| came * PACKET as u64).sum()
+    }
+}
+
+pub(super) fn outcome(rehearsal: &Rehearsal, record: &Record) -> Outcome {
+    let facts = Facts {
+        rehearsal,
+        record,
+        window: record.began_ns + rehearsal.window.from.0..record.began_ns + rehearsal.window.to.0,
+        end_ns: record.began_ns + rehearsal.end.0,
+    };
+    let (mut lags, mut arrivals) = (Histogram::new(), Histogram::new());
+    let consumers = role(&facts, Role::Consumer, &mut lags, &mut arrivals);
+    let with_donors = facts.of(Role::Donor).next().is_some();
+    let donors = with_donors.then(|| role(&facts, Role::Donor, &mut Histogram::new(), &mut Histogram::new()));
+    let results = Results {
+        headline: consumers.clone(),
+        consumers,
+        donors,
+    };
+    let scenario = &rehearsal.scenario;
+    let drops = |cause: &str| {
+        let nodes = record.counters.nodes.iter();
+        let of = |node: &netlab::NodeCounters| node.traffic.drops().find(|drop| drop.0 == cause);
+        nodes.filter_map(of).map(|drop| drop.1).sum::<u64>()
+    };
+    let media_in: u64 = record.remains.values().map(|r| facts.counted(r).media_in).sum();
+    let chunk_bytes = scenario.stream.rate.as_bps() as f64 / 8000.0 * scenario.stream.chunk_ms;
+    let source = record
+        .counters
+        .nodes
+        .first()
+        .map_or(0, |node| node.traffic.sent_bytes);
+    let source_bits = rehearsal.peers[0].upload_bps as f64 * scenario.measure.length_s;
+    Outcome {
+        scenario: scenario.name.clone(),
+        seed: scenario.seed,
+        wall_s: 0.0,
+        events: record
+            .counters
+            .nodes
+            .iter()
+            .map(|node| node.traffic.received_packets)
+            .sum(),
+        deliveries: (media_in as f64 / chunk_bytes) as u64,
+        lost: drops("loss"),
+        uplink_drops: drops("up_queue"),
+        source_busy: source as f64 * 8.0 / source_bits,
+        expired: 0,
+        bans: 0,
+        trackers: TrackerCount::default(),
+        control: BTreeMap::new(),
+        peers: record.remains.len(),
+        audit: String::new(),
+        bound_ms: rehearsal.bound_ms,
+        soonest_ms: rehearsal.soonest_ms,
+        results: BTreeMap::from([("headwater".to_owned(), results)]),
+        lab: Some(lab(&facts)),
+        rows: Vec::new(),
+        trace: Vec::new(),
+        curves: [arrivals.curve(CURVE_POINTS), lags.curve(CURVE_POINTS)],
+        params: scenario.clone(),
+    }
+}
+
+fn role(facts: &Facts<'_>, role: Role, lags: &mut Histogram, arrivals: &mut Histogram) -> RoleResult {
+    let mut result = RoleResult::default();
+    let (mut startups, mut continuities) = (Vec::new(), Vec::new());
+    let (mut in_time, mut arrived) = ([0u64; 3], 0u64);
+    let mut sum = Counted::default();
+    let (from_ms, to_ms) = facts.unix_ms();
+    for remains in facts.of(role) {
+        result.peers += 1;
+        let counted = facts.counted(remains);
+        sum.media_in += counted.media_in;
+        sum.media_out += counted.media_out;
+        sum.duplicate += counted.duplicate;
+        sum.control += counted.control;
+        for lag in remains.statistics.arrivals_ms(from_ms, to_ms) {
+            arrivals.add(lag.max(0.0));
+            arrived += 1;
+            for (n, deadline) in DEADLINES_MS.into_iter().enumerate() {
+                in_time[n] += u64::from(lag <= deadline);
+            }
+        }
+        if role == Role::Donor {
+            startups.extend(
+                remains
+                    .statistics
+                    .last()
+                    .and_then(|line| line.join_ms.first_chunk),
+            );
+            continue;
+        }
+        let playout = facts.playout(remains);
+        let began = playout.began_ns();
+        startups.extend(began.map(|at| at.saturating_sub(remains.started_ns) as f64 / 1e6));
+        playout
+            .lags_ms(&facts.window)
+            .into_iter()
+            .for_each(|lag| lags.add(lag));
+        result.chunks_missed += counted.missed;
+        result.chunks_late += counted.late;
+        let left = remains.left_ns.unwrap_or(facts.end_ns);
+        match playout.came_and_due(&facts.window, left) {
+            Some((came, due)) if due > 0 => {
+                // Chunks that came late are in the output, too.
+                let late = counted.late as f64 / (counted.played + counted.missed).max(1) as f64;
+                continuities.push((came as f64 / due as f64 - late).max(0.0));
+            }
+            None if left.saturating_sub(remains.started_ns) >= MUST_HAVE_STARTED_NS => {
+                result.never_started += 1;
+                continuities.push(0.0);
+            }
+            _ => {}
+        }
+    }
+    let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
+    result.arrival_ms = arrivals.distribution();
+    result.lag_ms = lags.distribution();
+    result.startup_ms = Distribution::of(startups);
+    result.continuity = continuity_of(continuities);
+    result.in_time = InTime {
+        ms500: share(in_time[0], arrived),
+        ms750: share(in_time[1], arrived),
+        ms1000: share(in_time[2], arrived),
+    };
+    result.control_share = share(sum.control, sum.media_in + sum.media_out);
+    result.duplicate_share = share(sum.duplicate, sum.media_in);
+    let source = facts.record.remains.get(&0).map(|remains| facts.counted(remains));
+    result.source_copies = share(source.unwrap_or_default().media_out, facts.sent_in_window());
+    result
+}
+
+fn lab(facts: &Facts<'_>) -> LabFacts {
+    let record = facts.record;
+    let sent: u64 = record
+        .counters
+        .nodes
+        .iter()
+        .map(|node| node.traffic.sent_bytes)
+        .sum();
+    let cpu: Vec<f64> = facts
+        .of(Role::Consumer)
+        .filter_map(|remains| {
+            let last = remains.statistics.last()?;
+            let lived_min = (last.t_ms - record.clock.unix_ms(remains.started_ns)) / 60_000.0;
+            (lived_min > 0.0).then(|| last.cpu_s / lived_min)
+        })
+        .collect();
+    let memory = facts
+        .of(Role::Consumer)
+        .filter_map(|r| Some(r.statistics.last()?.rss_bytes));
+    let wrong_bytes = facts.of(Role::Consumer).map(|remains| remains.seen.wrong).sum();
+    let late_packets = record.counters.delivery.late_share();
+    let mut warnings = Vec::new();
+    if record.core_wait.mean > BUSY {
+        warnings.push(format!(
+            "programs waited for a core {:.1} % of the time: this machine was too busy, and lags are too high",
+            100.0 * record.core_wait.mean
+        ));
+    }
+    if late_packets > LATE {
+        warnings.push(format!(
+            "{:.1} % of the packets were delivered more than a millisecond late: this machine was too busy",
+            100.0 * late_packets
+        ));
+    }
+    let mut problems = record.problems.clone();
+    if wrong_bytes > 0 {
+        problems.push(format!(
+            "viewers put out {wrong_bytes} bytes that are not as they were sent"
+        ));
+    }
+    LabFacts {
+        core_wait: record.core_wait,
+        late_packets,
+        network_bytes_per_delivered_byte: sent as f64 / facts.delivered().max(1) as f64,
+        wrong_bytes,
+        cpu_s_per_viewer_minute: cpu.iter().sum::<f64>() / cpu.len().max(1) as f64,
+        rss_bytes_max: memory.max().unwrap_or(0),
+        not_followed: NOT_FOLLOWED.map(str::to_owned).to_vec(),
+        warnings,
+        problems,
+    }
+}

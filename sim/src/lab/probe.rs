@@ -1,0 +1,158 @@
+//! What a viewer puts out, compared byte for byte with what was sent, and when it came.
+
+use super::content::{Content, PACKET, SYNC};
+
+/// Packets with consecutive numbers that came in one read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// When, in nanoseconds of the lab's clock.
+    pub(crate) at_ns: u64,
+    pub(crate) from: u64,
+    /// One past the last.
+    pub(crate) to: u64,
+}
+
+/// All that one viewer put out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) pieces: Vec<Piece>,
+    /// Bytes in packets that are as they were sent, in order.
+    pub(crate) right: u64,
+    /// Bytes that are not: changed, twice, out of order, or never sent.
+    pub(crate) wrong: u64,
+}
+
+/// Checks one viewer's output as it comes.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    content: Content,
+    /// The beginning of a packet whose end has not come.
+    rest: Vec<u8>,
+    /// The least number that may come next.
+    next: u64,
+    seen: Seen,
+}
+
+impl Probe {
+    pub(crate) fn new(content: Content) -> Self {
+        Probe {
+            content,
+            rest: Vec::new(),
+            next: 0,
+            seen: Seen::default(),
+        }
+    }
+
+    /// Takes what was read at `at_ns`.
+    pub(crate) fn take(&mut self, at_ns: u64, bytes: &[u8]) {
+        self.rest.extend_from_slice(bytes);
+        let mut done = 0;
+        let mut piece: Option<Piece> = None;
+        while let Some(packet) = self.rest[done..].first_chunk::<PACKET>() {
+            let number = Content::claimed(packet)
+                .filter(|number| *number >= self.next && *packet == self.content.packet(*number));
+            let Some(number) = number else {
+                let skip = self.skip(done);
+                self.seen.wrong += skip as u64;
+                done += skip;
+                continue;
+            };
+            self.next = number + 1;
+            self.seen.right += PACKET as u64;
+            done += PACKET;
+            match &mut piece {
+                Some(piece) if piece.to == number => piece.to = self.next,
+                _ => {
+                    self.seen.pieces.extend(piece.replace(Piece {
+                        at_ns,
+                        from: number,
+                        to: number + 1,
+                    }));
+                }
+            }
+        }
+        self.seen.pieces.extend(piece);
+        self.rest.drain(..done);
+    }
+
+    /// How many bytes to leave out at a place where no right packet begins: a whole packet if another one may follow it, or
+    /// else to the next byte that may begin one.
+    fn skip(&self, at: usize) -> usize {
+        let begins = |at: usize| self.rest.get(at).is_none_or(|byte| *byte == SYNC);
+        if begins(at) && begins(at + PACKET) {
+            return PACKET;
+        }
+        let next = self.rest[at + 1..].iter().position(|byte| *byte == SYNC);
+        1 + next.unwrap_or(self.rest.len() - at - 1)
+    }
+
+    /// The output has ended.
+    pub(crate) fn finish(mut self) -> Seen {
+        self.seen.wrong += self.rest.len() as u64;
+        self.seen
+    }
+}
+
+/// What follows from a viewer's output and the times at which packets were sent.
+pub(crate) struct Playout<'a> {
+    pub(crate) seen: &'a Seen,
+    /// When each packet was handed to the peercaster.
+    pub(crate) sent_ns: &'a [u64],
+    pub(crate) chunk_ns: u64,
+}
+
+/// The source hands over what is due once a millisecond; a chunk may be cut so much before its time is full.
+pub(crate) const SOURCE_STEP_NS: u64 = 1_000_000;
+
+impl Playout<'_> {
+    /// When the first byte came.
+    pub(crate) fn began_ns(&self) -> Option<u64> {
+        self.seen.pieces.first().map(|piece| piece.at_ns)
+    }
+
+    fn sent(&self, number: u64) -> Option<u64> {
+        self.sent_ns.get(number as usize).copied()
+    }
+
+    /// The lag of each chunk whose first byte was sent within `window`, in milliseconds. A viewer hands over whole chunks,
+    /// so one begins where its output begins after a pause, and after each chunk's time within what came at once.
+    pub(crate) fn lags_ms(&self, window: &std::ops::Range<u64>) -> Vec<f64> {
+        let mut lags = Vec::new();
+        // Of the latest chunk: where it begins to be another one, and which packet would continue it.
+        let (mut full_at, mut continued) = (0, u64::MAX);
+        for piece in &self.seen.pieces {
+            let mut at = piece.from;
+            while let Some(sent) = self.sent(at).filter(|_| at < piece.to) {
+                let same = at == continued && sent + 2 * SOURCE_STEP_NS < full_at;
+                if !same {
+                    full_at = sent + self.chunk_ns;
+                    if window.contains(&sent) {
+                        lags.push(piece.at_ns.saturating_sub(sent) as f64 / 1e6);
+                    }
+                }
+                let later = self.sent_ns.partition_point(|sent| *sent < full_at) as u64;
+                at = later.max(at + 1).min(piece.to);
+                continued = at;
+            }
+        }
+        lags
+    }
+
+    /// Packets that came and packets that were due, of those sent within `window`: from the first one that came to the last
+    /// one that would have come by `end_ns` at the lag that it has, so that who stalls for ever misses what follows.
+    pub(crate) fn came_and_due(&self, window: &std::ops::Range<u64>, end_ns: u64) -> Option<(u64, u64)> {
+        let (first, last) = (self.seen.pieces.first()?, self.seen.pieces.last()?);
+        let lag = last.at_ns.saturating_sub(self.sent(last.to - 1)?);
+        let index = |ns: u64| self.sent_ns.partition_point(|sent| *sent < ns) as u64;
+        let from = first.from.max(index(window.start));
+        let to = index(end_ns.saturating_sub(lag))
+            .max(last.to)
+            .min(index(window.end))
+            .max(from);
+        let within = |piece: &Piece| piece.to.min(to).saturating_sub(piece.from.max(from));
+        Some((self.seen.pieces.iter().map(within).sum(), to - from))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,254 @@
+//! A lab while it runs: starts and ends programs as was drawn, and notes what there is to note.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use netlab::Counters;
+
+use super::clock::Clock;
+use super::cores::{self, CoreWait, Waited};
+use super::processes::{Feed, Launcher, Process, Remains};
+use super::{LabError, LabProgress, network, wait};
+use crate::driver::{Rehearsal, Step};
+use crate::time::SimTime;
+
+/// Between two looks at the programs and at the user.
+const LOOK: Duration = Duration::from_millis(20);
+/// Between two reports of progress.
+const REPORT_NS: u64 = 250_000_000;
+/// A program that was told to end has so long for it: playing out takes some seconds.
+const END_WITHIN: Duration = Duration::from_secs(15);
+
+/// All that was seen of a run.
+pub(super) struct Record {
+    pub(super) clock: Clock,
+    /// When the run's own time began.
+    pub(super) began_ns: u64,
+    /// When each packet of the stream was handed to the peercaster.
+    pub(super) sent_ns: Vec<u64>,
+    /// By the number of the peer; the peercaster is 0.
+    pub(super) remains: BTreeMap<u32, Remains>,
+    pub(super) counters: Counters,
+    pub(super) core_wait: CoreWait,
+    pub(super) problems: Vec<String>,
+}
+
+/// Something at an instant.
+enum Act {
+    Step(Step),
+    WindowBegins,
+    WindowEnds,
+}
+
+pub(super) struct Session<'a> {
+    rehearsal: &'a Rehearsal,
+    launcher: Launcher<'a>,
+    interrupted: &'a AtomicBool,
+    progress: &'a mut dyn FnMut(LabProgress),
+    link: String,
+    feed: Feed,
+    processes: BTreeMap<u32, Process>,
+    began_ns: u64,
+    reported_ns: u64,
+    /// When the window began, and what programs had waited by then.
+    waited: (u64, Waited),
+    core_wait: CoreWait,
+    counters: Option<Counters>,
+}
+
+impl<'a> Session<'a> {
+    /// Starts the peercaster.
+    pub(super) fn begin(
+        rehearsal: &'a Rehearsal,
+        launcher: Launcher<'a>,
+        interrupted: &'a AtomicBool,
+        progress: &'a mut dyn FnMut(LabProgress),
+    ) -> Result<Self, LabError> {
+        let (source, feed, link) = launcher.cast(&rehearsal.peers[0])?;
+        let began_ns = launcher.clock.now_ns();
+        Ok(Session {
+            rehearsal,
+            launcher,
+            interrupted,
+            progress,
+            link,
+            feed,
+            processes: BTreeMap::from([(0, source)]),
+            began_ns,
+            reported_ns: 0,
+            waited: Default::default(),
+            core_wait: CoreWait::default(),
+            counters: None,
+        })
+    }
+
+    /// To the end, and everything ended.
+    pub(super) fn run(mut self) -> Result<Record, LabError> {
+        let steps = self.rehearsal.steps.iter();
+        let mut acts: Vec<(SimTime, Act)> = steps.map(|(at, step)| (*at, Act::Step(*step))).collect();
+        acts.push((self.rehearsal.window.from, Act::WindowBegins));
+        acts.push((self.rehearsal.window.to, Act::WindowEnds));
+        acts.sort_by_key(|(at, _)| *at);
+        for (at, act) in acts {
+            self.wait_until(at)?;
+            match act {
+                Act::Step(step) => self.step(step)?,
+                Act::WindowBegins => {
+                    self.network_counters()?;
+                    self.waited = (self.launcher.clock.now_ns(), self.core_waits());
+                }
+                Act::WindowEnds => {
+                    let apart_ns = self.launcher.clock.now_ns() - self.waited.0;
+                    self.core_wait = cores::share(&self.waited.1, &self.core_waits(), apart_ns);
+                    self.counters = Some(self.network_counters()?);
+                }
+            }
+        }
+        self.wait_until(self.rehearsal.end)?;
+        self.finish()
+    }
+
+    fn network_counters(&self) -> Result<Counters, LabError> {
+        let counters = self.launcher.lab.counters(true);
+        counters.map_err(|error| LabError::Failed(format!("{error:#}")))
+    }
+
+    fn core_waits(&self) -> Waited {
+        cores::waited(self.processes.values().map(Process::id))
+    }
+
+    fn wait_until(&mut self, at: SimTime) -> Result<(), LabError> {
+        loop {
+            self.look()?;
+            let passed = self.launcher.clock.now_ns() - self.began_ns;
+            match at.0.checked_sub(passed) {
+                None | Some(0) => return Ok(()),
+                Some(left) => wait(Duration::from_nanos(left).min(LOOK)),
+            }
+        }
+    }
+
+    /// At the user, who may have enough, and at the programs, which may have ended.
+    fn look(&mut self) -> Result<(), LabError> {
+        if self.interrupted.load(Ordering::SeqCst) {
+            return Err(LabError::Interrupted);
+        }
+        let now_ns = self.launcher.clock.now_ns();
+        if now_ns < self.reported_ns + REPORT_NS {
+            return Ok(());
+        }
+        self.reported_ns = now_ns;
+        let mut running = 0;
+        for (number, process) in &mut self.processes {
+            if process.is_running() {
+                running += usize::from(*number > 0);
+            } else if *number == 0 {
+                let why = process.last_words();
+                return Err(LabError::Failed(format!("the peercaster ended: {why}")));
+            } else {
+                process.left_ns.get_or_insert(now_ns);
+            }
+        }
+        (self.progress)(LabProgress {
+            done_s: SimTime(now_ns - self.began_ns).as_seconds(),
+            of_s: self.rehearsal.end.as_seconds(),
+            running,
+        });
+        Ok(())
+    }
+
+    fn step(&mut self, step: Step) -> Result<(), LabError> {
+        match step {
+            Step::Join(number) => self.join(number),
+            Step::Leave {
+                peer,
+                crash,
+                newcomer,
+            } => {
+                if self.leave(peer, crash)
+                    && let Some(newcomer) = newcomer
+                {
+                    self.join(newcomer)?;
+                }
+                Ok(())
+            }
+            Step::Loss(loss) => {
+                let command = network::set_loss(&self.rehearsal.scenario, loss);
+                let done = self.launcher.lab.command(&command);
+                done.map_err(|error| LabError::Failed(format!("{error:#}")))
+            }
+            Step::Trackers(share) => {
+                let keepers = self.processes.iter().filter(|(number, process)| {
+                    **number > 0 && process.left_ns.is_none() && process.keeps_tracker()
+                });
+                let keepers: Vec<u32> = keepers.map(|(number, _)| *number).collect();
+                let vanish = (keepers.len() as f64 * share).ceil() as usize;
+                for number in keepers.into_iter().take(vanish) {
+                    self.leave(number, true);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn join(&mut self, number: u32) -> Result<(), LabError> {
+        let part = &self.rehearsal.peers[number as usize];
+        let process = self.launcher.join(number, part, &self.link)?;
+        self.processes.insert(number, process);
+        Ok(())
+    }
+
+    /// Whether it was there.
+    fn leave(&mut self, number: u32, crash: bool) -> bool {
+        let now_ns = self.launcher.clock.now_ns();
+        let Some(process) = self.processes.get_mut(&number) else {
+            return false;
+        };
+        let there = process.left_ns.is_none() && process.is_running();
+        if there {
+            process.leave(crash, now_ns);
+        }
+        there
+    }
+
+    fn finish(mut self) -> Result<Record, LabError> {
+        let Some(counters) = self.counters.take() else {
+            return Err(LabError::Failed("the window never ended".to_owned()));
+        };
+        let mut problems = Vec::new();
+        // The viewers first, so that nobody sees the stream's end as a failure.
+        for sources in [false, true] {
+            let mut ending: Vec<&mut Process> = self
+                .processes
+                .iter_mut()
+                .filter(|(number, _)| (**number == 0) == sources)
+                .map(|(_, process)| process)
+                .collect();
+            for process in &mut ending {
+                process.tell_to_end();
+            }
+            let by_ns = self.launcher.clock.now_ns() + END_WITHIN.as_nanos() as u64;
+            while ending.iter_mut().any(|process| process.is_running())
+                && self.launcher.clock.now_ns() < by_ns
+                && !self.interrupted.load(Ordering::SeqCst)
+            {
+                wait(LOOK);
+            }
+            problems.extend(ending.iter_mut().filter_map(|process| process.end()));
+        }
+        let processes = std::mem::take(&mut self.processes);
+        Ok(Record {
+            clock: self.launcher.clock,
+            began_ns: self.began_ns,
+            sent_ns: self.feed.finish(),
+            remains: processes
+                .into_iter()
+                .map(|(number, process)| (number, process.remains()))
+                .collect(),
+            counters,
+            core_wait: self.core_wait,
+            problems,
+        })
+    }
+}

@@ -1,0 +1,148 @@
+//! What the programs say of themselves: the lines of `--stats`.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+/// A line, as far as it is used.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Line {
+    #[serde(rename = "type")]
+    kind: String,
+    pub(crate) t_ms: f64,
+    /// A number in a sample, which is what is used of it.
+    arrival_ms: serde_json::Value,
+    pub(crate) chunks_played: u64,
+    pub(crate) chunks_missed: u64,
+    pub(crate) chunks_late: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) bytes_duplicate: u64,
+    pub(crate) bytes_control: u64,
+    pub(crate) is_tracker: bool,
+    pub(crate) join_ms: JoinMs,
+    pub(crate) cpu_s: f64,
+    pub(crate) rss_bytes: u64,
+}
+
+/// When each step of joining was done.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct JoinMs {
+    pub(crate) first_chunk: Option<f64>,
+}
+
+/// Counters between two instants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub(crate) played: u64,
+    pub(crate) missed: u64,
+    pub(crate) late: u64,
+    pub(crate) media_in: u64,
+    pub(crate) media_out: u64,
+    pub(crate) duplicate: u64,
+    pub(crate) control: u64,
+}
+
+/// All that one program wrote.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Statistics {
+    samples: Vec<Line>,
+    summary: Option<Line>,
+}
+
+impl Statistics {
+    /// What there is so far; nothing if the program has written nothing yet.
+    pub(crate) fn read(path: &Path) -> Self {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        Self::parse(&text)
+    }
+
+    fn parse(text: &str) -> Self {
+        // The last line may be half written.
+        let lines = text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Line>(line).ok());
+        let mut statistics = Statistics::default();
+        for line in lines {
+            match line.kind.as_str() {
+                "sample" => statistics.samples.push(line),
+                "summary" => statistics.summary = Some(line),
+                _ => {}
+            }
+        }
+        statistics
+    }
+
+    /// The latest line.
+    pub(crate) fn last(&self) -> Option<&Line> {
+        self.summary.as_ref().or(self.samples.last())
+    }
+
+    /// The arrival lags of the samples in a window, in Unix milliseconds.
+    pub(crate) fn arrivals_ms(&self, from_ms: f64, to_ms: f64) -> impl Iterator<Item = f64> {
+        self.samples
+            .iter()
+            .filter(move |line| (from_ms..to_ms).contains(&line.t_ms))
+            .filter_map(|line| line.arrival_ms.as_f64())
+    }
+
+    /// What was counted between two instants in Unix milliseconds, to the second.
+    pub(crate) fn between(&self, from_ms: f64, to_ms: f64) -> Counted {
+        let none = Line::default();
+        // A program that began later had counted nothing, and one that ended earlier counts no more.
+        let before = |at: f64| {
+            self.samples
+                .iter()
+                .take_while(|line| line.t_ms <= at + HALF_SAMPLE_MS)
+                .last()
+        };
+        let (first, last) = (before(from_ms).unwrap_or(&none), before(to_ms).unwrap_or(&none));
+        Counted {
+            played: last.chunks_played.saturating_sub(first.chunks_played),
+            missed: last.chunks_missed.saturating_sub(first.chunks_missed),
+            late: last.chunks_late.saturating_sub(first.chunks_late),
+            media_in: last.bytes_in.saturating_sub(first.bytes_in),
+            media_out: last.bytes_out.saturating_sub(first.bytes_out),
+            duplicate: last.bytes_duplicate.saturating_sub(first.bytes_duplicate),
+            control: last.bytes_control.saturating_sub(first.bytes_control),
+        }
+    }
+}
+
+/// Samples come once a second: the nearest is taken.
+const HALF_SAMPLE_MS: f64 = 500.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_those_of_the_window() {
+        let sample = |t: u64| {
+            format!(
+                "{{\"type\":\"sample\",\"t_ms\":{},\"arrival_ms\":{},\"lag_ms\":null,\"bytes_in\":{},\"chunks_played\":{},\"join_ms\":{{\"first_chunk\":301.5,\"coord\":null}},\"neighbours\":[]}}\n",
+                10_200 + 1000 * t,
+                if t == 0 {
+                    "null".to_owned()
+                } else {
+                    (200 + t).to_string()
+                },
+                1000 * t,
+                10 * t
+            )
+        };
+        let mut text: String = (0..6).map(sample).collect();
+        text += "{\"type\":\"summary\",\"t_ms\":15900,\"arrival_ms\":{\"p50\":3},\"bytes_in\":5500}\n{\"type\":\"sam";
+        let statistics = Statistics::parse(&text);
+        assert_eq!(statistics.last().map(|line| line.bytes_in), Some(5500));
+        let counted = statistics.between(12_000.0, 14_000.0);
+        assert_eq!((counted.media_in, counted.played), (2000, 20));
+        assert_eq!(statistics.between(0.0, 1e9).media_in, 5000, "from nothing");
+        let arrivals: Vec<f64> = statistics.arrivals_ms(10_000.0, 12_500.0).collect();
+        assert_eq!(arrivals, [201.0, 202.0]);
+        assert_eq!(statistics.samples[0].join_ms.first_chunk, Some(301.5));
+        assert!(Statistics::read(Path::new("/nowhere")).last().is_none());
+    }
+}

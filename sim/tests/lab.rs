@@ -1,0 +1,147 @@
+//! The lab with three real viewers. Needs Linux, root and a built `headwater`; says so where it cannot run.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used)] // Helpers of tests: to fail is to panic.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use headwater_sim::lab::program_beside;
+use netlab::Lab;
+use serde_json::Value;
+
+const SIM: &str = env!("CARGO_BIN_EXE_headwater-sim");
+
+/// The program, or the reason why nothing can be tested here.
+fn program() -> Option<PathBuf> {
+    let reason = match (Lab::available(), program_beside(Path::new(SIM))) {
+        (Ok(()), Ok(program)) => return Some(program),
+        (Err(why), _) => format!("{why:#}"),
+        (_, Err(why)) => why,
+    };
+    eprintln!("skipped: {reason}");
+    None
+}
+
+/// Three viewers, one of which vanishes when the window is over, and another one that was told to go before.
+const SMALL: [&str; 16] = [
+    "planetlab",
+    "--set",
+    "peers.count=3",
+    "--set",
+    "peers.ri=3",
+    "--set",
+    "donors.count=1",
+    "--set",
+    "donors.over_s=1",
+    "--set",
+    "joins.0.over_s=1",
+    "--set",
+    "measure={start_s=4,length_s=4,drain_s=1}",
+    "--set",
+    "faults=[{kind='leave',at_s=6,share=0.34},{kind='crash',at_s=8.5,share=0.5},{kind='loss',at_s=5,loss=0.01}]",
+    "--quiet",
+];
+
+fn sim(args: &[&str]) -> Output {
+    Command::new(SIM).args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Processes that were started with this folder.
+fn left_behind(folder: &Path) -> Vec<String> {
+    let folder = folder.to_string_lossy().into_owned();
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
+        .map(|line| text(&line))
+        .filter(|line| line.contains("--state") && line.contains(&folder))
+        .collect()
+}
+
+#[test]
+fn three_viewers_get_what_was_sent_and_nothing_is_left_behind() {
+    let Some(program) = program() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (keep, json) = (at("keep"), at("lab.json"));
+    let named = program.to_string_lossy();
+    let more = ["--headwater", &named, "--keep", &keep, "--json", &json];
+    let output = sim(&[&["lab"], &SMALL[..], &more].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(output.stdout.is_empty() && output.stderr.is_empty(), "quiet");
+    assert_eq!(left_behind(folder.path()), Vec::<String>::new());
+    for file in ["source.jsonl", "viewer1.log", "viewer3.jsonl", "donor4.jsonl"] {
+        assert!(Path::new(&keep).join(file).exists(), "{file}");
+    }
+
+    let result: Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    assert_eq!(result["params"]["fidelity"], "lab");
+    assert_eq!(
+        (&result["peers"], &result["lab"]["wrong_bytes"]),
+        (&5.into(), &0.into())
+    );
+    let figure = |path: &str| {
+        let value = result.pointer(path).and_then(Value::as_f64);
+        value.unwrap_or_else(|| panic!("{path} in {result}"))
+    };
+    let ours = "/results/headwater";
+    // Wide bounds: a machine that is busy with other tests is slow, but not that slow.
+    assert!(figure(&format!("{ours}/continuity/min")) > 0.8);
+    let (lag, bound) = (figure(&format!("{ours}/lag_ms/p50")), figure("/bound_ms/mean"));
+    assert!(lag > bound && lag < 3000.0, "{lag} {bound}");
+    let arrival = figure(&format!("{ours}/arrival_ms/p50"));
+    assert!(arrival > bound / 2.0 && arrival < lag, "{arrival}");
+    assert!((20.0..4000.0).contains(&figure(&format!("{ours}/startup_ms/max"))));
+    assert!(figure(&format!("{ours}/donors/startup_ms/max")) > 0.0);
+    assert!((1.0..1.6).contains(&figure("/lab/network_bytes_per_delivered_byte")));
+    assert!(figure("/lost") > 0.0, "one copy in a hundred");
+    assert!(
+        result["results"]["headwater"].get("hops").is_none(),
+        "nobody can see them"
+    );
+
+    let refused = sim(&["replay", &json]);
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused.stderr));
+    let run = at("run.json");
+    assert!(
+        sim(&[&["run"], &SMALL[..], &["--json", &run]].concat())
+            .status
+            .success()
+    );
+    let compared = sim(&["compare", &run, &json]);
+    assert!(text(&compared.stdout).contains("results.headwater.lag_ms.p50"));
+}
+
+#[test]
+#[allow(clippy::disallowed_methods)] // Waits until real programs run.
+fn an_interrupt_ends_everything() {
+    let Some(program) = program() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let keep = folder.path().join("keep");
+    let mut lab = Command::new(SIM)
+        .arg("lab")
+        .args(SMALL)
+        .arg("--headwater")
+        .arg(program)
+        .arg("--keep")
+        .arg(&keep)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    for _ in 0..100 {
+        std::thread::sleep(Duration::from_millis(100));
+        if left_behind(folder.path()).len() >= 3 {
+            break;
+        }
+    }
+    assert!(left_behind(folder.path()).len() >= 3, "it runs");
+    netlab::interrupt(&lab).unwrap();
+    assert_eq!(lab.wait().unwrap().code(), Some(130));
+    assert_eq!(left_behind(folder.path()), Vec::<String>::new());
+}
