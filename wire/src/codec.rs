@@ -95,3 +95,16 @@ pub(crate) fn from_msgpack<'a, T: serde::Deserialize<'a>>(
     deserializer.set_max_depth(MAX_DEPTH);
     T::deserialize(&mut deserializer)
 }
+
+/// A value as it is kept on disk: the same encoding as on the wire.
+pub fn to_record<T: Serialize>(value: &T) -> Vec<u8> {
+    to_msgpack(value)
+}
+
+/// Reads what [`to_record`] wrote.
+///
+/// # Errors
+/// When the bytes are something else, or damaged so that it shows.
+pub fn from_record<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, rmp_serde::decode::Error> {
+    from_msgpack(bytes)
+}

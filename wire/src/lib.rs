@@ -17,6 +17,7 @@ mod sign;
 mod stream_info;
 mod text;
 mod time;
+pub mod trust;
 mod units;
 mod version;
 
@@ -29,7 +30,7 @@ pub use id_map::{IdEntry, IdKey, IdMap, PeerMap};
 pub use link::{Link, LinkError};
 pub use list::List;
 pub use message::Message;
-pub use sign::{SecretKey, SignatureError, Signed, Statement, Verifier};
+pub use sign::{Cosigned, SecretKey, SignatureError, Signed, Statement, Verifier};
 pub use stream_info::{MAX_TITLE, Media, StreamInfo};
 pub use time::Time;
 pub use units::{Bitrate, ParseBitrateError};

@@ -35,6 +35,15 @@ impl Domain {
     /// A local tracker's word about itself, by that peer's key.
     pub const TRACKER_LEASE: Domain = Domain("headwater 1 tracker lease");
 
+    /// What a consumer has received of a provider, by the consumer's key.
+    pub const RECEIPT: Domain = Domain("headwater 1 receipt");
+    /// A state of the account between two peers, by both.
+    pub const ACCOUNT: Domain = Domain("headwater 1 account");
+    /// That a shift is committed, by the peer that owes the requester from then on.
+    pub const SHIFT_NOTE: Domain = Domain("headwater 1 shift note");
+    /// An advert of what one peer owes another, by both.
+    pub const TRUST_EDGE: Domain = Domain("headwater 1 trust edge");
+
     /// A hasher that starts with this domain.
     pub(crate) fn hasher(self) -> blake3::Hasher {
         blake3::Hasher::new_derive_key(self.0)
@@ -250,10 +259,22 @@ impl<T: Statement> Signed<T> {
         crate::codec::from_msgpack(&self.body).map_err(|_| SignatureError::Encoding)
     }
 
+    /// Reads the statement without checking anything: to know whose key to check it with.
+    ///
+    /// # Errors
+    /// [`SignatureError::Encoding`] when the bytes are none.
+    pub fn peek(&self) -> Result<T, SignatureError> {
+        crate::codec::from_msgpack(&self.body).map_err(|_| SignatureError::Encoding)
+    }
+
     fn hash(body: &[u8]) -> blake3::Hash {
         T::DOMAIN.hasher().update(body).finalize()
     }
 }
+
+mod cosigned;
+
+pub use cosigned::Cosigned;
 
 #[cfg(test)]
 mod tests;
