@@ -1,0 +1,62 @@
+//! Where a ledger is kept. The core asks for writes and does none itself: the program has a database, the simulator and the
+//! tests have memory.
+
+mod memory;
+
+use std::fmt;
+
+pub use memory::MemoryStore;
+
+/// The longest key of a record: a kind, a peer and a number or shift.
+pub const MAX_KEY: usize = 1 + 32 + 32;
+
+/// One change of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// Which record; at most [`MAX_KEY`] bytes.
+    pub key: Vec<u8>,
+    /// What it is from now on; `None` removes it.
+    pub value: Option<Vec<u8>>,
+}
+
+/// Key and value.
+pub type Record = (Vec<u8>, Vec<u8>);
+
+/// Why the ledger could not be read or written, in one sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// The disk is full, gone, or not ours. What was asked for is not written.
+    Write(String),
+    /// It cannot be read.
+    Read(String),
+    /// A record is damaged. Nothing is guessed: whoever owns the file keeps it aside, and begins an empty one.
+    Corrupt(String),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreError::Write(what) => write!(f, "the ledger of trust cannot be written: {what}"),
+            StoreError::Read(what) => write!(f, "the ledger of trust cannot be read: {what}"),
+            StoreError::Corrupt(what) => write!(f, "the ledger of trust is damaged: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// Keeps records across crashes.
+pub trait Store {
+    /// All records, in any order.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] or [`StoreError::Corrupt`].
+    fn load(&self) -> Result<Vec<Record>, StoreError>;
+
+    /// Makes these changes, all of them or none, and returns when they would survive a loss of power: nothing that was signed
+    /// on the strength of them is sent before.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`] when they are not made.
+    fn apply(&mut self, writes: &[Write]) -> Result<(), StoreError>;
+}

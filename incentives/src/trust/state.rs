@@ -1,0 +1,276 @@
+//! What is kept about each peer, and how it is read from the ledger.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use wire::trust::{ShiftId, TrustMessage};
+use wire::{PeerId, Time, Verifier};
+
+use super::pair::{Pair, Proposed};
+use super::receipts::Issued;
+use super::records::{self, Record};
+use super::walks::OwnEdge;
+use super::{Balance, MAX_ACCOUNTS, Trust};
+use crate::store::{Store, StoreError};
+
+/// The first wait before something without an answer is said again, twice as long each time.
+const RETRY: Duration = Duration::from_secs(1);
+/// The longest wait.
+const RETRY_MOST: Duration = Duration::from_secs(16);
+
+/// One other peer.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) pair: Pair,
+    pub(crate) connected: bool,
+    /// What this peer gives receipts for.
+    pub(crate) issued: Issued,
+    /// Bytes that went to the other in this run.
+    pub(crate) sent: u64,
+    /// Those that it gave receipts for.
+    pub(crate) receipted: u64,
+    /// When receipts are entered in the account, if nothing else makes a state first.
+    pub(crate) fold_at: Time,
+    pub(crate) retry_at: Time,
+    pub(crate) retry_wait: Duration,
+    /// What was said since the last retry, so that it is said once.
+    pub(crate) asked: BTreeSet<(ShiftId, u8)>,
+    /// The advert of this account.
+    pub(crate) edge: OwnEdge,
+    /// Walks that may still come in.
+    pub(crate) walks: crate::walk::Allowance,
+}
+
+impl Peer {
+    fn new(me: PeerId, other: PeerId, key: Verifier) -> Self {
+        Peer {
+            pair: Pair::new(me, other, key),
+            connected: false,
+            issued: Issued::default(),
+            sent: 0,
+            receipted: 0,
+            fold_at: Time::NEVER,
+            retry_at: Time::NEVER,
+            retry_wait: RETRY,
+            asked: BTreeSet::new(),
+            edge: OwnEdge::default(),
+            walks: crate::walk::Allowance::default(),
+        }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Time {
+        let when_connected = [self.fold_at, self.retry_at, self.edge.renew_at()];
+        let first = when_connected.into_iter().min().unwrap_or(Time::NEVER);
+        let first = if self.connected { first } else { Time::NEVER };
+        first.min(self.issued.due_at())
+    }
+
+    pub(crate) fn balance(&self, now: Time) -> Balance {
+        let counts = |p: &&wire::trust::Pending| {
+            let live = self.pair.counts_until.get(&p.id).is_some_and(|&end| now < end);
+            live && !p.raises && !self.pair.i_owe(p)
+        };
+        Balance {
+            claim: self.pair.claim(),
+            unreceipted: self.sent.saturating_sub(self.receipted),
+            pending: self
+                .pair
+                .state
+                .pending
+                .iter()
+                .filter(counts)
+                .map(|p| p.amount)
+                .sum(),
+        }
+    }
+
+    /// Says what waits for an answer again, a while from now.
+    pub(crate) fn retry_later(&mut self, now: Time) {
+        self.retry_at = now + self.retry_wait;
+        self.retry_wait = (self.retry_wait * 2).min(RETRY_MOST);
+    }
+
+    /// Something came of it.
+    pub(crate) fn progress(&mut self) {
+        self.retry_wait = RETRY;
+        self.retry_at = Time::NEVER;
+        self.asked.clear();
+    }
+}
+
+impl<S: Store> Trust<S> {
+    /// The peer with its account, which is opened if there is room. `None` if there is none, or the id is no key.
+    pub(crate) fn enter(&mut self, id: PeerId) -> Option<&mut Peer> {
+        if !self.peers.contains_key(&id) {
+            if self.peers.len() >= MAX_ACCOUNTS {
+                self.make_room();
+            }
+            let key = Verifier::new(id.as_bytes()).ok()?;
+            if self.peers.len() < MAX_ACCOUNTS {
+                self.peers.insert(id, Peer::new(self.me, id, key));
+            }
+        }
+        self.peers.get_mut(&id)
+    }
+
+    /// Forgets an eighth of the accounts, those that matter least, if they are neither in use nor have a shift under way.
+    fn make_room(&mut self) {
+        let idle = self.peers.iter().filter(|(_, peer)| {
+            let pair = &peer.pair;
+            !peer.connected && pair.state.pending.is_empty() && pair.proposed.is_none()
+        });
+        let mut ranked: Vec<_> = idle
+            .map(|(id, peer)| (peer.pair.claim().unsigned_abs(), *id))
+            .collect();
+        ranked.sort_unstable();
+        for (_, id) in ranked.into_iter().take(MAX_ACCOUNTS / 8) {
+            let Some(peer) = self.peers.remove(&id) else {
+                continue;
+            };
+            self.writes.push(records::forget_agreed(id));
+            let held = peer.pair.held.keys().map(|&epoch| records::held(id, epoch, None));
+            self.writes.extend(held);
+        }
+    }
+
+    /// Takes all accounts and notes from the ledger. What is only in memory and needs no ledger stays.
+    pub(crate) fn read_ledger(&mut self, now: Time) -> Result<(), StoreError> {
+        let mut before = std::mem::take(&mut self.peers);
+        self.notes.clear();
+        self.notes_since.clear();
+        self.shifts.clear();
+        let corrupt = |what: &str| StoreError::Corrupt(what.to_owned());
+        let mut proposals = Vec::new();
+        let mut floors = Vec::new();
+        let mut written_off = Vec::new();
+        for (key, value) in self.store.load()? {
+            match records::read(&key, &value)? {
+                Record::Epoch(epoch) => self.epoch = self.epoch.max(epoch),
+                Record::Agreed(id, agreed) => {
+                    let peer = self.read_peer(id)?;
+                    let me_low = peer.pair.proposes();
+                    let other = peer.pair.key.clone();
+                    let (low, high) = if me_low {
+                        (&self.own, &other)
+                    } else {
+                        (&other, &self.own)
+                    };
+                    let state = agreed
+                        .open(low, high)
+                        .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+                    if (state.low, state.high) != (self.me.min(id), self.me.max(id)) {
+                        return Err(corrupt("an account of others"));
+                    }
+                    let peer = self.read_peer(id)?;
+                    peer.pair.signed = state.seq;
+                    peer.pair.adopt(state, agreed);
+                }
+                Record::Proposed(id, kept) => proposals.push((id, kept)),
+                Record::Floor(id, floor) => floors.push((id, floor)),
+                Record::WrittenOff(id, shift) => written_off.push((id, shift)),
+                Record::Held(id, epoch, signed) => {
+                    let peer = self.read_peer(id)?;
+                    let receipt = signed
+                        .open(&peer.pair.key)
+                        .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+                    peer.pair.held.insert(epoch, (receipt, signed));
+                }
+                Record::Note(id, signed) => {
+                    let note = super::shifts::open_note(&signed)
+                        .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+                    self.notes.insert(id, (note, signed));
+                    self.notes_since.insert(id, now);
+                }
+            }
+        }
+        for (id, kept) in proposals {
+            let state = kept
+                .state
+                .open(&self.own)
+                .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            let pair = &mut self.read_peer(id)?.pair;
+            pair.signed = pair.signed.max(state.seq);
+            if state.seq > pair.state.seq {
+                pair.proposed = Some(Proposed {
+                    state,
+                    signed: kept.state,
+                    at_risk: kept.at_risk,
+                    declined: false,
+                });
+            }
+        }
+        for (id, floor) in floors {
+            self.read_peer(id)?.pair.floor = floor;
+        }
+        for (id, shift) in written_off {
+            self.read_peer(id)?.pair.written_off.insert(shift);
+        }
+        for (id, peer) in before.iter_mut() {
+            if let Some(new) = self.enter(*id) {
+                new.connected = peer.connected;
+                new.issued = peer.issued.clone();
+                new.sent = peer.sent;
+                new.receipted = peer.receipted;
+                new.pair.given = std::mem::take(&mut peer.pair.given);
+                new.pair.held.append(&mut peer.pair.held);
+                new.retry_later(now);
+            }
+        }
+        for peer in self.peers.values_mut() {
+            let entries = peer.pair.state.pending.iter().map(|p| p.id);
+            let open = peer.pair.open_claims().into_keys();
+            peer.pair.known_since = entries.chain(open).map(|id| (id, now)).collect();
+            if !peer.pair.held.is_empty() {
+                // Not at once: the disk may be full, and then this would be asked for again and again.
+                peer.fold_at = now + super::receipts::FOLD_EVERY;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_peer(&mut self, id: PeerId) -> Result<&mut Peer, StoreError> {
+        self.enter(id)
+            .ok_or_else(|| StoreError::Corrupt("an account with nobody".to_owned()))
+    }
+
+    /// Shifts that any account has an entry of.
+    pub(crate) fn pending_ids(&self) -> BTreeSet<ShiftId> {
+        let entries = self
+            .peers
+            .values()
+            .flat_map(|peer| peer.pair.state.pending.iter());
+        entries.map(|pending| pending.id).collect()
+    }
+
+    /// Accounts in which a shift is pending or may be.
+    pub(crate) fn involved(&self, id: ShiftId) -> Vec<PeerId> {
+        let with = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.pair.possibly_locked(id));
+        with.map(|(id, _)| *id).collect()
+    }
+
+    /// Tells a peer that has come (back) how things stand.
+    pub(crate) fn greet(&mut self, now: Time, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        peer.connected = true;
+        peer.progress();
+        let mut messages: Vec<_> = peer
+            .pair
+            .agreed
+            .clone()
+            .map(TrustMessage::Account)
+            .into_iter()
+            .collect();
+        // The other may have forgotten receipts: its own, and what it was given.
+        let receipts = peer.pair.held.values().chain(peer.pair.given.values());
+        messages.extend(receipts.map(|(_, signed)| TrustMessage::Receipt(signed.clone())));
+        for message in messages {
+            self.send(id, message);
+        }
+        self.drive(now, id);
+    }
+}

@@ -1,0 +1,259 @@
+//! Adverts of this peer's accounts, and the walks that carry them.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use wire::trust::{MAX_WALK, TrustEdge, TrustMessage};
+use wire::{Cosigned, PeerId, Signed, Time, Verifier};
+
+use super::{Fault, Trust, fault};
+use crate::flow::{self, Plan};
+use crate::store::Store;
+use crate::view::{CLOCK_SKEW, EDGE_LIFE, EdgeError, View};
+use crate::walk;
+
+/// How often walks begin, give or take a third of it (DESIGN §8).
+pub const WALK_EVERY: Duration = Duration::from_secs(30);
+const WALK_JITTER_MS: u64 = 10_000;
+/// Walks that begin at once.
+pub const WALKERS: usize = 4;
+
+/// An advert is made anew when half its life is over.
+const RENEW_AFTER: Duration = Duration::from_secs(300);
+/// An account that moves is not advertised more often than walks go out; and so long an answer is waited for.
+const OFFER_EVERY: Duration = Duration::from_secs(30);
+
+/// The advert of one account.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OwnEdge {
+    signed: Option<(TrustEdge, Cosigned<TrustEdge>)>,
+    offered: Option<Time>,
+}
+
+impl OwnEdge {
+    pub(crate) fn renew_at(&self) -> Time {
+        match (&self.signed, self.offered) {
+            (Some((edge, _)), Some(offered)) => {
+                (edge.expires - (EDGE_LIFE - RENEW_AFTER)).max(offered + OFFER_EVERY)
+            }
+            (None, Some(offered)) => offered + OFFER_EVERY,
+            _ => Time::NEVER,
+        }
+    }
+
+    fn holds(&self, now: Time) -> Option<&(TrustEdge, Cosigned<TrustEdge>)> {
+        self.signed.as_ref().filter(|(edge, _)| now < edge.expires)
+    }
+}
+
+fn edge_fault(error: EdgeError) -> Fault {
+    match error {
+        EdgeError::Expired => Fault::Expired,
+        EdgeError::Nonsense => Fault::TooMuch,
+        EdgeError::Stale => Fault::Stale,
+    }
+}
+
+impl<S: Store> Trust<S> {
+    /// The most that could be shifted to `target` by what is known, and along which paths. Each is to be shifted by itself, a
+    /// quarter of its weakest claim at once.
+    pub fn plan(&self, now: Time, target: PeerId) -> Plan {
+        let edges: Vec<_> = self.view.edges(now).collect();
+        flow::plan(&edges, self.me, target)
+    }
+
+    pub(crate) fn plan_walk(&mut self, now: Time) {
+        let jitter = self.rng.random_range(0..=2 * WALK_JITTER_MS);
+        self.walk_at =
+            now + WALK_EVERY + Duration::from_millis(jitter) - Duration::from_millis(WALK_JITTER_MS);
+    }
+
+    /// Starts walks, and keeps the view in order.
+    pub(crate) fn walk(&mut self, now: Time) {
+        self.plan_walk(now);
+        self.view.expire(now);
+        for _ in 0..WALKERS {
+            self.walk_on(now, Vec::new());
+        }
+    }
+
+    /// Passes a walk on to a creditor that is not on it.
+    fn walk_on(&mut self, now: Time, mut edges: Vec<Cosigned<TrustEdge>>) {
+        let on_it: Vec<TrustEdge> = edges.iter().filter_map(|edge| edge.peek().ok()).collect();
+        let visited = |peer: &PeerId| {
+            on_it
+                .iter()
+                .any(|edge| edge.debtor == *peer || edge.creditor == *peer)
+        };
+        let creditors = self.peers.iter().filter_map(|(id, peer)| {
+            let (edge, _) = peer.edge.holds(now)?;
+            let owed = u64::try_from(-peer.pair.claim()).ok()?;
+            let may = peer.connected && edge.debtor == self.me && !visited(id);
+            (may && !self.condemned.contains_key(id)).then_some((*id, owed))
+        });
+        let creditors: Vec<_> = creditors.collect();
+        let Some(next) = walk::choose(&mut self.rng, &creditors) else {
+            return;
+        };
+        let own = self.peers.get(&next).and_then(|peer| peer.edge.holds(now));
+        let Some((_, own)) = own else { return };
+        edges.push(own.clone());
+        self.send(next, TrustMessage::Walk(edges.into_iter().collect()));
+    }
+
+    pub(crate) fn on_walk(
+        &mut self,
+        now: Time,
+        from: PeerId,
+        edges: Vec<Cosigned<TrustEdge>>,
+    ) -> Result<(), Fault> {
+        let Some(peer) = self.peers.get_mut(&from) else {
+            return Ok(());
+        };
+        if !peer.walks.take(now) {
+            return Err(Fault::TooMuch);
+        }
+        let claimed: Result<Vec<_>, _> = edges.iter().map(Cosigned::peek).collect();
+        let claimed = claimed.map_err(fault)?;
+        if !walk::is_walk(&claimed, from, self.me) {
+            return Err(Fault::Foreign);
+        }
+        for (edge, signed) in claimed.iter().zip(&edges) {
+            View::check(now, edge).map_err(edge_fault)?;
+            if self.condemned.contains_key(&edge.debtor) || self.condemned.contains_key(&edge.creditor) {
+                return Err(Fault::Foreign);
+            }
+            let digest = signed.digest();
+            if !self.view.knows(edge, &digest) {
+                let debtor = Verifier::new(edge.debtor.as_bytes()).map_err(fault)?;
+                let creditor = Verifier::new(edge.creditor.as_bytes()).map_err(fault)?;
+                signed.open(&debtor, &creditor).map_err(fault)?;
+            }
+            match self.view.insert(now, edge, digest) {
+                // Walks overtake each other.
+                Ok(()) | Err(EdgeError::Stale) => {}
+                Err(error) => return Err(edge_fault(error)),
+            }
+        }
+        if edges.len() < MAX_WALK {
+            self.walk_on(now, edges);
+        }
+        Ok(())
+    }
+
+    /// Keeps the view's own edge, and as the one who proposes asks for an advert when the account has moved or time is over.
+    pub(crate) fn offer_edge(&mut self, now: Time, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        self.view.set_own(id, peer.pair.claim());
+        if !peer.pair.proposes() || !peer.connected {
+            return;
+        }
+        let low_owes = peer.pair.state.low_owes();
+        let Some(bucket) =
+            TrustEdge::bucket_of(low_owes.abs()).filter(|&b| 1 << b.min(63) >= super::MIN_SHIFT)
+        else {
+            peer.edge = OwnEdge::default();
+            return;
+        };
+        let (low, high) = (self.me, id);
+        let (debtor, creditor) = if low_owes > 0 { (low, high) } else { (high, low) };
+        let fits = peer.edge.signed.as_ref().is_some_and(|(edge, _)| {
+            let fresh = now < edge.expires - (EDGE_LIFE - RENEW_AFTER);
+            edge.debtor == debtor && edge.bucket == bucket && fresh
+        });
+        let waits = peer
+            .edge
+            .offered
+            .is_some_and(|offered| now < offered + OFFER_EVERY);
+        if fits || waits {
+            return;
+        }
+        peer.edge.offered = Some(now);
+        let edge = TrustEdge {
+            debtor,
+            creditor,
+            bucket,
+            seq: peer.pair.state.seq,
+            expires: now + EDGE_LIFE,
+        };
+        let signed = Signed::new(&edge, &self.key);
+        self.send(id, TrustMessage::Advertise(signed));
+    }
+
+    /// Signs an advert too, if it is what the account says.
+    pub(crate) fn on_advertise(
+        &mut self,
+        now: Time,
+        from: PeerId,
+        signed: &Signed<TrustEdge>,
+    ) -> Result<(), Fault> {
+        let Some(peer) = self.peers.get_mut(&from) else {
+            return Ok(());
+        };
+        let edge = signed.open(&peer.pair.key).map_err(fault)?;
+        let between = (edge.debtor, edge.creditor);
+        if peer.pair.proposes() || (between != (from, self.me) && between != (self.me, from)) {
+            return Err(Fault::Foreign);
+        }
+        View::check(now, &edge).map_err(edge_fault)?;
+        let low_owes = peer.pair.state.low_owes();
+        let owed = if edge.debtor < edge.creditor {
+            low_owes
+        } else {
+            -low_owes
+        };
+        if i128::from(edge.bytes()) > owed || edge.seq > peer.pair.state.seq {
+            return Err(Fault::Unexpected);
+        }
+        let mine = signed.also_by(&self.key);
+        let (first, second) = if edge.debtor == self.me {
+            (&mine, signed)
+        } else {
+            (signed, &mine)
+        };
+        let Some(both) = Cosigned::join(first, second) else {
+            return Ok(());
+        };
+        peer.edge.signed = Some((edge, both.clone()));
+        self.view.set_own(from, peer.pair.claim());
+        self.send(from, TrustMessage::Advertised(both));
+        Ok(())
+    }
+
+    pub(crate) fn on_advertised(
+        &mut self,
+        now: Time,
+        from: PeerId,
+        both: &Cosigned<TrustEdge>,
+    ) -> Result<(), Fault> {
+        let Some(peer) = self.peers.get_mut(&from) else {
+            return Ok(());
+        };
+        let claimed = both.peek().map_err(fault)?;
+        let first_is_me = claimed.debtor == self.me && claimed.creditor == from;
+        if !first_is_me && (claimed.debtor, claimed.creditor) != (from, self.me) {
+            return Err(Fault::Foreign);
+        }
+        let (first, second) = if first_is_me {
+            (&self.own, &peer.pair.key)
+        } else {
+            (&peer.pair.key, &self.own)
+        };
+        let edge = both.open(first, second).map_err(fault)?;
+        if now >= edge.expires + CLOCK_SKEW {
+            return Err(Fault::Expired);
+        }
+        if peer
+            .edge
+            .signed
+            .as_ref()
+            .is_some_and(|(known, _)| known.seq > edge.seq)
+        {
+            return Err(Fault::Stale);
+        }
+        peer.edge.signed = Some((edge, both.clone()));
+        Ok(())
+    }
+}
