@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-/// A table of every figure that both results have, with the difference; keys that only one has are named below it.
+/// A table of every figure that both results have, with the difference; what only one has is named below it.
 /// Figures that are the same in both are left out.
 pub fn compare(name_a: &str, a: &Value, name_b: &str, b: &Value) -> String {
     let (a, b) = (figures(a), figures(b));
@@ -32,16 +32,26 @@ pub fn compare(name_a: &str, a: &Value, name_b: &str, b: &Value) -> String {
     }
     let _ = writeln!(out, "{same} figures are the same");
     for (name, these, those) in [(name_a, &a, &b), (name_b, &b, &a)] {
-        let only: Vec<&str> = these
+        let mut only: Vec<&str> = these
             .iter()
             .filter(|(key, _)| !those.iter().any(|(k, _)| k == key))
-            .map(|(key, _)| key.as_str())
+            .map(|(key, _)| lacking(key, those))
             .collect();
+        only.dedup();
         if !only.is_empty() {
             let _ = writeln!(out, "only in {name}: {}", only.join(", "));
         }
     }
     out
+}
+
+/// As much of a key as says what the other result lacks: a whole branch has one name.
+fn lacking<'a>(key: &'a str, those: &[(String, f64)]) -> &'a str {
+    let ends = key.match_indices('.').map(|(at, _)| at);
+    let branch = ends
+        .map(|end| &key[..=end])
+        .find(|branch| !those.iter().any(|(other, _)| other.starts_with(branch)));
+    branch.map_or(key, |branch| &branch[..branch.len() - 1])
 }
 
 fn figure(value: f64) -> String {
@@ -113,7 +123,10 @@ mod tests {
             text.contains("only in a.json: results.headwater.lag_ms.max"),
             "{text}"
         );
-        assert!(text.contains("only in b.json: results.star.n"), "{text}");
+        assert!(
+            text.contains("only in b.json: results.star\n"),
+            "a branch has one name: {text}"
+        );
     }
 
     #[test]
