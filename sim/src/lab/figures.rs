@@ -89,7 +89,8 @@ pub(super) fn outcome(rehearsal: &Rehearsal, record: &Record) -> Outcome {
         let of = |node: &netlab::NodeCounters| node.traffic.drops().find(|drop| drop.0 == cause);
         nodes.filter_map(of).map(|drop| drop.1).sum::<u64>()
     };
-    let media_in: u64 = record.remains.values().map(|r| facts.counted(r).media_in).sum();
+    let lines = record.remains.values().filter_map(|r| r.statistics.last());
+    let media_in: u64 = lines.map(|line| line.bytes_in).sum();
     let chunk_bytes = scenario.stream.rate.as_bps() as f64 / 8000.0 * scenario.stream.chunk_ms;
     let source = record
         .counters
