@@ -1,0 +1,90 @@
+//! Adverts travel, and what they say is enough to shift to a stranger.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod net;
+
+use std::time::Duration;
+
+use headwater_incentives::trust::{Event, SHIFT_TIME};
+use net::{MIB, Net};
+use rand::RngExt as _;
+use wire::trust::TrustMessage;
+
+/// Peers in a ring of debts with some across.
+fn society(nodes: usize, seed: u64) -> Net {
+    let mut net = Net::new(nodes, seed);
+    for creditor in 0..nodes {
+        net.owe((creditor + 1) % nodes, creditor, 40 * MIB);
+        let other = net.rng.random_range(0..nodes);
+        if other != creditor && other != (creditor + 1) % nodes {
+            net.owe(other, creditor, 20 * MIB);
+        }
+    }
+    net
+}
+
+#[test]
+fn a_peer_learns_of_claims_it_can_use_with_strangers_and_uses_them() {
+    let mut shifted = 0;
+    for seed in 0..3 {
+        let mut net = society(10, seed);
+        net.run_for(Duration::from_secs(240));
+        for n in 0..10 {
+            assert!(
+                !net.trust(n).view().is_empty(),
+                "seed {seed}: {n} has heard of nobody"
+            );
+        }
+        // Whoever is four away.
+        for n in 0..10 {
+            let target = (n + 4) % 10;
+            let (now, id) = (net.now, net.id(target));
+            let plan = net.trust(n).plan(now, id);
+            let Some((path, bytes)) = plan.paths.first().cloned() else {
+                continue;
+            };
+            if path.len() < 3 {
+                continue;
+            }
+            net.connect(n, target);
+            let before = net.claim(n, target);
+            let mut shift = None;
+            net.act(n, |trust, out| {
+                shift = trust.shift(now, &path, bytes / 4, out).ok();
+            });
+            net.run_for(SHIFT_TIME);
+            if shift.is_some_and(|shift| net.outcome(n, shift) == Some(true)) {
+                assert_eq!(net.claim(n, target) - before, i128::from(bytes / 4));
+                shifted += 1;
+            }
+        }
+        assert!(
+            net.nodes
+                .iter()
+                .all(|node| !node.events.iter().any(|e| matches!(e, Event::Fraud(_))))
+        );
+    }
+    assert!(shifted >= 20, "{shifted} of 30");
+}
+
+#[test]
+fn adverts_cost_a_peer_the_same_however_many_there_are() {
+    let mut rates = Vec::new();
+    for nodes in [8, 32] {
+        let mut net = society(nodes, 5);
+        net.run_for(Duration::from_secs(60));
+        net.keep_log = true;
+        net.run_for(Duration::from_secs(120));
+        let walks = net
+            .log
+            .iter()
+            .filter(|(_, _, m)| matches!(m, TrustMessage::Walk(_)));
+        let bytes: usize = walks.map(|(_, _, message)| message.encode().len()).sum();
+        rates.push(bytes as f64 / 120.0 / nodes as f64);
+    }
+    println!("{rates:?} bytes a second and peer");
+    // Four walks of at most five edges of some 300 bytes in half a minute: 600 bytes a second.
+    assert!(rates.iter().all(|&rate| rate < 800.0), "{rates:?}");
+    assert!(rates[1] < 1.3 * rates[0], "{rates:?}");
+}
