@@ -186,3 +186,46 @@ fn who_vanishes_in_mid_shift_for_good_costs_nobody_anything() {
     }
     assert!(unknown > 0, "the case this is about occurs");
 }
+
+#[test]
+fn the_last_one_signs_nothing_before_both_its_entries_are_there() {
+    for seed in 0..4 {
+        let mut net = line(4, seed);
+        // The path comes to 3, and what it would owe 0 for does not.
+        net.drop_if = Some(|from, to, _| from.min(to) == 0 && from.max(to) == 3);
+        net.shift(&[0, 1, 2, 3], 8 * MIB).unwrap();
+        net.run_for(Duration::from_secs(60));
+        assert!(net.committed.is_empty(), "seed {seed}");
+        net.drop_if = None;
+        net.run_for(Duration::from_secs(60));
+        assert_eq!(
+            (net.claim(0, 1), net.claim(0, 3)),
+            (64 * i128::from(MIB), 0),
+            "seed {seed}"
+        );
+        assert_eq!(net.pending(), 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn the_requester_keeps_its_gain_until_its_payment_is_off() {
+    for seed in 0..4 {
+        let mut net = line(4, seed);
+        let ids = [net.id(1), net.id(3)];
+        let pending = |net: &mut Net, id| net.trust(0).account(id).map_or(0, |state| state.pending.len());
+        // The path ends before 3, and as soon as 0 has its entry with 1 it hears no more from there.
+        net.drop_if = Some(|from, to, _| from == 2 && to == 3);
+        net.shift(&[0, 1, 2, 3], 8 * MIB).unwrap();
+        while pending(&mut net, ids[0]) == 0 || pending(&mut net, ids[1]) == 0 {
+            net.run_for(Duration::from_millis(1));
+        }
+        net.drop_if = Some(|from, to, _| (from == 2 && to == 3) || (from == 1 && to == 0));
+        net.run_for(Duration::from_secs(60));
+        // The word of 3 is given long since.
+        assert_eq!(pending(&mut net, ids[0]), 1, "seed {seed}");
+        assert_eq!(pending(&mut net, ids[1]), 1, "seed {seed}");
+        net.drop_if = None;
+        net.run_for(Duration::from_secs(60));
+        assert_eq!(net.pending(), 0, "seed {seed}");
+    }
+}

@@ -159,6 +159,8 @@ impl Net {
         let failed = out
             .iter()
             .any(|output| matches!(output, Output::Event(Event::Ledger(_))));
+        let sends = out.iter().any(|output| matches!(output, Output::Send { .. }));
+        assert!(!(failed && sends), "nothing is sent that could not be written");
         let wrote = trust.store().writes() - before;
         if let Some((left, after)) = crash {
             if failed || (after && wrote > 0 && left == 0) {
