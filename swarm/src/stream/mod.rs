@@ -256,6 +256,8 @@ pub(crate) struct Stream {
     began: Time,
     /// Since when chunks have come without a pause of the encoder; `None` during one.
     flowing_since: Option<Time>,
+    /// It has flowed and stopped at least once.
+    has_paused: bool,
     /// When each periodic duty is due.
     next_tick: Time,
     next_improvement: Time,
@@ -306,6 +308,7 @@ impl Stream {
             first_chunk_seen: false,
             began: now,
             flowing_since: None,
+            has_paused: false,
             next_tick: now,
             next_improvement: now,
             next_repair_scan: now,

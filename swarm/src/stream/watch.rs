@@ -109,7 +109,7 @@ impl Stream {
         if flowing && self.flowing_since.is_none() {
             self.flowing_since = Some(now);
         } else if !flowing {
-            self.flowing_since = None;
+            self.has_paused |= self.flowing_since.take().is_some();
         }
         let heard = self.heard_from_suppliers();
         for s in 0..self.k() {
@@ -127,12 +127,13 @@ impl Stream {
             };
             // Somebody above looks for a supplier already; if all below did, too, the whole tree would fall apart.
             let told = !sub.attached && !sub.path.is_empty();
-            // After a pause of the whole stream the trees grow from the root again, and take longer for it.
+            // After a pause of the whole stream the trees grow from the root again, and take longer for it: who leaves a supplier that
+            // has not heard of its own yet finds others that have not either. A newcomer may have chosen badly.
             let resumed = self.flowing_since.is_some_and(|at| now.since(at) < RESUMED);
-            let detached = match (told, resumed) {
-                (true, true) => RESUMED,
-                (true, false) => DETACHED,
-                _ => Duration::ZERO,
+            let detached = match (resumed && (told || self.has_paused), told) {
+                (true, _) => RESUMED,
+                (false, true) => DETACHED,
+                (false, false) => Duration::ZERO,
             };
             let allowed = usual + detached + spread + DEEPER * u32::from(sub.hops.min(DEEPEST));
             let Some((parent, flowing_since)) = sub.parent.zip(self.flowing_since) else {

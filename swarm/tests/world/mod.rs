@@ -58,6 +58,8 @@ pub struct World {
     pub split_above: usize,
     /// The encoder pauses.
     pub paused: bool,
+    /// Whose connection to whom was cut without a word to them.
+    cut: BTreeSet<(usize, usize)>,
     pub sent: Vec<Bytes>,
     /// For peers that are added from now on.
     pub ring_after: Option<Duration>,
@@ -79,6 +81,7 @@ impl World {
             produced: 0,
             split_above: headwater_swarm::SPLIT_ABOVE,
             paused: false,
+            cut: BTreeSet::new(),
             sent: Vec::new(),
             ring_after: Some(headwater_swarm::RING_AFTER),
         }
@@ -309,6 +312,7 @@ impl World {
             .collect();
         self.links.retain(|(a, b)| *a != index && *b != index);
         for other in linked {
+            self.cut.insert((other, index));
             self.push(
                 Duration::from_secs(2),
                 other,
@@ -323,6 +327,17 @@ impl World {
     fn push(&mut self, after: Duration, to: usize, input: Input) {
         self.counter += 1;
         self.queue.insert((self.now + after, self.counter), (to, input));
+    }
+
+    /// What was sent on a connection that is no more: whoever was started again says so, as a transport does.
+    fn reset(&mut self, from: usize, to: usize) {
+        if self.peers[to].alive && self.cut.remove(&(from, to)) {
+            let gone = Input::Disconnected {
+                peer: Some(self.peers[to].id),
+                addr: None,
+            };
+            self.push(self.one_way * 2, from, gone);
+        }
     }
 
     fn index(&self, id: PeerId) -> usize {
@@ -376,6 +391,8 @@ impl World {
                                 bytes,
                             },
                         );
+                    } else {
+                        self.reset(from, to);
                     }
                 }
                 Output::SendChunk {
@@ -484,7 +501,7 @@ impl World {
             self.now = self.now.max(next);
             if next == queued {
                 let (_, (to, input)) = self.queue.pop_first().expect("it has a key");
-                if self.peers[to].alive && !self.is_late_failure(to, &input) {
+                if self.peers[to].alive && !self.is_stale(to, &input) {
                     self.feed(to, input);
                 }
             } else if next == produce {
@@ -499,13 +516,10 @@ impl World {
         }
     }
 
-    /// Whether a dial failed to whom there is a connection by now: a transport says nothing then.
-    fn is_late_failure(&self, to: usize, input: &Input) -> bool {
+    /// Whether a dial failed to whom there is a connection by now, or an old connection ended: a transport says nothing then.
+    fn is_stale(&self, to: usize, input: &Input) -> bool {
         match input {
-            Input::Disconnected {
-                peer: Some(peer),
-                addr: Some(_),
-            } => {
+            Input::Disconnected { peer: Some(peer), .. } => {
                 // Somebody who is none of this world may have been dialled because a stranger named it.
                 let at = self.peers.iter().position(|other| other.id == *peer);
                 at.is_some_and(|at| self.links.contains(&(to, at)))
