@@ -119,9 +119,6 @@ struct Candidates {
     toward: Best,
     jumps: Best,
     helpers: Vec<Helpers>,
-    /// The worst of all helpers, once there are enough for every substream needed: who costs as much is none. Most members of a large
-    /// area are done with here.
-    bar_us: Option<u32>,
 }
 
 impl Candidates {
@@ -139,7 +136,6 @@ impl Candidates {
             toward: Best::new(want),
             jumps: Best::new(want),
             helpers: vec![Helpers::default(); usize::from(MAX_SUBSTREAMS)],
-            bar_us: None,
         };
         for (at, spot) in spots.iter().enumerate() {
             if Some(at) == joiner || !spot.is_nameable_to(me) {
@@ -180,41 +176,25 @@ impl Candidates {
         passed_on: SubstreamSet,
         supply_us: u32,
     ) {
-        let full = spot.room() == 0;
-        let least_us = if full {
-            LEAF_US + OVERBOOKED_US * u32::from(spot.overbooked())
-        } else {
-            LAST_US / u32::from(spot.room())
-        };
-        let least_us = supply_us.saturating_add(least_us);
-        if self.bar_us.is_some_and(|bar_us| least_us >= bar_us) {
+        if spot.room() == 0 {
+            let moved_us = LEAF_US + OVERBOOKED_US * u32::from(spot.overbooked());
+            for substream in spot.displaceable().and(passed_on).iter() {
+                self.helpers[usize::from(substream.0)].offer(supply_us.saturating_add(moved_us), at);
+            }
             return;
         }
-        let mut entered = false;
-        if full {
-            for substream in spot.displaceable().and(passed_on).iter() {
-                entered |= self.helpers[usize::from(substream.0)].offer(least_us, at);
-            }
-        } else {
-            for substream in spot.supplies().and(need).iter() {
-                let own = spot.primaries().contains(substream);
-                let flows = spot.has().contains(substream);
-                let away_us = if own { 0 } else { AWAY_US };
-                let wait_us = match (flows, passed_on.contains(substream)) {
-                    (true, _) => 0,
-                    (false, false) => NOT_YET_US,
-                    (false, true) => NOT_YET_TO_PASS_ON_US,
-                };
-                let cost_us = least_us.saturating_add(away_us + wait_us);
-                entered |= self.helpers[usize::from(substream.0)].offer(cost_us, at);
-            }
-        }
-        if entered {
-            let worst = |substream: Substream| self.helpers[usize::from(substream.0)].worst_us();
-            self.bar_us = need
-                .iter()
-                .map(worst)
-                .try_fold(0, |bar, worst| Some(bar.max(worst?)));
+        let scarce_us = LAST_US / u32::from(spot.room());
+        for substream in spot.supplies().and(need).iter() {
+            let own = spot.primaries().contains(substream);
+            let flows = spot.has().contains(substream);
+            let away_us = if own { 0 } else { AWAY_US };
+            let wait_us = match (flows, passed_on.contains(substream)) {
+                (true, _) => 0,
+                (false, false) => NOT_YET_US,
+                (false, true) => NOT_YET_TO_PASS_ON_US,
+            };
+            let cost_us = supply_us.saturating_add(scarce_us + away_us + wait_us);
+            self.helpers[usize::from(substream.0)].offer(cost_us, at);
         }
     }
 
@@ -372,27 +352,17 @@ impl Best {
 struct Helpers([Option<(u32, usize)>; HELPERS_EACH]);
 
 impl Helpers {
-    /// Enters a member if it is better than one of those here, or there is room; whether it did.
-    fn offer(&mut self, rank: u32, at: usize) -> bool {
+    fn offer(&mut self, rank: u32, at: usize) {
         let mut new = (rank, at);
-        if self.0[HELPERS_EACH - 1].is_some_and(|worst| new >= worst) {
-            return false;
-        }
         for place in &mut self.0 {
             match place {
                 None => {
                     *place = Some(new);
-                    return true;
+                    return;
                 }
                 Some(old) if new < *old => std::mem::swap(old, &mut new),
                 Some(_) => {}
             }
         }
-        true
-    }
-
-    /// What the last place costs, if all are taken.
-    fn worst_us(&self) -> Option<u32> {
-        self.0[HELPERS_EACH - 1].map(|(worst_us, _)| worst_us)
     }
 }
