@@ -8,7 +8,7 @@ use petgraph::visit::EdgeRef as _;
 use wire::PeerId;
 use wire::trust::MAX_SHIFT_PEERS;
 
-/// The most edges on a path (DESIGN §8).
+/// The most edges on a path (docs/INCENTIVES.md).
 const MAX_LENGTH: usize = MAX_SHIFT_PEERS - 1;
 
 /// What can be shifted.

@@ -34,7 +34,7 @@ pub use walks::{WALK_EVERY, WALKERS};
 /// Accounts that are kept: a year of meeting twenty strangers a day. Each takes half a kilobyte.
 const MAX_ACCOUNTS: usize = 8192;
 
-/// What a peer may have taken of another before it gave anything (DESIGN §8).
+/// What a peer may have taken of another before it gave anything (docs/INCENTIVES.md).
 pub const NEWCOMER_LINE: u64 = 16 << 20;
 
 /// Peers remembered to have signed contradictions.

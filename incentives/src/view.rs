@@ -6,14 +6,14 @@ use std::time::Duration;
 use wire::trust::TrustEdge;
 use wire::{PeerId, Time};
 
-/// How long an advert holds (DESIGN §8).
+/// How long an advert holds (docs/INCENTIVES.md).
 pub const EDGE_LIFE: Duration = Duration::from_secs(600);
 
 /// How far the clocks of two peers may be apart. There is no common clock; an advert that is held back longer than this and
 /// its life is refused everywhere, and until then it only makes a shift fail.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(600);
 
-/// Most adverts of others that are kept (DESIGN §8).
+/// Most adverts of others that are kept (docs/INCENTIVES.md).
 pub const MAX_EDGES: usize = 2000;
 
 /// An advert of others.

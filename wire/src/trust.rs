@@ -13,7 +13,7 @@ use crate::{List, PeerId, StreamId, Time};
 
 pub use fraud::FraudProof;
 
-/// Most peers along a shift: five edges (DESIGN: paths of at most five edges), the requester first.
+/// Most peers along a shift: five edges (docs/INCENTIVES.md), the requester first.
 pub const MAX_SHIFT_PEERS: usize = 6;
 /// Most shifts under way in one account. Each takes some 110 bytes of the state that both sign.
 pub const MAX_PENDING: usize = 32;

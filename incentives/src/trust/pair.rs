@@ -17,7 +17,7 @@ pub(crate) use check::Refusal;
 /// there were; nobody makes a million states between two copies.
 pub(crate) const SKIP: u64 = 1 << 20;
 
-/// A shift may take a quarter of a claim at once (DESIGN §8), so what is locked by a peer that went silent is bounded.
+/// A shift may take a quarter of a claim at once (docs/INCENTIVES.md), so what is locked by a peer that went silent is bounded.
 pub(crate) const PENDING_SHARE: u64 = 4;
 
 /// Proposals of the other side that are remembered to be compared with later ones.

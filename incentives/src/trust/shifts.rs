@@ -15,7 +15,7 @@ use wire::{PeerId, SignatureError, Signed, Time, Verifier};
 use super::{Event, Fault, Output, Trust, fault, records};
 use crate::store::Store;
 
-/// How long a shift may take until it is committed (DESIGN §8). What it locks counts for that long.
+/// How long a shift may take until it is committed (docs/INCENTIVES.md). What it locks counts for that long.
 pub const SHIFT_TIME: Duration = Duration::from_secs(10);
 
 /// What each peer keeps of that for itself: the note's way back to it.

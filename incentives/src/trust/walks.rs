@@ -12,7 +12,7 @@ use crate::store::Store;
 use crate::view::{CLOCK_SKEW, EDGE_LIFE, EdgeError, View};
 use crate::walk;
 
-/// How often walks begin, give or take a third of it (DESIGN §8).
+/// How often walks begin, give or take a third of it (docs/INCENTIVES.md).
 pub const WALK_EVERY: Duration = Duration::from_secs(30);
 const WALK_JITTER_MS: u64 = 10_000;
 /// Walks that begin at once.
