@@ -24,8 +24,8 @@ const ANSWER_SLACK: Duration = Duration::from_millis(200);
 pub(super) const LOOK_UP_PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// The tracker is measured against its siblings anew after so long, and twice as long after each such time, up to [`ANEW_MOST`]: by
-/// then this node's coordinate says more than a newcomer's, and areas have been split. The first is when coordinates have come to rest
-/// (`coords-planetlab`), and the last about an area's age between two changes; each costs three dials on PlanetLab.
+/// then this node's coordinate says more than a newcomer's, and areas may have been split. Both are our judgement: coordinates come
+/// to rest within half a minute, and each time costs three dials or so (docs/results/doat.md, "PlanetLab").
 pub(super) const ANEW: Duration = Duration::from_secs(30);
 const ANEW_MOST: Duration = Duration::from_secs(600);
 
