@@ -12,7 +12,8 @@ use world::World;
 /// The session after the return.
 const ANEW: Seq = Seq(1_000_000);
 
-/// Uplinks of 20 viewers in kbit/s: the four classes of the scenarios, resource index 1.5 together with the peercaster's.
+/// Uplinks of 20 viewers in kbit/s: the four classes of the scenarios, scaled to a resource index of 1.5 together with the peercaster's
+/// five copies of a stream of 1 Mbit/s, and 60 kbit/s more each for messages.
 const UPLINKS: [u64; 20] = [
     370, 370, 370, 370, 890, 890, 890, 890, 890, 890, 890, 890, 1616, 1616, 1616, 1616, 1616, 3172, 3172,
     3172,
