@@ -18,12 +18,15 @@
 //! only so often, also after leaving.
 
 mod area;
+mod best;
 mod origins;
 mod pick;
 mod registry;
 mod replica;
 mod siblings;
+mod sieve;
 mod split;
+mod spot;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -258,7 +261,7 @@ impl Tracker {
                 continue;
             };
             if spot.is_nameable() && !spot.is_abroad() && spot.is_placed() {
-                let way_us = distance_ms(spot.coord(), from).max(0.0) * 500.0;
+                let way_us = distance_ms(self.registry.coord(at), from).max(0.0) * 500.0;
                 spare.push((u64::from(lag_us) + way_us as u64, self.registry.peer(at), at));
             }
         }

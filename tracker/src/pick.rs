@@ -15,14 +15,17 @@
 //! instead of near and toward.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BTreeSet;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use wire::message::{MAX_PEERS, PeerRecord};
-use wire::{MAX_SUBSTREAMS, Substream, SubstreamSet};
+use wire::{Substream, SubstreamSet};
 
-use crate::registry::{Registry, Spot};
+use crate::best::{Best, Helpers, Wants, above};
+use crate::registry::Registry;
+use crate::sieve::{BLOCK, Bars, draw};
+use crate::spot::{Sets, Spot};
 
 /// The parts of an answer of [`FULL`] peers. In a model of 1000 peers this mix gave shallow trees and few dead ends.
 const NEAR: usize = 8;
@@ -31,9 +34,6 @@ const JUMPS: usize = 10;
 const RANDOM: usize = 6;
 const FULL: usize = NEAR + TOWARD + JUMPS + RANDOM;
 
-/// Helpers looked at for each substream that the joiner lacks: the best may have given their last slot to another of them.
-const HELPERS_EACH: usize = 6;
-
 /// What a further slot at a peer that helps already saves: a connection, 4 KB and its share of two uplinks.
 const SAME_US: u32 = 10_000;
 
@@ -41,26 +41,6 @@ const SAME_US: u32 = 10_000;
 /// With 10 ms and half as many peers named more, chunks were 0.4 s late at all of a crowd (docs/results/swarm.md).
 const SAME_IN_A_CROWD_US: u32 = 100_000;
 const MANY: usize = 100;
-
-/// The fewer slots a helper has, the likelier somebody else takes them meanwhile: this much lag, shared by its slots.
-const LAST_US: u32 = 200_000;
-
-/// What it costs, in microseconds of lag, to be helped by a peer that would rather pass on other substreams: it has few
-/// children there, so its trees get deeper.
-const AWAY_US: u32 = 30_000;
-
-/// The same to be helped by a peer that waits for the substream itself: where newcomers hang on newcomers, one that fails
-/// makes orphans of all.
-const NOT_YET_US: u32 = 400_000;
-
-/// The same for a substream that the joiner is to pass on: such a peer refuses it, because newcomers must not wait for one another.
-const NOT_YET_TO_PASS_ON_US: u32 = 2_000_000;
-
-/// Where a child that passes nothing on makes room, it has to find its way to the joiner: our judgement.
-const LEAF_US: u32 = 60_000;
-
-/// ...and each such promise that the member has not counted yet makes the next one there less likely to be kept.
-const OVERBOOKED_US: u32 = 20_000;
 
 /// Attempts for each random peer: with half of the members not nameable, one in 256 picks fails.
 const RANDOM_ATTEMPTS: usize = 8;
@@ -79,8 +59,10 @@ pub(crate) fn pick(
         return Vec::new();
     }
     let me = registry.spots()[joiner].clone();
-    let candidates = Candidates::scan(registry.spots(), rng, &me, Some(joiner), want, need);
-    let seats = candidates.seat(registry, need.and(me.primaries()), most_seats(registry, want));
+    let passed_on = need.and(registry.sets()[joiner].primaries);
+    let wants = Wants { need, passed_on };
+    let candidates = Candidates::scan(registry, rng, &me, Some(joiner), want, wants);
+    let seats = candidates.seat(registry, passed_on, most_seats(registry, want));
     for &(at, substreams) in &seats {
         registry.hold(at, substreams.len());
     }
@@ -106,8 +88,11 @@ fn most_seats(registry: &Registry, want: usize) -> usize {
 /// Up to `want` peers that a stranger who needs everything would be sent to now, those with a slot for most substreams
 /// first.
 pub(crate) fn foresee(registry: &Registry, rng: &mut ChaCha8Rng, want: usize) -> Vec<PeerRecord> {
-    let all = SubstreamSet::all(registry.substreams());
-    let candidates = Candidates::scan(registry.spots(), rng, &Spot::stranger(), None, want, all);
+    let wants = Wants {
+        need: SubstreamSet::all(registry.substreams()),
+        passed_on: SubstreamSet::EMPTY,
+    };
+    let candidates = Candidates::scan(registry, rng, &Spot::stranger(), None, want, wants);
     let mut seats = candidates.seat(registry, SubstreamSet::EMPTY, want);
     seats.sort_by_key(|(at, substreams)| (Reverse(substreams.len()), *at));
     seats.into_iter().map(|(at, _)| registry.record(at)).collect()
@@ -118,83 +103,103 @@ struct Candidates {
     near: Best,
     toward: Best,
     jumps: Best,
-    helpers: Vec<Helpers>,
+    helpers: Helpers,
+    /// Jumps are nearer to the source than this...
+    jump_us: u32,
+    /// ...and in an order that this makes.
+    shuffle: u32,
 }
 
 impl Candidates {
     /// `joiner` is where `me` is among the members, if it is one.
+    ///
+    /// Most members of a large area are in no part. So each part says first what would be good enough for it, and that is all that
+    /// is asked of most.
     fn scan(
-        spots: &[Spot],
+        registry: &Registry,
         rng: &mut ChaCha8Rng,
         me: &Spot,
         joiner: Option<usize>,
         want: usize,
-        need: SubstreamSet,
+        wants: Wants,
     ) -> Self {
-        let mut found = Candidates {
-            near: Best::new(want),
-            toward: Best::new(want),
-            jumps: Best::new(want),
-            helpers: vec![Helpers::default(); usize::from(MAX_SUBSTREAMS)],
-        };
-        for (at, spot) in spots.iter().enumerate() {
-            if Some(at) == joiner || !spot.is_nameable_to(me) {
-                continue;
-            }
-            let free = spot.room() > 0;
-            let rtt_us = me.rtt_us(spot);
-            let supply_us = through_us(spot, rtt_us);
-            found.offer_help(at, spot, need, need.and(me.primaries()), supply_us);
-            if !me.is_placed() {
-                found.near.offer(rank(free, supply_us), at);
-                continue;
-            }
-            // Who does not know its place yet is near only by accident, so it comes after all others.
-            found.near.offer(rank(spot.is_placed(), rtt_us), at);
-            if !spot.is_placed() {
-                continue;
-            }
-            if spot.to_source_us() < me.to_source_us() {
-                found.toward.offer(rank(free, favoured(spot, rtt_us)), at);
-            }
-            if u64::from(spot.to_source_us()) * 10 < u64::from(me.to_source_us()) * 6 {
-                found
-                    .jumps
-                    .offer(rank(free, favoured(spot, rng.random::<u32>())), at);
+        let mut found = Candidates::new(rng, me, want, wants);
+        for block in 0..registry.columns().blocks() {
+            let marks = registry.columns().sift(block, me, found.shuffle, &found.bars(me));
+            let from = block * BLOCK;
+            for (at, spot) in registry.spots().iter().enumerate().skip(from).take(BLOCK) {
+                if marks[at - from] && Some(at) != joiner {
+                    found.consider(at, spot, me, &registry.sets()[at]);
+                }
             }
         }
         found
     }
 
-    /// Enters what a member could do for the joiner: supply one of the substreams it lacks from a free slot; or, in a substream
-    /// that the joiner is to pass on, from the place of a child that passes nothing on and will be the joiner's.
-    fn offer_help(
-        &mut self,
-        at: usize,
-        spot: &Spot,
-        need: SubstreamSet,
-        passed_on: SubstreamSet,
-        supply_us: u32,
-    ) {
-        if spot.room() == 0 {
-            let moved_us = LEAF_US + OVERBOOKED_US * u32::from(spot.overbooked());
-            for substream in spot.displaceable().and(passed_on).iter() {
-                self.helpers[usize::from(substream.0)].offer(supply_us.saturating_add(moved_us), at);
+    fn new(rng: &mut ChaCha8Rng, me: &Spot, want: usize, wants: Wants) -> Self {
+        let jump_us = (u64::from(me.to_source_us()) * 6).div_ceil(10);
+        Candidates {
+            near: Best::new(want),
+            toward: Best::new(want),
+            jumps: Best::new(want),
+            helpers: Helpers::new(wants),
+            jump_us: u32::try_from(jump_us).unwrap_or(u32::MAX),
+            shuffle: rng.random::<u32>() | 1,
+        }
+    }
+
+    /// What is good enough for each part now, as a sieve.
+    fn bars(&self, me: &Spot) -> Bars {
+        let (near, help) = (self.near.bar_us(), self.helpers.bar_us());
+        if me.is_placed() {
+            Bars {
+                near,
+                soon: f32::NEG_INFINITY,
+                help,
+                toward: self.toward.bar_us(),
+                toward_us: above(u64::from(me.to_source_us())),
+                jump: self.jumps.bar_us(),
+                jump_us: above(u64::from(self.jump_us)),
             }
+        } else {
+            Bars {
+                near: f32::NEG_INFINITY,
+                soon: near,
+                help,
+                toward: f32::NEG_INFINITY,
+                toward_us: 0.0,
+                jump: f32::NEG_INFINITY,
+                jump_us: 0.0,
+            }
+        }
+    }
+
+    /// Enters a member in each part that it is good enough for.
+    fn consider(&mut self, at: usize, spot: &Spot, me: &Spot, sets: &Sets) {
+        if !spot.is_nameable_to(me) {
             return;
         }
-        let scarce_us = LAST_US / u32::from(spot.room());
-        for substream in spot.supplies().and(need).iter() {
-            let own = spot.primaries().contains(substream);
-            let flows = spot.has().contains(substream);
-            let away_us = if own { 0 } else { AWAY_US };
-            let wait_us = match (flows, passed_on.contains(substream)) {
-                (true, _) => 0,
-                (false, false) => NOT_YET_US,
-                (false, true) => NOT_YET_TO_PASS_ON_US,
-            };
-            let cost_us = supply_us.saturating_add(scarce_us + away_us + wait_us);
-            self.helpers[usize::from(substream.0)].offer(cost_us, at);
+        let free = spot.room() > 0;
+        let rtt_us = me.rtt_us(spot);
+        let supply_us = through_us(spot, rtt_us);
+        if self.helpers.may_take(supply_us, at) {
+            self.helpers.offer(at, spot, sets, supply_us);
+        }
+        if !me.is_placed() {
+            self.near.offer(rank(free, supply_us), at);
+            return;
+        }
+        // Who does not know its place yet is near only by accident, so it comes after all others.
+        self.near.offer(rank(spot.is_placed(), rtt_us), at);
+        if !spot.is_placed() {
+            return;
+        }
+        if spot.to_source_us() < me.to_source_us() {
+            self.toward.offer(rank(free, favoured(spot, rtt_us)), at);
+        }
+        if spot.to_source_us() < self.jump_us {
+            let drawn = draw(spot.lot(), self.shuffle);
+            self.jumps.offer(rank(free, favoured(spot, drawn)), at);
         }
     }
 
@@ -255,20 +260,18 @@ impl Candidates {
                 let seat = seats.iter().find(|(seated, _)| *seated == at);
                 seat.map_or(0, |(_, set)| set.len())
             };
-            let best = self.helpers[usize::from(substream)]
-                .0
-                .iter()
-                .flatten()
-                .filter(|&&(_, at)| {
-                    let spot = &registry.spots()[at];
-                    let moves = passed_on.and(spot.displaceable()).contains(Substream(substream));
-                    u32::from(spot.room()) > held(at) || moves
+            let best = self
+                .helpers
+                .of(Substream(substream))
+                .filter(|&(_, at)| {
+                    let moves = passed_on.and(registry.sets()[at].displaceable());
+                    u32::from(registry.spots()[at].room()) > held(at) || moves.contains(Substream(substream))
                 })
-                .filter(|&&(_, at)| seats.len() < most || held(at) > 0)
-                .min_by_key(|&&(cost_us, at)| {
+                .filter(|&(_, at)| seats.len() < most || held(at) > 0)
+                .min_by_key(|&(cost_us, at)| {
                     (cost_us.saturating_sub(if held(at) > 0 { same_us } else { 0 }), at)
                 })
-                .map(|&(_, at)| at);
+                .map(|(_, at)| at);
             let Some(at) = best else { continue };
             match seats.iter_mut().find(|(seated, _)| *seated == at) {
                 Some((_, set)) => set.insert(Substream(substream)),
@@ -314,55 +317,6 @@ fn random(spots: &[Spot], rng: &mut ChaCha8Rng, joiner: usize, count: usize) -> 
     drawn
 }
 
-/// The `limit` lowest-ranked of what is offered, the place in the registry breaking ties.
-struct Best {
-    limit: usize,
-    heap: BinaryHeap<(u64, usize)>,
-}
-
-impl Best {
-    fn new(limit: usize) -> Self {
-        Best {
-            limit,
-            heap: BinaryHeap::with_capacity(limit + 1),
-        }
-    }
-
-    fn offer(&mut self, rank: u64, at: usize) {
-        if self.heap.len() == self.limit {
-            if self.heap.peek().is_some_and(|&worst| (rank, at) >= worst) {
-                return;
-            }
-            self.heap.pop();
-        }
-        self.heap.push((rank, at));
-    }
-
-    fn into_ranked(self) -> Vec<usize> {
-        self.heap
-            .into_sorted_vec()
-            .into_iter()
-            .map(|(_, at)| at)
-            .collect()
-    }
-}
-
-/// The best helpers for one substream, best first.
-#[derive(Clone, Default)]
-struct Helpers([Option<(u32, usize)>; HELPERS_EACH]);
-
-impl Helpers {
-    fn offer(&mut self, rank: u32, at: usize) {
-        let mut new = (rank, at);
-        for place in &mut self.0 {
-            match place {
-                None => {
-                    *place = Some(new);
-                    return;
-                }
-                Some(old) if new < *old => std::mem::swap(old, &mut new),
-                Some(_) => {}
-            }
-        }
-    }
-}
+#[cfg(test)]
+#[path = "pick_tests.rs"]
+mod tests;

@@ -4,161 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use coords::Coord;
-use coords::coord::{distance_ms, planar_distance_ms};
 use wire::message::{PeerRecord, Role};
 use wire::{PeerId, SubstreamSet, Time};
 
 use crate::origins::{Origin, Origins};
+use crate::sieve::Columns;
+use crate::spot::{Sets, Spot};
 
 /// Most slots a member is believed to have: a thousand whole copies of a stream of 16 substreams, 3.5 Gbit/s of upload
 /// for a stream of 3.5 Mbit/s. Who claims more still gets as many children as it can serve.
 pub(crate) const MAX_SLOTS: u16 = 16 * 1024;
-
-/// The lag of a member that has not received a chunk yet.
-const UNKNOWN_LAG: u32 = u32::MAX;
-
-/// What the choice looks at for each member, apart from the record so that a scan over all members stays in the cache.
-#[derive(Clone, Debug)]
-pub(crate) struct Spot {
-    coord: Coord,
-    to_source_us: u32,
-    lag_us: u32,
-    primaries: SubstreamSet,
-    has: SubstreamSet,
-    leaves: SubstreamSet,
-    free_slots: u16,
-    /// Slots promised to joiners that its last report cannot have counted yet.
-    held: u16,
-    families: Families,
-    donor: bool,
-    placed: bool,
-    nameable: bool,
-    /// Registered in another area.
-    abroad: bool,
-}
-
-/// IPv4, IPv6 or both, one bit each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Families(u8);
-
-impl Families {
-    fn of(addrs: &[SocketAddr]) -> Self {
-        let bits = addrs.iter().map(|addr| if addr.is_ipv4() { 1 } else { 2 });
-        Families(bits.fold(0, |all, bit| all | bit))
-    }
-}
-
-impl Spot {
-    /// Somebody of whom nothing is known.
-    pub(crate) fn stranger() -> Spot {
-        Spot {
-            coord: Coord::ORIGIN,
-            to_source_us: 0,
-            lag_us: UNKNOWN_LAG,
-            primaries: SubstreamSet::EMPTY,
-            has: SubstreamSet::EMPTY,
-            leaves: SubstreamSet::EMPTY,
-            free_slots: 0,
-            held: 0,
-            families: Families(0),
-            donor: false,
-            placed: false,
-            nameable: false,
-            abroad: false,
-        }
-    }
-
-    /// Predicted round trip to `other` in microseconds.
-    pub(crate) fn rtt_us(&self, other: &Spot) -> u32 {
-        micros(distance_ms(&self.coord, &other.coord))
-    }
-
-    /// Where it is.
-    pub(crate) fn coord(&self) -> &Coord {
-        &self.coord
-    }
-
-    /// Whether somebody may be sent here at all: it accepts connections and passes something on.
-    pub(crate) fn is_nameable(&self) -> bool {
-        self.nameable
-    }
-
-    /// Whether it is registered in another area.
-    pub(crate) fn is_abroad(&self) -> bool {
-        self.abroad
-    }
-
-    /// Planar distance to the source in microseconds: how far along the way from the source it is. Heights do not
-    /// count here, or a member on a slow access link would seem to lie behind one that is farther away.
-    pub(crate) fn to_source_us(&self) -> u32 {
-        self.to_source_us
-    }
-
-    /// Arrival lag in microseconds, `None` before the first chunk.
-    pub(crate) fn lag_us(&self) -> Option<u32> {
-        (self.lag_us != UNKNOWN_LAG).then_some(self.lag_us)
-    }
-
-    /// The substreams it passes on.
-    pub(crate) fn primaries(&self) -> SubstreamSet {
-        self.primaries
-    }
-
-    /// The substreams that come to it.
-    pub(crate) fn has(&self) -> SubstreamSet {
-        self.has
-    }
-
-    /// The substreams it can supply, or will be able to by the time a joiner asks: who has just joined passes on its own.
-    pub(crate) fn supplies(&self) -> SubstreamSet {
-        self.has.or(self.primaries)
-    }
-
-    /// Those of its own substreams that it has, or, if it has only just joined, will have.
-    fn passes_on(&self) -> SubstreamSet {
-        if self.has.is_empty() {
-            self.primaries
-        } else {
-            self.primaries.and(self.has)
-        }
-    }
-
-    /// Whether it carries the stream for others only.
-    pub(crate) fn is_donor(&self) -> bool {
-        self.donor
-    }
-
-    /// Whether its coordinate was measured: peers that know nothing yet are all in the middle of the space.
-    pub(crate) fn is_placed(&self) -> bool {
-        self.placed
-    }
-
-    /// Slots left, as far as can be known between two reports: those promised to joiners are gone.
-    pub(crate) fn room(&self) -> u16 {
-        self.free_slots.saturating_sub(self.held)
-    }
-
-    /// Places that joiners were promised beyond its free slots, where children that pass nothing on make room.
-    pub(crate) fn overbooked(&self) -> u16 {
-        self.held.saturating_sub(self.free_slots)
-    }
-
-    /// The substreams it passes on in which a child that passes nothing on holds a place.
-    pub(crate) fn displaceable(&self) -> SubstreamSet {
-        self.primaries.and(self.has).and(self.leaves)
-    }
-
-    /// Whether `joiner` can be sent here: it accepts connections and passes something on, over an address family that
-    /// the joiner has. A joiner that names no address only dials out, and nothing is known of its families.
-    pub(crate) fn is_nameable_to(&self, joiner: &Spot) -> bool {
-        self.nameable && (joiner.families.0 == 0 || joiner.families.0 & self.families.0 != 0)
-    }
-}
-
-fn micros(ms: f64) -> u32 {
-    // Distances are at most a few seconds; the cast saturates.
-    (ms * 1000.0) as u32
-}
 
 #[derive(Clone, Debug)]
 struct Member {
@@ -190,8 +45,10 @@ pub(crate) struct Terms {
 pub(crate) struct Registry {
     source: Coord,
     substreams: u8,
-    /// `spots[i]` and `members[i]` are the same peer, and `at` says which.
+    /// `spots[i]`, `columns[i]`, `sets[i]` and `members[i]` are the same peer, and `at` says which.
     spots: Vec<Spot>,
+    columns: Columns,
+    sets: Vec<Sets>,
     members: Vec<Member>,
     at: BTreeMap<PeerId, usize>,
     expiries: BTreeSet<(Time, PeerId)>,
@@ -210,6 +67,8 @@ impl Registry {
             source: Coord::ORIGIN,
             substreams,
             spots: Vec::new(),
+            columns: Columns::default(),
+            sets: Vec::new(),
             members: Vec::new(),
             at: BTreeMap::new(),
             expiries: BTreeSet::new(),
@@ -236,6 +95,16 @@ impl Registry {
 
     pub(crate) fn spots(&self) -> &[Spot] {
         &self.spots
+    }
+
+    /// The same again as the sieve wants it.
+    pub(crate) fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// What each of them has and passes on.
+    pub(crate) fn sets(&self) -> &[Sets] {
+        &self.sets
     }
 
     /// The records of those who are registered here.
@@ -280,10 +149,13 @@ impl Registry {
                 continue;
             }
             let record = sane(record.peer, record, self.substreams);
-            let mut spot = self.spot(&record);
-            spot.abroad = true;
+            let mut spot = Spot::of(&record, &self.source);
+            spot.set_abroad();
             self.at.insert(record.peer, self.members.len());
+            let sets = Sets::of(&record);
+            self.columns.set(self.spots.len(), &spot, &sets);
             self.spots.push(spot);
+            self.sets.push(sets);
             self.abroad += 1;
             self.members.push(Member {
                 record,
@@ -303,6 +175,11 @@ impl Registry {
         self.members[at].record.peer
     }
 
+    /// Where the member at `at` is.
+    pub(crate) fn coord(&self, at: usize) -> &Coord {
+        &self.members[at].record.coord
+    }
+
     /// The record of the member at `at`, as room is left there now.
     pub(crate) fn record(&self, at: usize) -> PeerRecord {
         let mut record = self.members[at].record.clone();
@@ -314,8 +191,8 @@ impl Registry {
     pub(crate) fn hold(&mut self, at: usize, slots: u32) {
         let promised = &mut self.members[at].promised;
         *promised = promised.wrapping_add(slots);
-        let held = &mut self.spots[at].held;
-        *held = held.saturating_add(u16::try_from(slots).unwrap_or(u16::MAX));
+        self.spots[at].hold(u16::try_from(slots).unwrap_or(u16::MAX));
+        self.columns.set(at, &self.spots[at], &self.sets[at]);
     }
 
     pub(crate) fn set_source(&mut self, coord: Coord) {
@@ -323,8 +200,9 @@ impl Registry {
             return;
         }
         self.source = coord;
-        for spot in &mut self.spots {
-            spot.to_source_us = micros(planar_distance_ms(&spot.coord, &coord));
+        for (at, (spot, member)) in self.spots.iter_mut().zip(&self.members).enumerate() {
+            spot.set_source(&member.record.coord, &coord);
+            self.columns.set(at, spot, &self.sets[at]);
         }
     }
 
@@ -359,15 +237,16 @@ impl Registry {
             self.remove(peer);
         }
         let record = sane(peer, record, self.substreams);
-        let mut spot = self.spot(&record);
+        let mut spot = Spot::of(&record, &self.source);
+        let sets = Sets::of(&record);
         let promised = self
             .at
             .get(&peer)
             .map_or(counted, |&at| self.members[at].promised);
         // More than was promised can only be from an earlier registration.
         let held = u16::try_from(promised.wrapping_sub(counted)).ok();
-        spot.held = held.unwrap_or(0);
-        self.add_supply(&spot);
+        spot.hold(held.unwrap_or(0));
+        self.add_supply(&spot, sets);
         self.expiries.insert((expires, peer));
         let member = Member {
             record,
@@ -382,8 +261,10 @@ impl Registry {
         self.origins.enter(origin);
         match self.at.get(&peer) {
             Some(&at) => {
+                let old_sets = std::mem::replace(&mut self.sets[at], sets);
+                self.columns.set(at, &spot, &sets);
                 let old = std::mem::replace(&mut self.spots[at], spot);
-                self.take_supply(&old);
+                self.take_supply(&old, old_sets);
                 let old = std::mem::replace(&mut self.members[at], member);
                 self.origins.remove(old.origin);
                 if old.expires != expires {
@@ -394,7 +275,9 @@ impl Registry {
             None => {
                 self.left.remove(&peer);
                 self.at.insert(peer, self.members.len());
+                self.columns.set(self.spots.len(), &spot, &sets);
                 self.spots.push(spot);
+                self.sets.push(sets);
                 self.members.push(member);
                 self.members.len() - 1
             }
@@ -439,6 +322,11 @@ impl Registry {
     fn remove(&mut self, peer: PeerId) -> Option<Member> {
         let at = self.at.remove(&peer)?;
         let spot = self.spots.swap_remove(at);
+        let sets = self.sets.swap_remove(at);
+        if let Some(moved) = self.spots.get(at) {
+            self.columns.set(at, moved, &self.sets[at]);
+        }
+        self.columns.truncate(self.spots.len());
         let member = self.members.swap_remove(at);
         if let Some(moved) = self.members.get(at) {
             self.at.insert(moved.record.peer, at);
@@ -447,44 +335,31 @@ impl Registry {
             self.abroad -= 1;
             return Some(member);
         }
-        self.take_supply(&spot);
+        self.take_supply(&spot, sets);
         self.origins.remove(member.origin);
         self.expiries.remove(&(member.expires, peer));
         Some(member)
     }
 
-    fn spot(&self, record: &PeerRecord) -> Spot {
-        Spot {
-            coord: record.coord,
-            to_source_us: micros(planar_distance_ms(&record.coord, &self.source)),
-            lag_us: record.lag_ms.map_or(UNKNOWN_LAG, |ms| u32::from(ms) * 1000),
-            primaries: record.primaries,
-            has: record.has,
-            leaves: record.leaves,
-            free_slots: record.free_slots,
-            held: 0,
-            families: Families::of(&record.addrs),
-            donor: record.role == Role::Donor,
-            abroad: false,
-            placed: (record.coord.x_ms, record.coord.y_ms) != (0.0, 0.0),
-            nameable: record.role != Role::Passive && record.slots > 0 && !record.addrs.is_empty(),
+    fn add_supply(&mut self, spot: &Spot, sets: Sets) {
+        for substream in offered(spot, sets).iter() {
+            self.supply[usize::from(substream.0)] += u32::from(spot.free_slots());
         }
     }
 
-    fn add_supply(&mut self, spot: &Spot) {
-        if spot.nameable {
-            for substream in spot.passes_on().iter() {
-                self.supply[usize::from(substream.0)] += u32::from(spot.free_slots);
-            }
+    fn take_supply(&mut self, spot: &Spot, sets: Sets) {
+        for substream in offered(spot, sets).iter() {
+            self.supply[usize::from(substream.0)] -= u32::from(spot.free_slots());
         }
     }
+}
 
-    fn take_supply(&mut self, spot: &Spot) {
-        if spot.nameable {
-            for substream in spot.passes_on().iter() {
-                self.supply[usize::from(substream.0)] -= u32::from(spot.free_slots);
-            }
-        }
+/// In which substreams a member's slots count as supply.
+fn offered(spot: &Spot, sets: Sets) -> SubstreamSet {
+    if spot.is_nameable() {
+        sets.passes_on()
+    } else {
+        SubstreamSet::EMPTY
     }
 }
 

@@ -9,7 +9,7 @@ use wire::{PeerId, Time};
 
 use crate::Tracker;
 use crate::area::LEAST_TO_SPLIT;
-use crate::registry::Spot;
+use crate::spot::Spot;
 
 /// Rounds of two-means: among points of a plane it has nearly always settled after ten.
 const ROUNDS: usize = 16;
@@ -64,7 +64,7 @@ impl Tracker {
         }
         let goes = halves(&points);
         let half = |which: bool| points.iter().zip(&goes).filter(move |(_, goes)| **goes == which);
-        let middle_of = |which: bool| middle(half(which).map(|(point, _)| point.spot.coord()));
+        let middle_of = |which: bool| middle(half(which).map(|(point, _)| &point.record.coord));
         let (first, second) = (middle_of(true), middle_of(false));
         let far = planar_distance_ms(&first, home) >= planar_distance_ms(&second, home);
         let centre = if far { first } else { second };
@@ -108,7 +108,7 @@ impl Tracker {
                 let age = now.since(point.since).min(STABLE_AGE);
                 let young_ms = (STABLE_AGE - age).as_secs_f64() * YOUNG_MS;
                 let thin_ms = SLOTS_MS * copy / f64::from(point.record.slots);
-                let coord = point.spot.coord();
+                let coord = &point.record.coord;
                 let far_ms = planar_distance_ms(coord, centre) + 2.0 * coord.height_ms;
                 (((far_ms + young_ms + thin_ms) * 1000.0) as u64, point.record.peer)
             })
@@ -120,7 +120,7 @@ impl Tracker {
 
 /// For each point whether it is in the first of two halves.
 fn halves(points: &[Point<'_>]) -> Vec<bool> {
-    let coord = |at: usize| points[at].spot.coord();
+    let coord = |at: usize| &points[at].record.coord;
     let farthest = |from: &Coord| {
         let key = |at: &usize| (square(coord(*at), from), points[*at].record.peer);
         (0..points.len())
