@@ -2,7 +2,10 @@
 //!
 //! `wire/tests/smoke.rs` includes this file and runs the same on a stable toolchain, in every test run.
 
-use headwater_wire::{Link, SecretKey, Signed, StreamInfo, UncheckedChunk, Verifier, codec};
+use headwater_wire::trust::{FraudProof, TrustMessage};
+use headwater_wire::{
+    Cosigned, Link, SecretKey, Signed, Statement, StreamInfo, UncheckedChunk, Verifier, codec,
+};
 
 fn key() -> SecretKey {
     SecretKey::from_bytes(&[7; 32])
@@ -69,4 +72,52 @@ pub fn stream_info(data: &[u8]) -> bool {
     let _ = (info.is_sane(), info.chunk_duration(), info.replaces(&info));
     assert_eq!(Signed::new(&info, &key()).open(&verifier()), Ok(info));
     true
+}
+
+/// A frame of a message about trust: its statements are read, checked and used as a peer does. True when it is one and all of its
+/// statements can be read.
+pub fn trust(data: &[u8]) -> bool {
+    let Ok(message) = codec::decode(data) else {
+        return false;
+    };
+    let Ok(message) = TrustMessage::try_from(message) else {
+        return false;
+    };
+    match message {
+        TrustMessage::Receipt(receipt) => signed(&receipt),
+        TrustMessage::Propose(proposal) => {
+            let named = proposal
+                .orders
+                .iter()
+                .all(|prepare| prepare.order.id().0 != [0; 32]);
+            let receipts = proposal.receipts.iter().all(signed);
+            named && signed(&proposal.state) && receipts && proposal.notes.iter().all(signed)
+        }
+        TrustMessage::Account(state) => {
+            let read = state.peek();
+            read.is_ok_and(|state| state.low_owes().unsigned_abs() < 1 << 67) && cosigned(&state)
+        }
+        TrustMessage::Prepare(prepare) => prepare.order.id().0 != [0; 32],
+        TrustMessage::Note(note) => signed(&note),
+        TrustMessage::Advertise(edge) => edge.peek().is_ok_and(|edge| edge.bytes().count_ones() <= 1),
+        TrustMessage::Advertised(edge) => cosigned(&edge),
+        TrustMessage::Walk(edges) => edges.iter().all(cosigned),
+        TrustMessage::Fraud(proof) => {
+            // Only who signed both is convicted.
+            assert!(proof.check().is_ok_and(|by| by == proof.accused()) || proof.check().is_err());
+            matches!(proof, FraudProof::States(..) | FraudProof::Receipts(..))
+        }
+        TrustMessage::Decline { .. } | TrustMessage::Abort(_) | TrustMessage::Release(_) => true,
+    }
+}
+
+fn signed<T: Statement>(statement: &Signed<T>) -> bool {
+    let _ = statement.open(&verifier());
+    statement.peek().is_ok()
+}
+
+fn cosigned<T: Statement>(statement: &Cosigned<T>) -> bool {
+    let _ = statement.open(&verifier(), &verifier());
+    assert_eq!(statement.first().body_hash(), statement.second().body_hash());
+    statement.peek().is_ok()
 }

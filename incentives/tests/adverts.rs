@@ -10,6 +10,7 @@ use headwater_incentives::trust::{Event, SHIFT_TIME};
 use net::{MIB, Net};
 use rand::RngExt as _;
 use wire::trust::TrustMessage;
+use wire::{Message, codec};
 
 /// Peers in a ring of debts with some across.
 fn society(nodes: usize, seed: u64) -> Net {
@@ -80,7 +81,9 @@ fn adverts_cost_a_peer_the_same_however_many_there_are() {
             .log
             .iter()
             .filter(|(_, _, m)| matches!(m, TrustMessage::Walk(_)));
-        let bytes: usize = walks.map(|(_, _, message)| message.encode().len()).sum();
+        let bytes: usize = walks
+            .map(|(_, _, message)| codec::encode(&Message::from(message.clone())).len())
+            .sum();
         rates.push(bytes as f64 / 120.0 / nodes as f64);
     }
     println!("{rates:?} bytes a second and peer");

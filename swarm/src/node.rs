@@ -331,6 +331,18 @@ impl Node {
             | Message::Lease(_)
             | Message::RingPulse(_)
             | Message::Unchanged(_)) => self.on_ring_message(now, from, message, out),
+            Message::ReceiptSigned(_)
+            | Message::AccountProposal(_)
+            | Message::AccountDecline(_)
+            | Message::AccountAgreed(_)
+            | Message::ShiftPrepare(_)
+            | Message::ShiftAbort(_)
+            | Message::ShiftRelease(_)
+            | Message::ShiftNote(_)
+            | Message::EdgeOffer(_)
+            | Message::EdgeAgreed(_)
+            | Message::TrustWalk(_)
+            | Message::Fraud(_) => {}
             Message::Survey(m) => self.on_survey(now, from, m, out),
             Message::Surveyed(m) => self.on_surveyed(now, from, m, out),
             Message::Subscribe(m) => {

@@ -4,6 +4,7 @@ mod areas;
 mod ring;
 mod survey;
 mod tracking;
+mod trust;
 
 use std::net::SocketAddr;
 
@@ -17,6 +18,7 @@ pub use areas::*;
 pub use ring::*;
 pub use survey::*;
 pub use tracking::*;
+pub use trust::*;
 
 /// Most addresses named for one peer: two families, inside and outside a NAT.
 pub const MAX_ADDRS: usize = 4;
@@ -497,4 +499,28 @@ messages! {
     60 Survey,
     /// See [`Surveyed`].
     61 Surveyed,
+    /// See [`ReceiptSigned`].
+    70 ReceiptSigned,
+    /// See [`AccountProposal`].
+    71 AccountProposal,
+    /// See [`AccountDecline`].
+    72 AccountDecline,
+    /// See [`AccountAgreed`].
+    73 AccountAgreed,
+    /// See [`ShiftPrepare`].
+    74 ShiftPrepare,
+    /// See [`ShiftAbort`].
+    75 ShiftAbort,
+    /// See [`ShiftRelease`].
+    76 ShiftRelease,
+    /// See [`ShiftNote`].
+    77 ShiftNote,
+    /// See [`EdgeOffer`].
+    78 EdgeOffer,
+    /// See [`EdgeAgreed`].
+    79 EdgeAgreed,
+    /// See [`TrustWalk`].
+    80 TrustWalk,
+    /// See [`Fraud`].
+    81 Fraud,
 }

@@ -306,8 +306,8 @@ pub struct AccountProposal {
     pub orders: List<ShiftPrepare, MAX_EVIDENCE>,
 }
 
-/// What peers say to each other about trust.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What peers say to each other about trust. On the wire each is a [`Message`](crate::Message) of its own.
+#[derive(Clone, Debug, PartialEq)]
 pub enum TrustMessage {
     /// The consumer's receipt; from a provider, the consumer's own, which it may have forgotten.
     Receipt(Signed<Receipt>),
@@ -338,24 +338,6 @@ pub enum TrustMessage {
     Walk(List<Cosigned<TrustEdge>, MAX_WALK>),
     /// Somebody signed two things that exclude each other.
     Fraud(FraudProof),
-}
-
-impl TrustMessage {
-    /// As it goes into a frame.
-    pub fn encode(&self) -> Vec<u8> {
-        crate::codec::to_msgpack(self)
-    }
-
-    /// Reads what a stranger sent.
-    ///
-    /// # Errors
-    /// [`crate::codec::FrameError`] when it is too long, or no such message.
-    pub fn decode(bytes: &[u8]) -> Result<Self, crate::codec::FrameError> {
-        if bytes.is_empty() || bytes.len() > crate::codec::MAX_FRAME {
-            return Err(crate::codec::FrameError::Length(bytes.len()));
-        }
-        crate::codec::from_msgpack(bytes).map_err(|source| crate::codec::FrameError::Body { kind: 0, source })
-    }
 }
 
 #[cfg(test)]

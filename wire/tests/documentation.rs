@@ -7,7 +7,7 @@ mod common;
 use ed25519_dalek::{Signature, VerifyingKey};
 use headwater_wire::message::*;
 use headwater_wire::{
-    AEAD_OVERHEAD, CHUNK_HEADER_LEN, MAX_GROUP, MAX_PAYLOAD, MAX_SUBSTREAMS, MAX_TITLE, Message, codec,
+    AEAD_OVERHEAD, CHUNK_HEADER_LEN, MAX_GROUP, MAX_PAYLOAD, MAX_SUBSTREAMS, MAX_TITLE, Message, codec, trust,
 };
 use rmpv::Value;
 use serde::Serialize;
@@ -138,12 +138,20 @@ fn every_structure_is_documented_as_it_is() {
             Message::Watched(watched) => check_structure("FilterState", &watched.state),
             Message::Refused(refused) => check_structure("Referral", &refused.instead[0]),
             Message::Pong(pong) => check_structure("ClockReading", &pong.clocks[0]),
+            Message::ShiftPrepare(prepare) => check_structure("ShiftOrder", &prepare.order),
             _ => {}
         }
     }
     check_structure("StreamInfo", &common::stream_info());
     check_structure("TrackerLease", &common::tracker_lease());
     check_structure("Appointment", &common::appointment());
+    check_structure("Receipt", &common::trust::receipt());
+    check_structure("AccountState", &common::trust::account());
+    check_structure("Entered", &common::trust::entered());
+    check_structure("Pending", &common::trust::pending());
+    check_structure("Note", &common::trust::note());
+    check_structure("TrustEdge", &common::trust::edge());
+    check_structure("Cosigned", &common::trust::cosigned());
 }
 
 #[test]
@@ -197,6 +205,10 @@ fn limits_are_those_of_the_code() {
         ("MAX_TRACKERS", MAX_TRACKERS),
         ("MAX_SURVEYED", MAX_SURVEYED),
         ("MAX_FARTHER", MAX_FARTHER),
+        ("MAX_SHIFT_PEERS", trust::MAX_SHIFT_PEERS),
+        ("MAX_PENDING", trust::MAX_PENDING),
+        ("MAX_WALK", trust::MAX_WALK),
+        ("MAX_EVIDENCE", trust::MAX_EVIDENCE),
         ("MAX_SUBSTREAMS", usize::from(MAX_SUBSTREAMS)),
         ("NO_LAG", usize::from(NO_LAG)),
         ("MAX_GROUP", MAX_GROUP),

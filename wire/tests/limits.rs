@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use headwater_wire::codec::{self, FrameError, LENGTH_LEN, MAX_FRAME};
 use headwater_wire::message::*;
+use headwater_wire::trust::{MAX_EVIDENCE, MAX_PENDING, MAX_SHIFT_PEERS, MAX_WALK};
 use headwater_wire::{MAX_TITLE, Message, Signed, SubstreamSet};
 use rmpv::Value;
 
@@ -183,6 +184,10 @@ fn lists_and_texts_have_limits() {
         (30, "records", MAX_HANDED),
         (32, "spare", MAX_SPARE),
         (33, "gone", MAX_GONE),
+        (71, "receipts", MAX_EVIDENCE),
+        (71, "notes", MAX_EVIDENCE),
+        (71, "orders", MAX_EVIDENCE),
+        (80, "edges", MAX_WALK),
     ] {
         let Value::Map(fields) = value(&example(code)) else {
             panic!()
@@ -201,6 +206,30 @@ fn lists_and_texts_have_limits() {
             &format!("at most {max}"),
         );
     }
+}
+
+#[test]
+fn what_is_signed_has_the_same_limits() {
+    let account = common::trust::account();
+    let mut body = rmp_serde::to_vec_named(&account).unwrap();
+    let mut value = rmpv::decode::read_value(&mut &body[..]).unwrap();
+    let pending = value["p"][0].clone();
+    for (count, fits) in [(MAX_PENDING, true), (MAX_PENDING + 1, false)] {
+        set(&mut value, "p", many(pending.clone(), count));
+        body.clear();
+        rmpv::encode::write_value(&mut body, &value).unwrap();
+        let read = rmp_serde::from_slice::<headwater_wire::trust::AccountState>(&body);
+        assert_eq!(read.is_ok(), fits, "{count} entries");
+    }
+    let Value::Map(mut prepare) = self::value(&example(74)) else {
+        panic!()
+    };
+    let peer = prepare[0].1["p"][0].clone();
+    set(&mut prepare[0].1, "p", many(peer, MAX_SHIFT_PEERS + 1));
+    let error = codec::decode(&frame(74, &Value::Map(prepare))).unwrap_err();
+    assert!(error.to_string().contains("at most 6"), "{error}");
+    // Bytes that are signed are bounded themselves, whatever they hold.
+    check_refused(70, "b", Value::Binary(vec![0; 16_385]), "");
 }
 
 #[test]

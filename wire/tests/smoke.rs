@@ -20,6 +20,14 @@ fn control_frames() -> Vec<Vec<u8>> {
     frames.map(|frame| frame[codec::LENGTH_LEN..].to_vec()).collect()
 }
 
+fn trust_frames() -> Vec<Vec<u8>> {
+    let about_trust = common::examples()
+        .into_iter()
+        .filter(|message| message.is_trust());
+    let frames = about_trust.map(|message| codec::encode(&message)[codec::LENGTH_LEN..].to_vec());
+    frames.collect()
+}
+
 fn stream_infos() -> Vec<Vec<u8>> {
     let info = common::stream_info();
     let signed = headwater_wire::Signed::new(&info, &common::key());
@@ -83,6 +91,11 @@ proptest! {
     }
 
     #[test]
+    fn trust(data in damaged(trust_frames())) {
+        fuzz::trust(&data);
+    }
+
+    #[test]
     fn chunk_frame(data in prop_oneof![1 => noise(), 4 => damaged(vec![common::chunk_frame()])]) {
         fuzz::chunk_frame(&data);
     }
@@ -101,6 +114,7 @@ proptest! {
 #[test]
 fn undamaged_examples_are_read() {
     assert!(control_frames().iter().all(|data| fuzz::control_frame(data)));
+    assert!(trust_frames().iter().all(|data| fuzz::trust(data)));
     assert!(fuzz::chunk_frame(&common::chunk_frame()));
     assert!(links().iter().all(|data| fuzz::link(data)));
     assert!(stream_infos().iter().all(|data| fuzz::stream_info(data)));

@@ -11,7 +11,7 @@ use headwater_incentives::trust::{Event, Output, Trust};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use wire::trust::{ShiftId, TrustMessage};
-use wire::{PeerId, SecretKey, StreamId, Time};
+use wire::{Message, PeerId, SecretKey, StreamId, Time, codec};
 
 pub(crate) const STREAM: StreamId = StreamId::from_bytes([9; 32]);
 pub(crate) const MIB: u64 = 1 << 20;
@@ -174,8 +174,9 @@ impl Net {
             match output {
                 Output::Send { to, message } => {
                     // What is sent goes through the codec.
-                    let message = TrustMessage::decode(&message.encode()).unwrap();
-                    self.post(n, self.index[&to], message);
+                    let frame = codec::encode(&Message::from(*message));
+                    let message = codec::decode(&frame[codec::LENGTH_LEN..]).unwrap();
+                    self.post(n, self.index[&to], TrustMessage::try_from(message).unwrap());
                 }
                 Output::Event(event) => self.nodes[n].events.push(event),
             }

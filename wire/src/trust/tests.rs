@@ -1,5 +1,5 @@
 use super::*;
-use crate::{SecretKey, Verifier};
+use crate::{Message, SecretKey, Verifier};
 
 fn key(n: u8) -> SecretKey {
     SecretKey::from_bytes(&[n; 32])
@@ -113,24 +113,64 @@ fn an_edge_never_says_more_than_is_owed() {
 }
 
 #[test]
-fn messages_survive_the_wire_and_nonsense_is_refused() {
+fn each_has_a_message_of_its_own_and_comes_back_from_it() {
     let one = Signed::new(&state(1, 5), &key(1));
+    let both = Cosigned::join(&one, &one.also_by(&key(2))).unwrap();
+    let edge = TrustEdge {
+        debtor: key(1).peer_id(),
+        creditor: key(2).peer_id(),
+        bucket: 20,
+        seq: 1,
+        expires: Time::ZERO,
+    };
+    let edge = Signed::new(&edge, &key(1));
+    let edges = Cosigned::join(&edge, &edge.also_by(&key(2))).unwrap();
+    let order = ShiftOrder {
+        path: (1..4).map(|n| key(n).peer_id()).collect(),
+        amount: 1 << 20,
+        base: 7,
+        nonce: 8,
+    };
+    let note = Note {
+        id: order.id(),
+        debtor: key(3).peer_id(),
+        amount: 1 << 20,
+    };
+    let proposal = AccountProposal {
+        state: one.clone(),
+        receipts: List::default(),
+        notes: List::default(),
+        orders: List::default(),
+    };
     let messages = [
         TrustMessage::Receipt(Signed::new(&receipt(1, 2), &key(1))),
-        TrustMessage::Account(Cosigned::join(&one, &one.also_by(&key(2))).unwrap()),
+        TrustMessage::Propose(proposal),
         TrustMessage::Decline { seq: 3, floor: 9 },
+        TrustMessage::Account(both),
+        TrustMessage::Prepare(ShiftPrepare { order, left_ms: 900 }),
         TrustMessage::Abort(ShiftId([4; 32])),
+        TrustMessage::Release(ShiftId([5; 32])),
+        TrustMessage::Note(Signed::new(&note, &key(3))),
+        TrustMessage::Advertise(edge),
+        TrustMessage::Advertised(edges.clone()),
+        TrustMessage::Walk([edges].into_iter().collect()),
         TrustMessage::Fraud(FraudProof::States(key(1).peer_id(), one.clone(), one)),
     ];
+    let mut codes = Vec::new();
     for message in messages {
-        let bytes = message.encode();
-        assert_eq!(TrustMessage::decode(&bytes).unwrap(), message);
-        for at in 0..bytes.len() {
-            assert!(TrustMessage::decode(&bytes[..at]).is_err());
-        }
+        let on_the_wire = Message::from(message.clone());
+        assert!(on_the_wire.is_trust());
+        codes.push(on_the_wire.code());
+        assert_eq!(TrustMessage::try_from(on_the_wire), Ok(message));
     }
-    assert!(TrustMessage::decode(&[0; 40_000]).is_err());
-    assert!(TrustMessage::decode(b"").is_err());
+    let all = Message::CODES
+        .iter()
+        .map(|(code, _)| *code)
+        .filter(|code| *code >= 70);
+    assert_eq!(codes, all.collect::<Vec<_>>());
+    let other = Message::from(crate::message::Unchanged { up: true, level: 1 });
+    assert!(!other.is_trust());
+    assert_eq!(TrustMessage::try_from(other.clone()), Err(other));
 }
 
 #[test]
@@ -170,6 +210,15 @@ fn the_largest_account_and_proposal_fit_a_frame() {
         notes: std::iter::repeat_n(Signed::new(&note, &key(1)), MAX_EVIDENCE).collect(),
         orders: std::iter::repeat_n(prepare, MAX_EVIDENCE).collect(),
     };
-    let bytes = TrustMessage::Propose(proposal).encode();
-    assert!(bytes.len() <= crate::codec::MAX_FRAME, "{}", bytes.len());
+    let fits = |message: TrustMessage| {
+        let frame = crate::codec::encode(&message.into());
+        assert!(frame.len() <= crate::codec::MAX_FRAME, "{}", frame.len());
+    };
+    let state = proposal.state.clone();
+    fits(TrustMessage::Propose(proposal));
+    fits(TrustMessage::Fraud(FraudProof::States(
+        key(1).peer_id(),
+        state.clone(),
+        state,
+    )));
 }

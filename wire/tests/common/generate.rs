@@ -1,6 +1,7 @@
 //! Any message, with any values its fields can have.
 
 mod areas;
+mod trust;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -523,6 +524,7 @@ pub(crate) fn any_message() -> impl Strategy<Value = Message> {
         areas::any_area_message(),
         any_ring_message(),
         any_survey_message(),
-        any_swarm_message()
+        any_swarm_message(),
+        trust::any_trust_message()
     ]
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part of this")]
 
 pub(crate) mod generate;
+pub(crate) mod trust;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -130,7 +131,7 @@ fn lease() -> Lease {
 pub(crate) fn examples() -> Vec<Message> {
     let stream = key().stream_id();
     let (substreams, head) = (SubstreamSet(0x8001), Seq(1_700_000_000_000_123));
-    let example = vec![
+    let mut example = vec![
         Message::Hello(Hello {
             versions: (1, 1),
             features: 0,
@@ -370,6 +371,7 @@ pub(crate) fn examples() -> Vec<Message> {
             farther: list([ring_node()]),
         }),
     ];
+    example.extend(trust::examples());
     let codes: Vec<u8> = example.iter().map(Message::code).collect();
     let all: Vec<u8> = Message::CODES.iter().map(|&(code, _)| code).collect();
     assert_eq!(codes, all, "there must be an example of each message");
