@@ -2,6 +2,7 @@
 //! neighbour).
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use headwater_incentives::flow;
@@ -10,7 +11,7 @@ use headwater_incentives::trust::{Output, RECEIPT_BYTES, Trust};
 use headwater_incentives::view::MAX_EDGES;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use wire::{PeerId, SecretKey, StreamId, Time};
+use wire::{Message, PeerId, SecretKey, StreamId, Time, codec};
 
 fn peer(n: usize) -> PeerId {
     let mut bytes = [0; 32];
@@ -76,5 +77,98 @@ fn receipts(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, plan, receipts);
+/// A viewer of 3.5 Mbit/s that takes a twelfth from each neighbour and gives each as much, with the neighbours' side of it.
+struct Viewer {
+    now: Time,
+    /// The viewer first.
+    peers: Vec<(PeerId, Trust<MemoryStore>)>,
+    media: u64,
+    accounting: u64,
+}
+
+/// What passes with one neighbour in a tenth of a second, each way.
+const TENTH: u64 = 3_500_000 / 8 / 12 / 10;
+
+impl Viewer {
+    fn new() -> Self {
+        let now = Time::from_millis(1_700_000_000_000);
+        let keys = (1..14u8).map(|n| SecretKey::from_bytes(&[n; 32]));
+        let open = |key: SecretKey| {
+            let id = key.peer_id();
+            (id, Trust::open(key, MemoryStore::new(), 1, now).expect("memory"))
+        };
+        let mut viewer = Viewer {
+            now,
+            peers: keys.map(open).collect(),
+            media: 0,
+            accounting: 0,
+        };
+        for n in 1..viewer.peers.len() {
+            let (hub, other) = (viewer.peers[0].0, viewer.peers[n].0);
+            viewer.act(0, |trust, out| trust.on_connected(now, other, out));
+            viewer.act(n, |trust, out| trust.on_connected(now, hub, out));
+        }
+        viewer
+    }
+
+    /// Lets one do something, and delivers what follows from it at once.
+    fn act(&mut self, n: usize, what: impl FnOnce(&mut Trust<MemoryStore>, &mut Vec<Output>)) {
+        let mut out = Vec::new();
+        what(&mut self.peers[n].1, &mut out);
+        let mut said: Vec<_> = out.drain(..).map(|output| (n, output)).collect();
+        while let Some((from, output)) = said.pop() {
+            let Output::Send { to, message } = output else {
+                continue;
+            };
+            self.accounting += codec::encode(&Message::from((*message).clone())).len() as u64;
+            let sender = self.peers[from].0;
+            let (now, Some(at)) = (self.now, self.peers.iter().position(|(id, _)| *id == to)) else {
+                continue;
+            };
+            self.peers[at].1.handle(now, sender, *message, &mut out);
+            said.extend(out.drain(..).map(|output| (at, output)));
+        }
+    }
+
+    fn second(&mut self) {
+        let stream = StreamId::from_bytes([9; 32]);
+        for _ in 0..10 {
+            self.now += Duration::from_millis(100);
+            let (now, hub) = (self.now, self.peers[0].0);
+            for n in 1..self.peers.len() {
+                let other = self.peers[n].0;
+                self.peers[0].1.sent(other, TENTH);
+                self.peers[n].1.sent(hub, TENTH);
+                self.act(0, |trust, out| trust.received(now, other, stream, TENTH, out));
+                self.act(n, |trust, out| trust.received(now, hub, stream, TENTH, out));
+                self.media += 2 * TENTH;
+            }
+            for n in 0..self.peers.len() {
+                if self.peers[n].1.next_deadline() <= now {
+                    self.act(n, |trust, out| trust.handle_deadline(now, out));
+                }
+            }
+        }
+    }
+}
+
+#[allow(
+    clippy::print_stdout,
+    reason = "a share is no time, and belongs to the result"
+)]
+fn viewer(c: &mut Criterion) {
+    let mut viewer = Viewer::new();
+    c.bench_function("viewer/second, both sides", |b| b.iter(|| viewer.second()));
+    let mut counted = Viewer::new();
+    for _ in 0..300 {
+        counted.second();
+    }
+    println!(
+        "accounting: {:.2} % of the media in and out, {:.2} % of the media in",
+        100.0 * counted.accounting as f64 / counted.media as f64,
+        200.0 * counted.accounting as f64 / counted.media as f64
+    );
+}
+
+criterion_group!(benches, plan, receipts, viewer);
 criterion_main!(benches);

@@ -54,6 +54,8 @@ struct Entry {
 #[derive(Clone, Debug)]
 pub struct Accounts {
     entries: IdMap<(PeerId, StreamId), Entry>,
+    /// What was entered since it was last taken.
+    news: IdMap<(PeerId, StreamId), Account>,
     limit: usize,
 }
 
@@ -64,6 +66,7 @@ impl Accounts {
     pub fn new(limit: usize) -> Self {
         Accounts {
             entries: IdMap::new(),
+            news: IdMap::new(),
             limit: limit.max(1),
         }
     }
@@ -103,6 +106,20 @@ impl Accounts {
     pub fn add(&mut self, last: Time, peer: PeerId, stream: StreamId, passed: Account) {
         let account = self.enter(last, peer, stream);
         *account = account.plus(passed);
+        let key = (peer, stream);
+        if self.news.contains_key(&key) || self.news.len() < self.limit {
+            let news = self.news.entry(key).or_default();
+            *news = news.plus(passed);
+        }
+    }
+
+    /// What was [added](Accounts::add) since the last time: for whoever has it signed. As many peers and streams as there are
+    /// accounts; what comes on top of them is left out.
+    pub fn take_news(&mut self) -> Vec<(PeerId, StreamId, Account)> {
+        let news = std::mem::take(&mut self.news);
+        news.iter()
+            .map(|((peer, stream), account)| (*peer, *stream, *account))
+            .collect()
     }
 
     /// How much `peer` is worth, for choosing whom to serve in `stream` when not all can be served: first what it gives

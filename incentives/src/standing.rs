@@ -31,6 +31,8 @@ pub enum Offence {
     Flood,
     /// It said what only a tracker may say, and is none that this node knows. Trackers change, and messages cross on the way.
     Unauthorised,
+    /// It signed two things that exclude each other, which is proven and never happens by accident.
+    Fraud,
     /// It agreed to send something and did not. An overloaded or disconnected peer does so without bad intent, and
     /// whoever waits finds another supplier anyway; but who never does anything else is not worth a connection.
     NeverSent,
@@ -39,6 +41,7 @@ pub enum Offence {
 impl Offence {
     const fn points(self) -> u32 {
         match self {
+            Offence::Fraud => LIMIT,
             Offence::WrongSignature => 60,
             Offence::Malformed => 25,
             Offence::Flood => 10,

@@ -53,10 +53,22 @@ pub trait Store {
     /// [`StoreError::Read`] or [`StoreError::Corrupt`].
     fn load(&self) -> Result<Vec<Record>, StoreError>;
 
-    /// Makes these changes, all of them or none, and returns when they would survive a loss of power: nothing that was signed
-    /// on the strength of them is sent before.
+    /// Makes these changes, all of them or none. What is said after them may stand on them, so it must not leave before they would
+    /// survive a loss of power: either this returns only then, or whoever sends waits for the disk (the program does, because its
+    /// node waits for nothing).
     ///
     /// # Errors
-    /// [`StoreError::Write`] when they are not made.
+    /// [`StoreError::Write`] when they are not made, or earlier ones were not in the end. Then none since are: [`Store::load`] says
+    /// what there is.
     fn apply(&mut self, writes: &[Write]) -> Result<(), StoreError>;
+}
+
+impl<S: Store + ?Sized> Store for Box<S> {
+    fn load(&self) -> Result<Vec<Record>, StoreError> {
+        (**self).load()
+    }
+
+    fn apply(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+        (**self).apply(writes)
+    }
 }

@@ -5,6 +5,7 @@
 //! has the protocol.
 
 mod agree;
+mod listing;
 mod pair;
 mod receipts;
 mod records;
@@ -13,7 +14,8 @@ mod state;
 mod upkeep;
 mod walks;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use rand::SeedableRng as _;
@@ -26,6 +28,7 @@ use crate::view::View;
 use shifts::Shift;
 use state::Peer;
 
+pub use listing::{Listed, list};
 pub use receipts::{RECEIPT_BYTES, RECEIPT_EVERY};
 pub use shifts::{MIN_SHIFT, SHIFT_TIME, ShiftError};
 pub use upkeep::KEEP;
@@ -115,7 +118,10 @@ pub struct Trust<S> {
     store: S,
     rng: ChaCha8Rng,
     epoch: u64,
-    peers: PeerMap<Peer>,
+    /// In boxes, because entering one moves what comes after it.
+    peers: PeerMap<Box<Peer>>,
+    /// Those that are connected: what is done often is done for them alone.
+    present: BTreeSet<PeerId>,
     shifts: BTreeMap<ShiftId, Shift>,
     /// Shifts that are over, with when.
     done: BTreeMap<ShiftId, Time>,
@@ -152,6 +158,7 @@ impl<S: Store> Trust<S> {
             rng: ChaCha8Rng::seed_from_u64(seed),
             epoch: 0,
             peers: PeerMap::new(),
+            present: BTreeSet::new(),
             shifts: BTreeMap::new(),
             done: BTreeMap::new(),
             notes: BTreeMap::new(),
@@ -190,8 +197,12 @@ impl<S: Store> Trust<S> {
 
     /// The connection is gone. What is under way waits for another.
     pub fn on_disconnected(&mut self, peer: PeerId) {
-        if let Some(peer) = self.peers.get_mut(&peer) {
-            peer.connected = false;
+        self.present.remove(&peer);
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.connected = false;
+            if known.is_blank() {
+                self.peers.remove(&peer);
+            }
         }
     }
 
@@ -221,7 +232,8 @@ impl<S: Store> Trust<S> {
 
     /// When [`handle_deadline`](Self::handle_deadline) has something to do.
     pub fn next_deadline(&self) -> Time {
-        let peers = self.peers.values().map(Peer::next_deadline);
+        let present = self.present.iter().filter_map(|id| self.peers.get(id));
+        let peers = present.map(|peer| peer.next_deadline());
         let shifts = self.shifts.values().map(Shift::next_deadline);
         let own = [self.walk_at, self.flush_at, self.forget_at];
         peers.chain(shifts).chain(own).min().unwrap_or(Time::NEVER)
@@ -235,6 +247,18 @@ impl<S: Store> Trust<S> {
         self.retry_due(now);
         if now >= self.walk_at {
             self.walk(now);
+        }
+        self.finish(now, out);
+    }
+
+    /// Signs what has no receipt yet and writes what waits to be: the end of a run.
+    pub fn close(&mut self, now: Time, out: &mut Vec<Output>) {
+        let present: Vec<_> = self.present.iter().copied().collect();
+        for provider in present {
+            self.issue_rest(now, provider);
+        }
+        if !self.lazy.is_empty() {
+            self.flush_at = now;
         }
         self.finish(now, out);
     }
@@ -266,6 +290,30 @@ impl<S: Store> Trust<S> {
         self.peers
             .get(&peer)
             .map_or_else(Balance::default, |peer| peer.balance(now))
+    }
+
+    /// How many shifts this peer takes part in at present.
+    pub fn shifts_under_way(&self) -> usize {
+        self.shifts.len()
+    }
+
+    /// What own shifts under way are to make `target` owe more.
+    pub fn shifting_to(&self, target: PeerId) -> u64 {
+        let own = self
+            .shifts
+            .values()
+            .filter(|shift| shift.is_own() && shift.order.path.last() == Some(&target));
+        own.map(|shift| shift.order.amount).sum()
+    }
+
+    /// Goes back to what is written, after something was not.
+    ///
+    /// # Errors
+    /// A [`StoreError`] when that cannot be read: then nothing has changed.
+    pub fn reload(&mut self, now: Time) -> Result<(), StoreError> {
+        self.writes.clear();
+        self.out.clear();
+        self.read_ledger(now)
     }
 
     /// All accounts.
@@ -380,7 +428,7 @@ impl<S: Store> Trust<S> {
             return;
         }
         self.view.remove_peer(accused);
-        let neighbours: Vec<_> = self.peers.keys().copied().collect();
+        let neighbours: Vec<_> = self.present.iter().copied().collect();
         for to in neighbours {
             self.send(to, TrustMessage::Fraud(proof.clone()));
         }
@@ -388,9 +436,15 @@ impl<S: Store> Trust<S> {
     }
 }
 
-/// How long a receipt may wait to be written, together with others: a database takes milliseconds for each time. The next
-/// receipt says the same and more, so a crash of one side loses nothing.
-const FLUSH_AFTER: Duration = Duration::from_millis(250);
+/// How long a receipt may wait to be written, together with others: a database takes milliseconds and some pages of the disk for
+/// each time. The next receipt says the same and more, so a crash of one side loses nothing.
+const FLUSH_AFTER: Duration = Duration::from_secs(1);
+
+impl<S> fmt::Debug for Trust<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Trust(of {}, {} accounts)", self.me.short(), self.peers.len())
+    }
+}
 
 /// What a signature error says about the sender.
 fn fault(error: SignatureError) -> Fault {

@@ -98,6 +98,25 @@ fn sums_do_not_overflow() {
     assert_eq!(accounts.total(peer(2)).balance(), i64::MIN);
 }
 
+#[test]
+fn what_was_added_is_taken_once() {
+    let mut accounts = Accounts::new(2);
+    let gave = |to_me| Account { to_me, by_me: 1 };
+    for (p, s, to_me) in [(1, 1, 10), (1, 2, 20), (1, 1, 5), (2, 1, 7)] {
+        accounts.add(Time::ZERO, peer(p), stream(s), gave(to_me));
+    }
+    let news = accounts.take_news();
+    let first = Account { to_me: 15, by_me: 2 };
+    // There is no room for a third.
+    assert_eq!(
+        news,
+        [(peer(1), stream(1), first), (peer(1), stream(2), gave(20))]
+    );
+    assert!(accounts.take_news().is_empty());
+    accounts.add(Time::ZERO, peer(2), stream(1), gave(7));
+    assert_eq!(accounts.take_news(), [(peer(2), stream(1), gave(7))]);
+}
+
 proptest! {
     #[test]
     fn books_are_right_while_there_is_room_and_never_overstated_after(

@@ -154,14 +154,11 @@ impl<S: Store> Trust<S> {
 
     /// Says again what waits for an answer.
     pub(crate) fn retry_due(&mut self, now: Time) {
-        let ids: Vec<_> = self.peers.keys().copied().collect();
+        let ids: Vec<_> = self.present.iter().copied().collect();
         for id in ids {
             let Some(peer) = self.peers.get_mut(&id) else {
                 continue;
             };
-            if !peer.connected {
-                continue;
-            }
             let retry = now >= peer.retry_at;
             if retry {
                 peer.retry_at = Time::NEVER;

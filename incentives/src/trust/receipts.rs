@@ -18,6 +18,9 @@ pub const RECEIPT_EVERY: Duration = Duration::from_secs(1);
 /// in one.
 pub(crate) const FOLD_EVERY: Duration = Duration::from_secs(10);
 
+/// One byte in so many may go astray or come twice: with 3 % loss and suppliers that change, about half of that does.
+const WASTE: u64 = 8;
+
 /// Streams of one provider that are counted each.
 const MAX_STREAMS: usize = 64;
 
@@ -25,26 +28,38 @@ const MAX_STREAMS: usize = 64;
 /// reach it.
 const MAX_EPOCHS: usize = 8;
 
+/// What came of one stream.
+#[derive(Clone, Copy, Debug, Default)]
+struct InStream {
+    bytes: u64,
+    /// Bytes that no receipt for this stream tells of yet, and since when there are any.
+    open: u64,
+    since: Time,
+    last: Time,
+}
+
 /// What this peer has of one provider in this run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Issued {
     epoch: u64,
     seq: u64,
     bytes: u64,
-    streams: BTreeMap<StreamId, u64>,
-    /// Bytes without a receipt, and since when there are any.
+    streams: BTreeMap<StreamId, InStream>,
+    /// Bytes over all streams since the last receipt.
     open: u64,
-    open_since: Time,
-    latest: Option<StreamId>,
 }
 
 impl Issued {
+    /// Each receipt says how much came in all, and how much of it in one stream. So the bytes of all streams together make one
+    /// due, and streams that come at the same time take turns.
     pub(crate) fn due_at(&self) -> Time {
-        if self.open == 0 {
-            Time::NEVER
-        } else {
-            self.open_since + RECEIPT_EVERY
-        }
+        let open = self.streams.values().filter(|stream| stream.open > 0);
+        let first = open.map(|stream| stream.since).min();
+        first.map_or(Time::NEVER, |since| since + RECEIPT_EVERY)
+    }
+
+    pub(crate) fn is_blank(&self) -> bool {
+        self.bytes == 0
     }
 
     /// Goes on above an epoch that is remembered elsewhere.
@@ -53,6 +68,34 @@ impl Issued {
             self.epoch = epoch.saturating_add(1);
             self.seq = 0;
         }
+    }
+
+    fn add(&mut self, now: Time, stream: StreamId, bytes: u64) {
+        self.open = self.open.saturating_add(bytes);
+        self.bytes = self.bytes.saturating_add(bytes);
+        if !self.streams.contains_key(&stream) && self.streams.len() == MAX_STREAMS {
+            // The one that has been silent for longest. Should it come again it is counted anew; the sum knows all of it.
+            let oldest = self.streams.iter().min_by_key(|(_, stream)| stream.last);
+            if let Some(oldest) = oldest.map(|(id, _)| *id) {
+                self.streams.remove(&oldest);
+            }
+        }
+        let stream = self.streams.entry(stream).or_default();
+        if stream.open == 0 {
+            stream.since = now;
+        }
+        stream.last = now;
+        stream.bytes = stream.bytes.saturating_add(bytes);
+        stream.open = stream.open.saturating_add(bytes);
+    }
+
+    /// The stream whose turn it is: the one that has waited for longest. It waits no more.
+    fn next_stream(&mut self) -> Option<(StreamId, u64)> {
+        let open = self.streams.iter_mut().filter(|(_, stream)| stream.open > 0);
+        let (id, stream) = open.min_by_key(|(_, stream)| stream.since)?;
+        stream.open = 0;
+        self.open = 0;
+        Some((*id, stream.bytes))
     }
 }
 
@@ -64,30 +107,33 @@ impl<S: Store> Trust<S> {
         };
         let issued = &mut peer.issued;
         issued.epoch = issued.epoch.max(epoch);
-        if issued.open == 0 {
-            issued.open_since = now;
-        }
-        issued.open = issued.open.saturating_add(bytes);
-        issued.bytes = issued.bytes.saturating_add(bytes);
-        if !issued.streams.contains_key(&stream) && issued.streams.len() == MAX_STREAMS {
-            issued.streams.pop_first();
-        }
-        let in_stream = issued.streams.entry(stream).or_default();
-        *in_stream = in_stream.saturating_add(bytes);
-        let another = issued
-            .latest
-            .replace(stream)
-            .is_some_and(|latest| latest != stream);
-        if another || issued.open >= RECEIPT_BYTES {
+        issued.add(now, stream, bytes);
+        if issued.open >= RECEIPT_BYTES {
             self.issue(now, provider);
         }
     }
 
     /// Signs the receipts that are due by the clock.
     pub(crate) fn issue_due(&mut self, now: Time) {
-        let due = self.peers.iter().filter(|(_, peer)| now >= peer.issued.due_at());
-        let due: Vec<_> = due.map(|(id, _)| *id).collect();
+        let due = |provider: &PeerId| {
+            let peer = self.peers.get(provider);
+            peer.is_some_and(|peer| now >= peer.issued.due_at())
+        };
+        let due: Vec<_> = self.present.iter().copied().filter(due).collect();
         for provider in due {
+            while self
+                .peers
+                .get(&provider)
+                .is_some_and(|peer| now >= peer.issued.due_at())
+            {
+                self.issue(now, provider);
+            }
+        }
+    }
+
+    /// Signs a receipt for all that came of a provider and has none.
+    pub(crate) fn issue_rest(&mut self, now: Time, provider: PeerId) {
+        if self.peers.get(&provider).is_some_and(|peer| peer.issued.open > 0) {
             self.issue(now, provider);
         }
     }
@@ -97,8 +143,9 @@ impl<S: Store> Trust<S> {
             return;
         };
         let issued = &mut peer.issued;
-        let Some(stream) = issued.latest else { return };
-        issued.open = 0;
+        let Some((stream, in_stream)) = issued.next_stream() else {
+            return;
+        };
         issued.seq += 1;
         let receipt = Receipt {
             consumer: self.me,
@@ -107,7 +154,7 @@ impl<S: Store> Trust<S> {
             epoch: issued.epoch,
             seq: issued.seq,
             bytes: issued.bytes,
-            in_stream: issued.streams.get(&stream).copied().unwrap_or(0),
+            in_stream,
         };
         let signed = Signed::new(&receipt, &self.key);
         peer.pair.given.insert(receipt.epoch, (receipt, signed.clone()));
@@ -170,7 +217,9 @@ impl<S: Store> Trust<S> {
             None if entered.epoch == receipt.epoch => entered.bytes,
             None => 0,
         };
-        peer.receipted = peer.receipted.saturating_add(receipt.bytes - before);
+        let more = receipt.bytes - before;
+        // Some of what was sent was there already, or was lost: that much is not held against a peer that gives receipts.
+        peer.receipted = peer.receipted.saturating_add(more).saturating_add(more / WASTE);
         // Only what was given in this run is waited for.
         peer.receipted = peer.receipted.min(peer.sent);
         let write = records::held(from, receipt.epoch, Some(signed));

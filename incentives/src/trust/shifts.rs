@@ -65,6 +65,11 @@ impl Shift {
         if self.aborted { Time::NEVER } else { self.until }
     }
 
+    /// Whether this peer asked for it and it may still be committed.
+    pub(super) fn is_own(&self) -> bool {
+        self.place == 0 && !self.aborted
+    }
+
     fn last(&self) -> usize {
         self.order.path.len() - 1
     }

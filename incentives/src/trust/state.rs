@@ -58,10 +58,16 @@ impl Peer {
         }
     }
 
+    /// Whether there is nothing to remember: most of those that are met only pass by.
+    pub(crate) fn is_blank(&self) -> bool {
+        let pair = &self.pair;
+        let account = pair.agreed.is_none() && pair.proposed.is_none() && pair.wanted.is_empty();
+        account && pair.held.is_empty() && pair.given.is_empty() && self.issued.is_blank() && self.sent == 0
+    }
+
     pub(crate) fn next_deadline(&self) -> Time {
-        let when_connected = [self.fold_at, self.retry_at, self.edge.renew_at()];
-        let first = when_connected.into_iter().min().unwrap_or(Time::NEVER);
-        let first = if self.connected { first } else { Time::NEVER };
+        let own = [self.fold_at, self.retry_at, self.edge.renew_at()];
+        let first = own.into_iter().min().unwrap_or(Time::NEVER);
         first.min(self.issued.due_at())
     }
 
@@ -107,10 +113,10 @@ impl<S: Store> Trust<S> {
             }
             let key = Verifier::new(id.as_bytes()).ok()?;
             if self.peers.len() < MAX_ACCOUNTS {
-                self.peers.insert(id, Peer::new(self.me, id, key));
+                self.peers.insert(id, Box::new(Peer::new(self.me, id, key)));
             }
         }
-        self.peers.get_mut(&id)
+        self.peers.get_mut(&id).map(|peer| &mut **peer)
     }
 
     /// Forgets an eighth of the accounts, those that matter least, if they are neither in use nor have a shift under way.
@@ -135,6 +141,7 @@ impl<S: Store> Trust<S> {
 
     /// Takes all accounts and notes from the ledger. What is only in memory and needs no ledger stays.
     pub(crate) fn read_ledger(&mut self, now: Time) -> Result<(), StoreError> {
+        let records = self.store.load()?;
         let mut before = std::mem::take(&mut self.peers);
         self.notes.clear();
         self.notes_since.clear();
@@ -143,7 +150,7 @@ impl<S: Store> Trust<S> {
         let mut proposals = Vec::new();
         let mut floors = Vec::new();
         let mut written_off = Vec::new();
-        for (key, value) in self.store.load()? {
+        for (key, value) in records {
             match records::read(&key, &value)? {
                 Record::Epoch(epoch) => self.epoch = self.epoch.max(epoch),
                 Record::Agreed(id, agreed) => {
@@ -253,10 +260,12 @@ impl<S: Store> Trust<S> {
 
     /// Tells a peer that has come (back) how things stand.
     pub(crate) fn greet(&mut self, now: Time, id: PeerId) {
+        self.issue_rest(now, id);
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
         peer.connected = true;
+        self.present.insert(id);
         peer.progress();
         let mut messages: Vec<_> = peer
             .pair

@@ -85,10 +85,11 @@ impl<S: Store> Trust<S> {
                 .iter()
                 .any(|edge| edge.debtor == *peer || edge.creditor == *peer)
         };
-        let creditors = self.peers.iter().filter_map(|(id, peer)| {
+        let creditors = self.present.iter().filter_map(|id| {
+            let peer = self.peers.get(id)?;
             let (edge, _) = peer.edge.holds(now)?;
             let owed = u64::try_from(-peer.pair.claim()).ok()?;
-            let may = peer.connected && edge.debtor == self.me && !visited(id);
+            let may = edge.debtor == self.me && !visited(id);
             (may && !self.condemned.contains_key(id)).then_some((*id, owed))
         });
         let creditors: Vec<_> = creditors.collect();

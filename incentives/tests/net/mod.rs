@@ -316,11 +316,15 @@ impl Net {
 
     /// `provider` serves `consumer`, as both count it.
     pub(crate) fn serve(&mut self, provider: usize, consumer: usize, bytes: u64) {
+        self.serve_in(provider, consumer, STREAM, bytes);
+    }
+
+    pub(crate) fn serve_in(&mut self, provider: usize, consumer: usize, stream: StreamId, bytes: u64) {
         let (now, from, to) = (self.now, self.id(provider), self.id(consumer));
         if self.is_up(provider) && self.is_up(consumer) {
             self.trust(provider).sent(to, bytes);
             self.act(consumer, |trust, out| {
-                trust.received(now, from, STREAM, bytes, out);
+                trust.received(now, from, stream, bytes, out);
             });
         }
     }

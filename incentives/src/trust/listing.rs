@@ -1,0 +1,85 @@
+//! What a ledger says, for people who look into it without being its peer.
+
+use std::collections::BTreeMap;
+
+use wire::PeerId;
+use wire::trust::{AccountState, Receipt};
+
+use super::records::{self, Record};
+use crate::store::{self, StoreError};
+
+/// An account as a ledger has it, in bytes of media.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// With whom.
+    pub peer: PeerId,
+    /// What the other owes, receipts that are not entered yet included; negative: what is owed to the other.
+    pub claim: i128,
+    /// What was given to the other.
+    pub given: u64,
+    /// What was taken of it.
+    pub taken: u64,
+    /// What shifts added to the claim, less what they took from it.
+    pub shifted: i64,
+    /// What shifts under way may still take from the claim.
+    pub pending: u64,
+    /// Shifts under way, those that wait for somebody's word included.
+    pub shifts: usize,
+    /// The number of the newest state that both have signed.
+    pub state: u64,
+}
+
+/// The accounts of `me` in these records, those first by which most is owed to it. Signatures are not checked: it is for whoever
+/// owns the ledger to look into it.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when something in it cannot be read.
+pub fn list(me: PeerId, records: &[store::Record]) -> Result<Vec<Listed>, StoreError> {
+    let corrupt = |error: wire::SignatureError| StoreError::Corrupt(error.to_string());
+    let mut states: BTreeMap<PeerId, AccountState> = BTreeMap::new();
+    let mut held: BTreeMap<PeerId, Vec<Receipt>> = BTreeMap::new();
+    for (key, value) in records {
+        match records::read(key, value)? {
+            Record::Agreed(peer, agreed) => drop(states.insert(peer, agreed.peek().map_err(corrupt)?)),
+            Record::Held(peer, _, receipt) => {
+                held.entry(peer)
+                    .or_default()
+                    .push(receipt.peek().map_err(corrupt)?);
+            }
+            _ => {}
+        }
+    }
+    for peer in held.keys() {
+        states
+            .entry(*peer)
+            .or_insert_with(|| AccountState::empty(me, *peer));
+    }
+    let one = |(peer, state): (PeerId, AccountState)| {
+        let low = me < peer;
+        let (mut given, taken) = if low {
+            (state.by_low, state.by_high)
+        } else {
+            (state.by_high, state.by_low)
+        };
+        let sign = if low { -1 } else { 1 };
+        let entered = given.total;
+        // Records come in the order of their epochs.
+        for receipt in held.get(&peer).into_iter().flatten() {
+            given = given.after(receipt.epoch, receipt.bytes).unwrap_or(given);
+        }
+        let takes = state.pending.iter().filter(|p| !p.raises && p.low_owes != low);
+        Listed {
+            peer,
+            claim: state.low_owes() * sign + i128::from(given.total - entered),
+            given: given.total,
+            taken: taken.total,
+            shifted: state.shifted.saturating_mul(sign as i64),
+            pending: takes.map(|p| p.amount).sum(),
+            shifts: state.pending.len(),
+            state: state.seq,
+        }
+    };
+    let mut listed: Vec<_> = states.into_iter().map(one).collect();
+    listed.sort_by_key(|account| (std::cmp::Reverse(account.claim), account.peer));
+    Ok(listed)
+}
