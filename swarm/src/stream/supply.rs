@@ -18,11 +18,16 @@ use super::seats::SMALL_SWARM;
 use super::{Child, Ctx, Stream};
 use crate::uplink::bytes_on_link;
 
-/// Part of the uplink that is promised to children; the rest is for repair and control.
-pub(super) const PROMISED: f64 = 0.94;
+/// Part of the uplink, less what control messages take, that is promised to children. Repairs have the slots that are not taken,
+/// and what is no whole slot: three in a hundred at sixteen. With 0.94, a swarm with 1.2 times the capacity that its media needs has
+/// fewer slots than it needs (docs/results/swarm.md, "What is promised").
+pub(super) const PROMISED: f64 = 0.99;
 
 /// The peercaster promises less: a queue on its uplink is a queue for everybody.
 const PROMISED_BY_SOURCE: f64 = 0.85;
+
+/// The same of what control messages leave, where they take more.
+const PROMISED_BY_BUSY_SOURCE: f64 = 0.94;
 
 /// Children per primary substream aimed at: measured in a model to give the shallowest trees without making each tree
 /// depend on one peer.
@@ -37,10 +42,10 @@ const FEWEST_CHILDREN: u32 = 4;
 pub(super) const EXPAND_EVERY: Duration = Duration::from_millis(1_000);
 
 /// Slots that only a peer without any supplier gets: a peer with some of its uplink to spare answers repairs soon, and
-/// newcomers find a place at once. With one in eight a crowd fared no better and the trees were 20 ms deeper; with one in 32
-/// twice as many chunks were missed (docs/results/swarm.md).
+/// newcomers find a place at once. So nobody moves to where more than 0.88 of the uplink is taken: with 0.83 a crowd fared no better
+/// and the trees were 20 ms deeper; with 0.91 twice as many chunks were missed (docs/results/swarm.md).
 pub(super) fn reserve(slots: u16) -> u16 {
-    slots / 16
+    slots / 9
 }
 
 /// A newcomer is not let in while live copies would wait longer than this for the uplink: it would begin with a substream
@@ -67,7 +72,7 @@ const WORTH_DISPLACING: f64 = 1.15;
 pub(super) const WORTH_DISPLACING_AT_SOURCE: f64 = 1.5;
 
 /// Slots beyond those promised that one whom the tracker has sent may have: its promise and somebody else's request cross. The
-/// uplink bears a sixteenth more, which is what is not promised of it.
+/// uplink bears a sixteenth more as long as others have not all begun to take what they were given.
 fn beyond(slots: u16) -> u16 {
     slots.saturating_add(4) / 16
 }
@@ -138,15 +143,13 @@ impl Stream {
             self.primaries = SubstreamSet::EMPTY;
             return;
         }
-        self.slots = self.slots_for(ctx.uplink.rate_for_chunks(), PROMISED);
         if self.source.is_some() {
             // What is not promised is for a crowd's messages, too: a child less for each would break whole trees.
-            self.slots = self
-                .slots
-                .min(self.slots_for(ctx.uplink.rate(), PROMISED_BY_SOURCE));
+            let busy = self.slots_for(ctx.uplink.rate_for_chunks(), PROMISED_BY_BUSY_SOURCE);
+            self.slots = busy.min(self.slots_for(ctx.uplink.rate(), PROMISED_BY_SOURCE));
             self.slots -= self.slots_given_up(ctx);
-        }
-        if self.source.is_none() {
+        } else {
+            self.slots = self.slots_for(ctx.uplink.rate_for_chunks(), PROMISED);
             self.shrink_primaries(ctx);
         }
         self.shed_excess(ctx);
