@@ -43,6 +43,9 @@ Example: the same swarm with twice the loss, seed 7, nothing but the result on s
         /// Set any scenario key by its dotted path; repeatable
         #[arg(long, value_name = "KEY=VALUE")]
         set: Vec<String>,
+        /// Run these in the same scenario as well, to compare with: star, tree, mesh_pull
+        #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+        baselines: Vec<String>,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -122,9 +125,15 @@ pub(crate) fn main() -> ExitCode {
         Command::Run {
             scenario,
             seed,
-            set,
+            mut set,
+            baselines,
             output,
-        } => run(&scenario, seed, set, &output),
+        } => {
+            if !baselines.is_empty() {
+                set.push(format!("baselines={baselines:?}"));
+            }
+            run(&scenario, seed, set, &output)
+        }
         Command::Lab(args) => lab::run(&args),
         Command::List => list(),
         Command::Compare { a, b } => compare(&a, &b),

@@ -1,5 +1,6 @@
 //! The driver: pops an event, calls the node it concerns, does what the node wants done.
 
+mod actor;
 mod draw;
 mod encoder;
 mod faults;
@@ -11,6 +12,7 @@ mod trace;
 mod wiring;
 mod world;
 
+use crate::measure::Histogram;
 use crate::scenario::{Scenario, ScenarioError};
 
 pub use draw::Drawn;
@@ -66,7 +68,7 @@ impl Simulation {
     /// [`RunError::Scenario`] when its delay space cannot be made.
     pub fn new(scenario: &Scenario) -> Result<Self, RunError> {
         Ok(Simulation {
-            world: world::World::new(scenario)?,
+            world: world::World::new(scenario, None)?,
         })
     }
 
@@ -94,8 +96,18 @@ impl Simulation {
     pub fn run(mut self, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, RunError> {
         let bound_ms = outcome::bound(&self.world);
         let soonest_ms = outcome::soonest(&self.world);
+        let scenario = self.world.scenario.clone();
         self.world.run(progress)?;
-        Ok(outcome::conclude(self.world, bound_ms, soonest_ms))
+        let mut outcome = outcome::conclude(self.world, bound_ms, soonest_ms);
+        for baseline in scenario.baselines.iter().copied() {
+            let mut world = world::World::new(&scenario, Some(baseline))?;
+            world.run(progress)?;
+            outcome.results.insert(
+                baseline.name().to_owned(),
+                outcome::results(&world, &mut Histogram::new()),
+            );
+        }
+        Ok(outcome)
     }
 }
 

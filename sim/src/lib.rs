@@ -4,6 +4,7 @@
 //! queues what the node wants done, and folds the event into a running hash. Same scenario, same seed, same hash.
 
 mod audit;
+mod baseline;
 pub mod bound;
 mod driver;
 pub mod lab;
@@ -17,6 +18,7 @@ mod space;
 mod time;
 mod words;
 
+pub use baseline::Baseline;
 pub use driver::{BoundMs, Drawn, MessageCount, Outcome, Progress, RunError, Simulation, SoonestMs, run};
 pub use measure::{
     ClockError, Continuity, Distribution, HopCount, InTime, PeerRow, Results, RoleResult, Stages, Start,

@@ -48,6 +48,21 @@ impl ChunkLog {
         self.generated.push(generated);
     }
 
+    /// The first chunk's number.
+    pub(crate) fn first(&self) -> Option<Seq> {
+        self.first
+    }
+
+    /// The number of the chunk with this index.
+    pub(crate) fn seq(&self, index: usize) -> Seq {
+        self.first.unwrap_or(Seq(0)).plus(index as u64)
+    }
+
+    /// The index of the newest.
+    pub(crate) fn newest(&self) -> Option<usize> {
+        self.generated.len().checked_sub(1)
+    }
+
     /// How many chunks come before this number; `None` for one below the first.
     pub(crate) fn index(&self, seq: Seq) -> Option<usize> {
         usize::try_from(seq.0.checked_sub(self.first?.0)?).ok()

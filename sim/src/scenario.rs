@@ -8,6 +8,7 @@ mod rate;
 use serde::{Deserialize, Serialize};
 use wire::Bitrate;
 
+use crate::baseline::Baseline;
 use crate::overlay::OverlayScenario;
 
 pub use builtin::{NAMES, OVERLAY_NAMES, builtin};
@@ -68,6 +69,9 @@ pub struct Scenario {
     /// What is measured.
     #[serde(default)]
     pub measure: Measure,
+    /// Other ways to stream that are to be run in the same scenario.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub baselines: Vec<Baseline>,
 }
 
 /// How true to life a run is.

@@ -19,6 +19,7 @@ pub(super) enum Purpose {
     Population = 2,
     Weather = 3,
     Churn = 4,
+    Baseline = 5,
 }
 
 pub(super) fn rng(seed: u64, purpose: Purpose) -> ChaCha8Rng {

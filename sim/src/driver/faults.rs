@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use swarm::Input;
 use wire::Bitrate;
 
+use super::actor::Actor;
 use super::draw;
 use super::world::{Event, World};
 use crate::audit::What;
@@ -57,6 +58,9 @@ impl World {
             }
         }
         self.take_last_words(number);
+        if let Some(crowd) = &mut self.crowd {
+            crowd.register.leave(number);
+        }
         let now = self.now;
         let peer = &mut self.peers[number as usize];
         peer.node = None;
@@ -66,7 +70,9 @@ impl World {
     /// What the node says of itself, for the table of peers.
     pub(super) fn take_last_words(&mut self, number: u32) {
         let peer = &mut self.peers[number as usize];
-        let Some(node) = &peer.node else { return };
+        let Some(node) = peer.node.as_ref().and_then(Actor::node) else {
+            return;
+        };
         let stats = node.stats(peer.clock.read(self.now));
         let stream = stats.streams.first();
         peer.last_words = (
@@ -116,8 +122,10 @@ impl World {
     /// The peers that keep a local tracker now.
     pub(super) fn trackers_there(&self) -> Vec<u32> {
         let keeps = |peer: &super::world::Peer| {
-            let node = peer.node.as_ref();
-            node.is_some_and(|node| node.keeps_tracker())
+            peer.node
+                .as_ref()
+                .and_then(Actor::node)
+                .is_some_and(|node| node.keeps_tracker())
         };
         (0..self.peers.len() as u32)
             .filter(|n| keeps(&self.peers[*n as usize]))

@@ -138,23 +138,9 @@ pub(super) fn conclude(
     for number in 0..world.peers.len() as u32 {
         world.take_last_words(number);
     }
-    let facts = Facts {
-        chunks: &world.chunks,
-        window: world.window,
-        end: world.end,
-        source_copies: world.peers[0].log.copies_out,
-    };
-    let of = |role: Role| logs(&world.peers, role);
     let mut arrival = Histogram::new();
-    let consumers = summarise(&facts, of(Role::Consumer), &world.lags, &mut arrival);
-    let nothing = Histogram::new();
-    let donors = (of(Role::Donor).count() > 0)
-        .then(|| summarise(&facts, of(Role::Donor), &nothing, &mut Histogram::new()));
-    let results = Results {
-        headline: consumers.clone(),
-        consumers,
-        donors,
-    };
+    let results = results(&world, &mut arrival);
+    let facts = facts(&world);
     let rows = world
         .peers
         .iter()
@@ -188,6 +174,30 @@ pub(super) fn conclude(
         audit: world.audit.finish(),
         trace: world.trace.into_lines(),
         params: world.scenario,
+    }
+}
+
+fn facts(world: &World) -> Facts<'_> {
+    Facts {
+        chunks: &world.chunks,
+        window: world.window,
+        end: world.end,
+        source_copies: world.peers[0].log.copies_out,
+    }
+}
+
+/// What the peers of a run came to; `arrival` is filled with the consumers' arrival lags.
+pub(super) fn results(world: &World, arrival: &mut Histogram) -> Results {
+    let facts = facts(world);
+    let of = |role: Role| logs(&world.peers, role);
+    let consumers = summarise(&facts, of(Role::Consumer), &world.lags, arrival);
+    let nothing = Histogram::new();
+    let donors = (of(Role::Donor).count() > 0)
+        .then(|| summarise(&facts, of(Role::Donor), &nothing, &mut Histogram::new()));
+    Results {
+        headline: consumers.clone(),
+        consumers,
+        donors,
     }
 }
 

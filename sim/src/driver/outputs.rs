@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use swarm::{Class, Event as Milestone, Input, Output};
-use wire::{Chunk, Message, PeerId, Time};
+use wire::{Chunk, Message, PeerId, Seq, Time};
 
+use super::actor::{Actor, Letter};
 use super::trace::words;
 use super::world::{Event, World};
 use crate::audit::What;
+use crate::baseline::Happening;
 use crate::measure::Role;
 use crate::net::{ConnId, End, Phase, ack_bytes, arrival, wire_bytes};
 
@@ -81,24 +83,8 @@ impl World {
                     self.violate(from, what);
                 }
             }
-            Output::Play { chunk, in_time, .. } => {
-                self.fold(What::Played, from, chunk.seq().0);
-                self.note(from, |world| {
-                    format!("plays chunk {}", world.chunks.index(chunk.seq()).unwrap_or(0))
-                });
-                let log = &mut self.peers[from as usize].log;
-                match log.plays(&self.chunks, self.now, chunk.seq(), in_time, self.window) {
-                    Ok(Some(lag_ms)) => self.lags.add(lag_ms),
-                    Ok(None) => {}
-                    Err(what) => self.violate(from, what),
-                }
-            }
-            Output::Gap { from: first, to, .. } => {
-                let log = &mut self.peers[from as usize].log;
-                if let Err(what) = log.gap(&self.chunks, first, to) {
-                    self.violate(from, what);
-                }
-            }
+            Output::Play { chunk, in_time, .. } => self.play(from, chunk.seq(), in_time),
+            Output::Gap { from: first, to, .. } => self.gap(from, first, to),
             Output::Event(Milestone::Tracking { change, .. }) => self.trackers.note(change),
             Output::Event(Milestone::Banned { .. }) => self.bans += 1,
             Output::Event(Milestone::TrackerAnswered { .. }) => {
@@ -109,8 +95,35 @@ impl World {
         }
     }
 
+    /// A chunk is handed to an output.
+    pub(super) fn play(&mut self, number: u32, seq: Seq, in_time: bool) {
+        self.fold(What::Played, number, seq.0);
+        self.note(number, |world| {
+            format!("plays chunk {}", world.chunks.index(seq).unwrap_or(0))
+        });
+        let log = &mut self.peers[number as usize].log;
+        match log.plays(&self.chunks, self.now, seq, in_time, self.window) {
+            Ok(Some(lag_ms)) => self.lags.add(lag_ms),
+            Ok(None) => {}
+            Err(what) => self.violate(number, what),
+        }
+    }
+
+    /// Chunks were given up.
+    pub(super) fn gap(&mut self, number: u32, first: Seq, to: Seq) {
+        let log = &mut self.peers[number as usize].log;
+        if let Err(what) = log.gap(&self.chunks, first, to) {
+            self.violate(number, what);
+        }
+    }
+
     /// The open connection to send on; sending on none is a defect of the node.
-    fn open_to(&mut self, from: u32, to: &PeerId, what: impl FnOnce() -> String) -> Option<(ConnId, End)> {
+    pub(super) fn open_to(
+        &mut self,
+        from: u32,
+        to: &PeerId,
+        what: impl FnOnce() -> String,
+    ) -> Option<(ConnId, End)> {
         let found = self
             .ids
             .get(to)
@@ -125,7 +138,7 @@ impl World {
         found
     }
 
-    fn send_chunk(
+    pub(super) fn send_chunk(
         &mut self,
         from: u32,
         to: PeerId,
@@ -145,12 +158,12 @@ impl World {
             self.expired += 1;
             return;
         }
-        if self.counting {
+        let bytes = wire_bytes(chunk.frame_len() as u64);
+        let left = sender.uplink.offer(self.now, bytes, self.queue_ns);
+        if self.counting && left.is_some() {
             sender.log.media_out += chunk.payload().len() as u64;
             sender.log.copies_out += 1;
         }
-        let bytes = wire_bytes(chunk.frame_len() as u64);
-        let left = sender.uplink.offer(self.now, bytes, self.queue_ns);
         let c = self.conns.get(conn);
         let fate = self.weather.draw();
         match left.and_then(|left| arrival(left, c.one_way_ns, fate, false)) {
@@ -178,20 +191,22 @@ impl World {
         self.note(from, |world| {
             format!("to {other} {}", words(&message, &world.ids))
         });
-        self.post(conn, end.other(), message, frame);
+        self.post(conn, end.other(), Letter::Message(message), frame);
     }
 
     /// Sends a message towards `to`.
-    pub(super) fn post(&mut self, conn: ConnId, to: End, message: Box<Message>, frame: u64) {
+    pub(super) fn post(&mut self, conn: ConnId, to: End, letter: Letter, frame: u64) {
         let from = self.conns.get(conn).peer(to.other());
         let bytes = wire_bytes(frame);
         let sender = &mut self.peers[from as usize];
         if self.counting {
             sender.log.control_out += bytes;
-            let kind = self.kinds.entry(message.code()).or_default();
-            kind.messages += 1;
-            kind.bytes += bytes;
-            kind.source_bytes += if from == 0 { bytes } else { 0 };
+            if let Letter::Message(message) = &letter {
+                let kind = self.kinds.entry(message.code()).or_default();
+                kind.messages += 1;
+                kind.bytes += bytes;
+                kind.source_bytes += if from == 0 { bytes } else { 0 };
+            }
         }
         let mut fate = self.weather.draw();
         // Dropped at the tail of a full queue: sent again like a lost one.
@@ -206,7 +221,7 @@ impl World {
             to,
             landed: false,
             bytes: frame as u32,
-            message,
+            letter,
         };
         self.queue.push(at, event);
     }
@@ -258,6 +273,10 @@ impl World {
             }
         }
         self.fold(What::Chunk, number, chunk.seq().0 ^ u64::from(sender) << 40);
+        if matches!(self.peers[number as usize].node, Some(Actor::Baseline(_))) {
+            self.chunk_for_baseline(number, hops, &chunk);
+            return;
+        }
         let from = self.peers[sender as usize].id;
         let input = Input::Chunk {
             from,
@@ -269,7 +288,7 @@ impl World {
     }
 
     /// A control message is at `to`.
-    pub(super) fn message(&mut self, conn: ConnId, to: End, landed: bool, bytes: u32, message: Box<Message>) {
+    pub(super) fn letter(&mut self, conn: ConnId, to: End, landed: bool, bytes: u32, letter: Letter) {
         let c = self.conns.get(conn);
         if c.phase(to) != Phase::Open {
             return;
@@ -284,7 +303,7 @@ impl World {
                 to,
                 landed: true,
                 bytes,
-                message,
+                letter,
             };
             self.queue.push(at, event);
             return;
@@ -292,8 +311,22 @@ impl World {
         if self.counting {
             peer.log.control_in += on_wire;
         }
-        let detail = u64::from(message.code()) << 32 | u64::from(bytes);
+        let detail = u64::from(letter.code()) << 32 | u64::from(bytes);
         self.fold(What::Message, number, detail ^ u64::from(sender) << 40);
+        let message = match letter {
+            Letter::Message(message) => message,
+            Letter::Note(note) => {
+                self.happen(
+                    number,
+                    Happening::Note {
+                        from: sender,
+                        note: &note,
+                    },
+                );
+                self.settle(number);
+                return;
+            }
+        };
         self.note(number, |world| {
             format!("from {sender} {}", words(&message, &world.ids))
         });

@@ -161,7 +161,7 @@ mod tests {
 
     fn world(set: &[&str]) -> World {
         let set: Vec<String> = set.iter().map(|s| (*s).to_owned()).collect();
-        World::new(&Scenario::load("planetlab", &set).unwrap()).unwrap()
+        World::new(&Scenario::load("planetlab", &set).unwrap(), None).unwrap()
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use swarm::Input;
 use wire::PeerId;
 
+use super::actor::Letter;
 use super::ids::{addr_of, peer_at};
 use super::world::{Event, World};
 use crate::audit::What;
@@ -81,7 +82,7 @@ impl World {
         self.queue.push(at, Event::Answer(conn));
         if let Some((message, bytes)) = self.peers[acceptor as usize].greeting.clone() {
             self.conns.get_mut(conn).in_order(End::Dialler, at);
-            self.post(conn, End::Dialler, message, bytes);
+            self.post(conn, End::Dialler, Letter::Message(message), bytes);
         }
     }
 

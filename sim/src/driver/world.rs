@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use swarm::{Input, NewChunk, Node, NodeConfig, Outbox, Participation, PlayoutWish, Preference};
 use wire::{Bitrate, Chunk, Media, Message, PeerId, SecretKey, Seq, StreamId, StreamInfo};
 
+use super::actor::{Actor, Crowd, Letter};
 use super::draw::{self, Drawn, Purpose, Spec};
 use super::encoder::Encoder;
 use super::ids::{Ids, addr_of};
@@ -15,6 +16,7 @@ use super::outcome::{MessageCount, TrackerCount};
 use super::trace::Trace;
 use super::{Progress, RunError};
 use crate::audit::{Audit, What};
+use crate::baseline::{Baseline, Happening};
 use crate::measure::{ChunkLog, Histogram, PeerLog, Role, Violation, Window};
 use crate::net::{ConnId, Conns, End, Line, Weather};
 use crate::queue::Calendar;
@@ -48,7 +50,7 @@ pub(super) enum Event {
         to: End,
         landed: bool,
         bytes: u32,
-        message: Box<Message>,
+        letter: Letter,
     },
     /// First packet of a handshake, at the acceptor.
     Dial(ConnId),
@@ -78,7 +80,7 @@ pub(super) struct Peer {
     pub(super) spec: Spec,
     pub(super) clock: Clock,
     /// `None` before it joins and after it went.
-    pub(super) node: Option<Box<Node>>,
+    pub(super) node: Option<Actor>,
     /// The one live timer event; far in the future if there is none.
     pub(super) timer: SimTime,
     /// When the node is to be called, as it said last: not before the timer, which is not moved when there is more time.
@@ -114,7 +116,7 @@ pub(super) struct World {
     pub(super) queue_ns: u64,
     pub(super) idle_timeout_ns: u64,
     encoder: Encoder,
-    stream_key: SecretKey,
+    pub(super) stream_key: SecretKey,
     pub(super) stream: StreamId,
     pub(super) outbox: Outbox,
     pub(super) events: u64,
@@ -128,10 +130,13 @@ pub(super) struct World {
     pub(super) kinds: BTreeMap<u8, MessageCount>,
     pub(super) violation: Option<(u32, Violation)>,
     pub(super) trace: Trace,
+    /// What the peers of a baseline share; `None`: the peers are the swarm's nodes.
+    pub(super) crowd: Option<Crowd>,
 }
 
 impl World {
-    pub(super) fn new(scenario: &Scenario) -> Result<Self, RunError> {
+    /// The scenario with the swarm's nodes, or with the peers of a baseline.
+    pub(super) fn new(scenario: &Scenario, baseline: Option<Baseline>) -> Result<Self, RunError> {
         let seed = scenario.seed;
         let mut space = DelaySpace::new(&scenario.space, draw::rng(seed, Purpose::Space))?;
         let specs = draw::population(scenario);
@@ -175,6 +180,7 @@ impl World {
             kinds: BTreeMap::new(),
             violation: None,
             trace: Trace::default(),
+            crowd: baseline.map(|baseline| Crowd::new(baseline, draw::rng(seed, Purpose::Baseline))),
             scenario: scenario.clone(),
         };
         for spec in specs {
@@ -271,8 +277,8 @@ impl World {
                 to,
                 landed,
                 bytes,
-                message,
-            } => self.message(conn, to, landed, bytes, message),
+                letter,
+            } => self.letter(conn, to, landed, bytes, letter),
             Event::Dial(conn) => self.dialled(conn),
             Event::Answer(conn) => self.answered(conn),
             Event::Proof(conn) => self.proven(conn),
@@ -329,8 +335,10 @@ impl World {
     /// Tells a node, if it is there; what it wants done stays in the outbox.
     pub(super) fn tell(&mut self, number: u32, input: Input) {
         let peer = &mut self.peers[number as usize];
-        if let Some(node) = &mut peer.node {
-            node.handle(peer.clock.read(self.now), input, &mut self.outbox);
+        match &mut peer.node {
+            Some(Actor::Node(node)) => node.handle(peer.clock.read(self.now), input, &mut self.outbox),
+            Some(Actor::Baseline(_)) => self.tell_baseline(number, &input),
+            None => {}
         }
     }
 
@@ -340,7 +348,9 @@ impl World {
             return;
         }
         peer.timer = SimTime(u64::MAX);
-        let Some(node) = &mut peer.node else { return };
+        if peer.node.is_none() {
+            return;
+        }
         if peer.due > self.now {
             if peer.due.0 < u64::MAX {
                 peer.timer = peer.due;
@@ -348,7 +358,10 @@ impl World {
             }
             return;
         }
-        node.handle_deadline(peer.clock.read(self.now), &mut self.outbox);
+        match &mut peer.node {
+            Some(Actor::Node(node)) => node.handle_deadline(peer.clock.read(self.now), &mut self.outbox),
+            _ => self.happen(number, Happening::Due),
+        }
         self.fold(What::Timer, number, 0);
         self.drain(number);
         self.set_timer(number, true);
@@ -367,10 +380,13 @@ impl World {
     fn set_timer(&mut self, number: u32, called: bool) {
         let peer = &mut self.peers[number as usize];
         peer.due = SimTime(u64::MAX);
-        let Some(deadline) = peer.node.as_ref().and_then(|node| node.next_deadline()) else {
-            return;
+        let due = match &peer.node {
+            Some(Actor::Node(node)) => node.next_deadline().map(|deadline| peer.clock.when(deadline)),
+            Some(Actor::Baseline(peer)) => peer.due(),
+            None => None,
         };
-        peer.due = peer.clock.when(deadline).max(self.now);
+        let Some(due) = due else { return };
+        peer.due = due.max(self.now);
         if called {
             peer.spins = if peer.due == self.now { peer.spins + 1 } else { 0 };
         }
@@ -388,6 +404,11 @@ impl World {
         let made = self.encoder.make();
         self.chunks.push(made.generated);
         self.fold(What::Produced, 0, made.payload.len() as u64);
+        self.queue.push(self.encoder.next_at(), Event::Produce);
+        if self.crowd.is_some() {
+            self.produce_baseline(made);
+            return;
+        }
         let chunk = NewChunk {
             payload: made.payload,
             generated_at: self.peers[0].clock.read(made.generated),
@@ -397,10 +418,14 @@ impl World {
         };
         let (stream, chunks) = (self.stream, vec![chunk]);
         self.input(0, Input::Produce { stream, chunks });
-        self.queue.push(self.encoder.next_at(), Event::Produce);
     }
 
     fn join(&mut self, number: u32) {
+        if self.crowd.is_some() {
+            self.join_baseline(number);
+            self.draw_departure(number);
+            return;
+        }
         let peer = &mut self.peers[number as usize];
         let source = peer.spec.role == Role::Source;
         let local = peer.clock.read(self.now);
@@ -422,7 +447,7 @@ impl World {
                 .map(|s| Duration::from_nanos(seconds(s))),
             split_above: self.scenario.tracker.split_above,
         };
-        peer.node = Some(Box::new(Node::new(config, local)));
+        peer.node = Some(Actor::Node(Box::new(Node::new(config, local))));
         let (role, passive) = (peer.spec.role, peer.spec.passive);
         self.fold(What::Joined, number, 0);
         let input = match role {

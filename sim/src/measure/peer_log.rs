@@ -162,6 +162,11 @@ impl PeerLog {
         Ok(())
     }
 
+    /// Whether the chunk with this index has arrived.
+    pub(crate) fn has_arrived(&self, index: usize) -> bool {
+        self.arrival_ms(index).is_some()
+    }
+
     /// Arrival lag of a chunk in milliseconds.
     pub(crate) fn arrival_ms(&self, index: usize) -> Option<f64> {
         let lag = *self.arrivals.get(index.checked_sub(self.base?)?)?;

@@ -27,13 +27,17 @@ fn write_table(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
         outcome.wall_s,
         outcome.deliveries as f64 / outcome.wall_s.max(1e-9),
     )?;
-    for (protocol, results) in &outcome.results {
+    for (protocol, results) in outcome.results.iter().filter(|(name, _)| *name == "headwater") {
         writeln!(out)?;
         role(out, outcome, protocol, "consumers", &results.consumers)?;
         if let Some(donors) = &results.donors {
             writeln!(out)?;
             role(out, outcome, protocol, "donors", donors)?;
         }
+    }
+    if outcome.results.len() > 1 {
+        writeln!(out)?;
+        side_by_side(out, outcome)?;
     }
     writeln!(out)?;
     control(out, outcome)?;
@@ -105,6 +109,38 @@ fn role(
         result.clock_error_ms.mean,
         result.clock_error_ms.max
     )
+}
+
+/// The consumers' headline figures of all that ran in the scenario.
+fn side_by_side(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
+    writeln!(
+        out,
+        "{:<12}{:>22}{:>24}{:>16}{:>22}{:>9}{:>9}{:>8}",
+        "consumers",
+        "arrival p50/95/99 ms",
+        "playout p50/95/99 ms",
+        "start p50/99",
+        "continuity mean/p1",
+        "never",
+        "control",
+        "copies"
+    )?;
+    for (name, results) in &outcome.results {
+        let r = &results.consumers;
+        let three = |d: &Distribution| format!("{:.0}/{:.0}/{:.0}", d.p50, d.p95, d.p99);
+        writeln!(
+            out,
+            "{name:<12}{:>22}{:>24}{:>16}{:>22}{:>9}{:>8.1}%{:>8.2}",
+            three(&r.arrival_ms),
+            three(&r.lag_ms),
+            format!("{:.0}/{:.0}", r.startup_ms.p50, r.startup_ms.p99),
+            format!("{:.5}/{:.5}", r.continuity.mean, r.continuity.p1),
+            r.never_started,
+            100.0 * r.control_share,
+            r.source_copies
+        )?;
+    }
+    Ok(())
 }
 
 /// The heads of the columns.

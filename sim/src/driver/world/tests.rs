@@ -16,7 +16,7 @@ fn two() -> World {
         "measure.start_s=100",
     ];
     let set: Vec<String> = set.map(str::to_owned).to_vec();
-    let mut world = World::new(&Scenario::load("paper-fig5", &set).unwrap()).unwrap();
+    let mut world = World::new(&Scenario::load("paper-fig5", &set).unwrap(), None).unwrap();
     for number in [1, 2] {
         let peer = &mut world.peers[number];
         let config = NodeConfig {
@@ -30,7 +30,10 @@ fn two() -> World {
             split_above: swarm::SPLIT_ABOVE,
         };
         peer.uplink = Line::new(10_000_000, SimTime::START);
-        peer.node = Some(Box::new(Node::new(config, peer.clock.read(SimTime::START))));
+        peer.node = Some(Actor::Node(Box::new(Node::new(
+            config,
+            peer.clock.read(SimTime::START),
+        ))));
     }
     world
 }
@@ -81,6 +84,7 @@ fn two_that_dial_each_other_have_one_connection() {
         world.peers[peer]
             .node
             .as_ref()
+            .and_then(Actor::node)
             .unwrap()
             .stats(world.peers[peer].clock.read(world.now))
     };
