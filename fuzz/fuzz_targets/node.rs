@@ -1,6 +1,7 @@
 #![no_main]
 
 extern crate headwater_coords as coords;
+extern crate headwater_incentives as incentives;
 extern crate headwater_wire as wire;
 
 #[path = "../../swarm/tests/anything/mod.rs"]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use data_encoding::BASE32_NOPAD;
 use rand::Rng;
-use wire::SecretKey;
+use wire::{PeerId, SecretKey};
 
 use crate::error::{Failure, plain_io};
 
@@ -141,6 +141,23 @@ pub fn open_or_ephemeral(state: Option<&Path>, purpose: Purpose) -> Result<HeldK
     Ok(HeldKey::ephemeral())
 }
 
+/// Who the identity in a file is, without using it: another process may.
+///
+/// # Errors
+/// [`Failure::Input`] when there is none, or it cannot be read.
+pub fn whose(path: &Path) -> Result<PeerId, Failure> {
+    let read = File::open(path)
+        .map_err(KeyError::from)
+        .and_then(|file| read_key(&file));
+    read.map(|key| key.peer_id())
+        .map_err(|error| refuse(path, Purpose::Identity, &error))
+}
+
+/// The file of the usual identity in the state folder.
+pub fn usual_path(state: &Path) -> PathBuf {
+    state.join("identity.key")
+}
+
 /// The state folder: the one given, or the platform's data folder; made when absent. `None` when the platform names
 /// none or it cannot be made: then nothing outlives the process.
 ///
@@ -216,17 +233,21 @@ fn try_open(path: &Path, purpose: Purpose) -> Result<HeldKey, KeyError> {
             tracing::warn!("{} cannot be locked ({})", path.display(), plain_io(&error));
         }
     }
+    Ok(HeldKey {
+        key: read_key(&file)?,
+        path: Some(path.to_owned()),
+        _lock: Some(file),
+    })
+}
+
+fn read_key(file: &File) -> Result<SecretKey, KeyError> {
     let mut text = String::new();
-    match (&file).take(FILE_MAX).read_to_string(&mut text) {
+    match file.take(FILE_MAX).read_to_string(&mut text) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(KeyError::Format),
         Err(error) => return Err(error.into()),
     }
-    Ok(HeldKey {
-        key: parse(&text).ok_or(KeyError::Format)?,
-        path: Some(path.to_owned()),
-        _lock: Some(file),
-    })
+    parse(&text).ok_or(KeyError::Format)
 }
 
 /// Writes a new key: whole or not at all, and never over an existing file.

@@ -29,6 +29,11 @@ pub mod ingest;
     reason = "a driver: time and randomness enter the program here"
 )]
 pub mod known;
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a driver: a damaged ledger is kept aside under the time of that"
+)]
+pub mod ledger;
 pub mod media;
 #[allow(
     clippy::disallowed_methods,

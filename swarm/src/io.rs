@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use incentives::store::StoreError;
 use wire::{Bitrate, Chunk, Message, PeerId, Seq, SignatureError, Signed, StreamId, StreamInfo, Time};
 
 use crate::Preference;
@@ -165,6 +166,19 @@ pub enum Input {
         queued: usize,
         /// The transport's smoothed round trip.
         rtt: Duration,
+    },
+    /// Make what others owe this node into something that `to` owes it, up to so many bytes, as far as it can be done now.
+    /// [`Event::Shifted`] and [`Event::ShiftFailed`] say what came of it.
+    Shift {
+        /// Who is to owe.
+        to: PeerId,
+        /// Bytes.
+        amount: u64,
+    },
+    /// What the ledger's store took could not be written in the end: the node signs nothing for a while, and goes back to what is.
+    LedgerFailed {
+        /// What was wrong.
+        error: StoreError,
     },
     /// So much has left this node since the last such word, whatever it was: what the transport sends by itself is only
     /// known from this. A driver that cannot count says nothing.
@@ -376,6 +390,20 @@ pub enum Event {
         /// Who.
         peer: PeerId,
     },
+    /// What others owed this node is owed by another peer now.
+    Shifted {
+        /// Who owes.
+        to: PeerId,
+        /// Bytes.
+        amount: u64,
+    },
+    /// A shift of trust did not happen; nothing was taken.
+    ShiftFailed,
+    /// The ledger of trust could not be written. The node signs nothing for a minute, then tries again.
+    Ledger {
+        /// What was wrong.
+        error: StoreError,
+    },
 }
 
 impl Event {
@@ -393,6 +421,9 @@ impl Event {
             | Event::NoTracker { stream, .. } => Some(*stream),
             Event::Surveyed { .. }
             | Event::Banned { .. }
+            | Event::Shifted { .. }
+            | Event::ShiftFailed
+            | Event::Ledger { .. }
             | Event::Located
             | Event::Entered
             | Event::NoWayIn => None,

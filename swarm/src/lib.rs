@@ -20,5 +20,5 @@ pub use io::{
     Class, Event, Input, NewChunk, Outbox, Output, Participation, PlayoutWish, Rejection, TrackingChange,
     Wanting,
 };
-pub use node::{Node, RING_CONNECTIONS};
-pub use stats::{LinkStats, NodeStats, RingStats, StreamStats, SubstreamStats};
+pub use node::{Ledger, Node, RING_CONNECTIONS};
+pub use stats::{LinkStats, NodeStats, RingStats, StreamStats, SubstreamStats, TrustStats};

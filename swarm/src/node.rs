@@ -3,6 +3,7 @@
 mod inspect;
 mod standing;
 mod streams;
+mod trust;
 
 use std::time::Duration;
 
@@ -47,6 +48,7 @@ pub struct Node {
     /// Peers to be shut out as soon as the input in hand has been acted on.
     banned: Vec<PeerId>,
     overlay: Overlay,
+    trust: trust::Bookkeeping,
     /// It has a coordinate: somebody has answered a ping.
     located: bool,
     next_ping_tick: Time,
@@ -90,9 +92,10 @@ mod overlay;
 
 use overlay::Overlay;
 pub use overlay::RING_CONNECTIONS;
+pub use trust::Ledger;
 
 impl Node {
-    /// A node that knows nobody yet. `now` is its clock at this moment.
+    /// A node that knows nobody yet and keeps no signed accounts. `now` is its clock at this moment.
     pub fn new(config: NodeConfig, now: Time) -> Self {
         Node {
             rng: ChaCha8Rng::seed_from_u64(config.seed),
@@ -104,6 +107,7 @@ impl Node {
             accounts: Accounts::new(standing::MAX_ACCOUNTS),
             banned: Vec::new(),
             overlay: Overlay::new(&config, now),
+            trust: trust::Bookkeeping::none(),
             located: false,
             next_ping_tick: now,
             bytes_control: 0,
@@ -129,6 +133,7 @@ impl Node {
             }
             Input::Message { from, message, bytes } => {
                 self.bytes_control += bytes as u64;
+                self.trust.heard(&message, bytes);
                 self.on_message(now, from, message, out);
             }
             Input::Produce { stream: id, chunks } => {
@@ -181,7 +186,10 @@ impl Node {
             Input::LeaveStream { stream: id } => self.leave(now, id, out),
             Input::Enter { via } => self.enter_overlay(now, via),
             Input::Survey => self.start_survey(now, out),
+            Input::Shift { to, amount } => self.shift_trust(now, to, amount, out),
+            Input::LedgerFailed { error } => self.on_ledger_failed(now, error, out),
             Input::Shutdown => {
+                self.close_trust(now, out);
                 let ids: Vec<StreamId> = self.streams.ids().collect();
                 for id in ids {
                     self.leave(now, id, out);
@@ -331,7 +339,7 @@ impl Node {
             | Message::Lease(_)
             | Message::RingPulse(_)
             | Message::Unchanged(_)) => self.on_ring_message(now, from, message, out),
-            Message::ReceiptSigned(_)
+            message @ (Message::ReceiptSigned(_)
             | Message::AccountProposal(_)
             | Message::AccountDecline(_)
             | Message::AccountAgreed(_)
@@ -342,7 +350,7 @@ impl Node {
             | Message::EdgeOffer(_)
             | Message::EdgeAgreed(_)
             | Message::TrustWalk(_)
-            | Message::Fraud(_) => {}
+            | Message::Fraud(_)) => self.on_trust_message(now, from, message, out),
             Message::Survey(m) => self.on_survey(now, from, m, out),
             Message::Surveyed(m) => self.on_surveyed(now, from, m, out),
             Message::Subscribe(m) => {
@@ -486,6 +494,7 @@ impl Node {
         if self.next_ping_tick <= now {
             self.next_ping_tick = now + PING_TICK;
             self.neighbours.enter_passed(&mut self.accounts);
+            self.enter_in_ledger(now, out);
             self.ping_due(now, out);
         }
         for stream in self.streams.iter_mut().filter(|stream| stream.has_duty(now)) {
@@ -495,6 +504,7 @@ impl Node {
             self.ping_due(now, out);
         }
         self.do_ring_duties(now, out);
+        self.do_trust_duties(now, out);
     }
 
     /// When [`Node::handle_deadline`] wants to be called next.
@@ -511,7 +521,8 @@ impl Node {
         } else {
             self.next_ping_tick
         };
-        let next = streams.min(uplink).min(pings).min(self.overlay.next_deadline());
+        let own = self.overlay.next_deadline().min(self.trust.next_deadline());
+        let next = streams.min(uplink).min(pings).min(own);
         (next < Time::NEVER).then_some(next)
     }
 }

@@ -23,6 +23,8 @@ pub struct NodeStats {
     pub streams: Vec<StreamStats>,
     /// Its place in the overlay's ring.
     pub ring: RingStats,
+    /// Its trust; `None` if it keeps no accounts.
+    pub trust: Option<TrustStats>,
     /// Bytes of control messages received and sent.
     pub bytes_control: u64,
     /// Bytes thrown away: wrong signature, not decodable.
@@ -46,6 +48,27 @@ pub struct RingStats {
     pub known: Vec<RingNode>,
 }
 
+/// What a node is owed and owes for what it gave and took, over all streams, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrustStats {
+    /// What others owe this node: what it gave and has not taken yet.
+    pub owed_to_me: u64,
+    /// What this node owes others.
+    pub owed_by_me: u64,
+    /// What of it neighbours owe: it counts with them at once.
+    pub spendable: u64,
+    /// What shifts under way hold.
+    pub pending: u64,
+    /// Shifts under way that this node takes part in.
+    pub shifts: u32,
+    /// Accounts that are not even.
+    pub accounts: u32,
+    /// Bytes of messages about trust, received and sent.
+    pub bytes: u64,
+    /// The ledger cannot be written at present.
+    pub rests: bool,
+}
+
 /// One connection.
 #[derive(Clone, Debug)]
 pub struct LinkStats {
@@ -63,6 +86,8 @@ pub struct LinkStats {
     pub role: Role,
     /// Standing, 0 (shut out) to 1.
     pub standing: f64,
+    /// Bytes that it owes this node, negative if this node owes; `None` if no accounts are kept.
+    pub trust: Option<i64>,
     /// Substreams it supplies to this node.
     pub supplies: SubstreamSet,
     /// Substreams this node supplies to it.

@@ -12,6 +12,7 @@ pub mod interrupt;
 pub mod log;
 mod node_args;
 mod session;
+mod trust;
 mod usage;
 mod watch;
 
@@ -29,6 +30,7 @@ pub use donate::DonateArgs;
 pub use interrupt::{Interrupt, Signal};
 pub use log::LogPane;
 pub use node_args::NodeArgs;
+pub use trust::TrustArgs;
 pub use watch::WatchArgs;
 
 use crate::error::Failure;
@@ -58,6 +60,8 @@ pub enum Command {
     Watch(WatchArgs),
     /// Carry streams for others without playing them
     Donate(DonateArgs),
+    /// See what this peer gave and took, and move what others owe it
+    Trust(TrustArgs),
     /// Run a whole swarm on this machine with a built-in test stream
     Demo(DemoArgs),
     /// Print a completion script for a shell
@@ -127,6 +131,7 @@ fn run(words: impl IntoIterator<Item = OsString>, started: Instant) -> Result<()
             Command::Cast(args) => cast::run(args, &context).await,
             Command::Watch(args) => watch::run(args, &context).await,
             Command::Donate(args) => donate::run(args, &context).await,
+            Command::Trust(args) => trust::run(args, &context).await,
             Command::Demo(args) => demo::run(args, &context).await,
             Command::Completions(args) => completions::run(&args),
         }
@@ -140,7 +145,7 @@ fn run(words: impl IntoIterator<Item = OsString>, started: Instant) -> Result<()
 /// in and passes on a Gbit/s), without a scheduler that looks for others' work; who sends many copies may need more, and a
 /// whole swarm does.
 fn runtime_for(command: &Command) -> tokio::runtime::Builder {
-    if let Command::Watch(_) = command {
+    if let Command::Watch(_) | Command::Trust(_) = command {
         return tokio::runtime::Builder::new_current_thread();
     }
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
@@ -155,6 +160,7 @@ impl Command {
             Command::Cast(args) => args.node.log.as_deref(),
             Command::Watch(args) => args.node.log.as_deref(),
             Command::Donate(args) => args.node.log.as_deref(),
+            Command::Trust(args) => args.log_filter(),
             Command::Demo(args) => args.log.as_deref(),
             Command::Completions(_) => None,
         }

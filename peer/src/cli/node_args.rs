@@ -12,6 +12,7 @@ use crate::driver::{self, DriverConfig, NodeHandle};
 use crate::error::{Failure, plain_io};
 use crate::identity::{self, HeldKey, Purpose};
 use crate::known::{Keeper, KnownNodes};
+use crate::ledger;
 use crate::report::{Statistics, StatsTarget};
 
 /// Flags shared by every node. The help texts are the documentation.
@@ -75,6 +76,7 @@ impl NodeArgs {
     pub async fn start_node(&self, max_neighbours: usize, known: KnownNodes) -> Result<RunningNode, Failure> {
         let identity = self.open_identity()?;
         let config = DriverConfig {
+            ledger: self.ledger_of(&identity)?,
             listen: vec![self.listen],
             upload: self.upload,
             max_neighbours,
@@ -97,8 +99,15 @@ impl NodeArgs {
         Ok(RunningNode {
             node,
             keeper,
-            _identity: identity,
+            identity,
         })
+    }
+
+    /// The file with the accounts of an identity; `None` if it is for this run only, or there is no state folder.
+    fn ledger_of(&self, identity: &HeldKey) -> Result<Option<PathBuf>, Failure> {
+        let lasting = identity.path().is_some();
+        let state = self.open_state()?.filter(|_| lasting);
+        Ok(state.map(|state| ledger::path_in(&state, identity.key().peer_id())))
     }
 
     /// The nodes of the overlay that earlier runs got to know.
@@ -193,10 +202,15 @@ pub struct RunningNode {
     /// The node.
     pub node: NodeHandle,
     keeper: Keeper,
-    _identity: HeldKey,
+    identity: HeldKey,
 }
 
 impl RunningNode {
+    /// Whether its identity outlives the run.
+    pub fn is_lasting(&self) -> bool {
+        self.identity.path().is_some()
+    }
+
     /// Notes whom the node knows, and ends it.
     pub async fn shutdown(self) {
         self.keeper.finish(&self.node).await;

@@ -23,6 +23,7 @@ mod run;
 mod uplink;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ pub use handle::{NodeEnded, NodeHandle};
 pub use items::{StreamEvents, StreamItem};
 pub use lags::{LagSummary, Lags};
 
+use crate::ledger;
 use crate::net::{NetConfig, NetStats, Streams, Transport, Tuning};
 use produce::ProduceQueue;
 use run::{Driver, Queues};
@@ -65,6 +67,8 @@ pub struct DriverConfig {
     pub ring_after: Option<Duration>,
     /// A local tracker that the node keeps is split when it has more members than this.
     pub split_above: usize,
+    /// The file with this identity's ledger of trust; `None`: accounts are kept in memory and end with the node.
+    pub ledger: Option<PathBuf>,
     /// Seeds the node's random choices; `None`: drawn from the operating system.
     pub seed: Option<u64>,
     /// Program and version as told to neighbours.
@@ -83,6 +87,7 @@ impl DriverConfig {
             max_neighbours: DEFAULT_NEIGHBOURS,
             ring_after: Some(RING_AFTER),
             split_above: swarm::SPLIT_ABOVE,
+            ledger: None,
             seed: None,
             agent: concat!("headwater/", env!("CARGO_PKG_VERSION")).to_owned(),
             tuning: Tuning::default(),
@@ -142,19 +147,20 @@ pub async fn start(config: DriverConfig) -> anyhow::Result<NodeHandle> {
     };
     let transport = Transport::bind(net, clock, Arc::clone(&streams), inputs)?;
     let local_addrs: Arc<[_]> = transport.local_addrs().into();
-    let node = Node::new(
-        NodeConfig {
-            peer,
-            key,
-            listen: crate::net::reachable::addresses(&local_addrs),
-            upload: config.upload.unwrap_or(uplink::ASSUMED),
-            seed,
-            max_neighbours: config.max_neighbours,
-            ring_after: config.ring_after,
-            split_above: config.split_above,
-        },
-        clock.now(),
-    );
+    let node = NodeConfig {
+        peer,
+        key,
+        listen: crate::net::reachable::addresses(&local_addrs),
+        upload: config.upload.unwrap_or(uplink::ASSUMED),
+        seed,
+        max_neighbours: config.max_neighbours,
+        ring_after: config.ring_after,
+        split_above: config.split_above,
+    };
+    let (node, ledger) = match &config.ledger {
+        Some(path) => ledger::node_with(path, node, clock.now()),
+        None => (Node::with_accounts(node, clock.now()), None),
+    };
     let (commands, command_queue) = mpsc::channel(MAX_COMMANDS);
     let produce = Arc::new(ProduceQueue::default());
     let driver = Driver::new(
@@ -168,6 +174,7 @@ pub async fn start(config: DriverConfig) -> anyhow::Result<NodeHandle> {
             inputs: input_queue,
             produce: Arc::clone(&produce),
         },
+        ledger,
     );
     let (ended_sender, ended) = watch::channel(false);
     // Owned by the handles: it ends when the last one is dropped, and `ended` tells those who wait for it.

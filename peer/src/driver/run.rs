@@ -15,6 +15,7 @@ use super::items::ItemSender;
 use super::produce::ProduceQueue;
 use super::uplink::UplinkEstimate;
 use super::{Clock, DriverStats, Lags, StreamItem};
+use crate::ledger::Gate;
 use crate::net::{Streams, Transport};
 
 /// Most inputs acted on before the outputs are done: bounds how long the first of them waits for its effect.
@@ -52,6 +53,8 @@ pub(super) struct Driver {
     /// Inputs that the driver itself causes while doing outputs.
     own_inputs: Vec<Input>,
     timer_late: Lags,
+    /// `None` when there is no ledger on disk.
+    ledger: Option<Gate>,
 }
 
 impl Driver {
@@ -62,6 +65,7 @@ impl Driver {
         checked: Arc<Streams>,
         uplink: Option<UplinkEstimate>,
         queues: Queues,
+        ledger: Option<Gate>,
     ) -> Self {
         Driver {
             node,
@@ -75,6 +79,7 @@ impl Driver {
             surveys: Vec::new(),
             own_inputs: Vec::new(),
             timer_late: Lags::new(),
+            ledger,
         }
     }
 
@@ -122,11 +127,13 @@ impl Driver {
                 },
                 _ = self.queues.inputs.recv_many(&mut batch, MAX_BATCH) => {}
                 () = self.queues.produce.filled.notified() => {}
+                () = moved(self.ledger.as_ref()) => {}
                 () = &mut alarm => {}
             }
             let produced = self.queues.produce.take_due(Instant::now());
             self.publish(produced, &mut out);
             self.measure_uplink(&mut out);
+            self.ledger_moved(&mut out);
             let now = self.clock.now();
             let bytes = self.transport.take_departed();
             if bytes > 0 {
@@ -148,6 +155,18 @@ impl Driver {
         {
             tracing::debug!(%rate, "upload");
             self.node.handle(now, Input::Upload { rate }, out);
+        }
+    }
+
+    /// Sends what waited for the disk, or tells the node that this failed.
+    fn ledger_moved(&mut self, out: &mut Outbox) {
+        let Some(ledger) = &mut self.ledger else { return };
+        while let Some((to, frame)) = ledger.ready() {
+            self.transport.send_frame(&to, frame);
+        }
+        if let Some(error) = ledger.failure() {
+            self.node
+                .handle(self.clock.now(), Input::LedgerFailed { error }, out);
         }
     }
 
@@ -179,11 +198,18 @@ impl Driver {
         self.listeners.clear();
         self.act(&mut out);
         self.queues.commands.close();
+        if let Some(ledger) = &self.ledger {
+            ledger.settle().await;
+            self.ledger_moved(&mut out);
+        }
         let Driver {
+            node,
             transport,
             mut queues,
+            ledger,
             ..
         } = self;
+        drop(node);
         // What still comes in is taken, so that no connection waits for us while it says goodbye.
         let discard = async {
             while queues.inputs.recv().await.is_some() {}
@@ -192,6 +218,9 @@ impl Driver {
         tokio::select! {
             () = transport.shutdown() => {}
             () = discard => {}
+        }
+        if let Some(ledger) = ledger {
+            ledger.end().await;
         }
     }
 
@@ -247,9 +276,12 @@ impl Driver {
                 } => {
                     self.transport.send_chunk(&to, chunk, hops, class, expires);
                 }
-                Output::Send { to, frame, .. } => {
-                    self.transport.send_frame(&to, frame);
-                }
+                Output::Send { to, message, frame } => match &mut self.ledger {
+                    Some(ledger) if message.is_trust() => ledger.hold(to, frame),
+                    _ => {
+                        self.transport.send_frame(&to, frame);
+                    }
+                },
                 Output::Connect { peer, addrs } => {
                     let addr = addrs.first().copied();
                     if !self.transport.connect(peer, addrs) {
@@ -287,9 +319,18 @@ impl Driver {
                 Output::Event(event) => self.event(event),
             }
         }
+        // Most of what is said about trust stands on nothing new.
+        if let Some(ledger) = &mut self.ledger {
+            while let Some((to, frame)) = ledger.ready() {
+                self.transport.send_frame(&to, frame);
+            }
+        }
     }
 
     fn event(&mut self, event: Event) {
+        if let Event::Ledger { error } = &event {
+            tracing::warn!("{error}; nothing is signed until it can be, and playing goes on");
+        }
         if let Event::Surveyed { streams } = event {
             for answer in self.surveys.drain(..) {
                 // An error means that the asker has gone.
@@ -306,6 +347,14 @@ impl Driver {
                 }
             }
         }
+    }
+}
+
+/// Returns when the ledger on disk is further; never, if there is none.
+async fn moved(ledger: Option<&Gate>) {
+    match ledger {
+        Some(ledger) => ledger.moved().await,
+        None => std::future::pending().await,
     }
 }
 

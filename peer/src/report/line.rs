@@ -77,8 +77,8 @@ pub struct NeighbourLine {
     pub out_bps: u64,
     /// What it does in the stream.
     pub role: &'static str,
-    /// What the ledger says of it; `null` where no ledger is kept.
-    pub trust: Option<f64>,
+    /// Bytes that it owes this node for what that gave, negative if this node owes; `null` where no ledger is kept.
+    pub trust: Option<i64>,
     /// Standing, 0 (shut out) to 1.
     pub standing: f64,
 }
@@ -120,6 +120,27 @@ pub struct DoatLine {
     pub predecessor: Option<PeerId>,
     /// Entries of its table.
     pub entries: u32,
+}
+
+/// What the node is owed for what it gave, and owes for what it took, over all streams. Amounts are bytes of media.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TrustLine {
+    /// What others owe it.
+    pub earned_bytes: u64,
+    /// What it owes others.
+    pub owed_bytes: u64,
+    /// What of the first those owe that it is connected to.
+    pub spendable_bytes: u64,
+    /// What shifts under way hold.
+    pub pending_bytes: u64,
+    /// Shifts under way that it takes part in.
+    pub shifts: u32,
+    /// Peers with whom it is not even.
+    pub accounts: u32,
+    /// Bytes of messages about trust, both ways.
+    pub control_bytes: u64,
+    /// Whether the ledger cannot be written at present.
+    pub paused: bool,
 }
 
 /// When each step of joining was done, in milliseconds from the command's start; `null` for a step that has not been
@@ -194,6 +215,8 @@ pub struct Line {
     pub is_tracker: bool,
     /// Its place in the ring.
     pub doat: DoatLine,
+    /// Its accounts; `null` where no ledger is kept.
+    pub trust: Option<TrustLine>,
     /// Where the start-up went.
     pub join_ms: JoinLine,
     /// Processor time of the process, user and system, in seconds.

@@ -208,6 +208,29 @@ const GAUGES: &[Gauge] = &[
         |l| Some(f64::from(l.doat.entries)),
     ),
     (
+        "headwater_trust_earned_bytes",
+        "What others owe this node for what it gave",
+        |l| l.trust.map(|trust| trust.earned_bytes as f64),
+    ),
+    (
+        "headwater_trust_owed_bytes",
+        "What this node owes for what it took",
+        |l| l.trust.map(|trust| trust.owed_bytes as f64),
+    ),
+    (
+        "headwater_trust_spendable_bytes",
+        "What connected peers owe this node",
+        |l| l.trust.map(|trust| trust.spendable_bytes as f64),
+    ),
+    ("headwater_trust_shifts", "Shifts of trust under way", |l| {
+        l.trust.map(|trust| f64::from(trust.shifts))
+    }),
+    (
+        "headwater_trust_control_bytes",
+        "Messages about trust, both ways",
+        |l| l.trust.map(|trust| trust.control_bytes as f64),
+    ),
+    (
         "headwater_join_coordinate_seconds",
         "From the start to the first coordinate",
         |l| l.join_ms.coord.map(|ms| ms / 1e3),

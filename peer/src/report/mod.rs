@@ -10,7 +10,7 @@ mod reporter;
 mod sink;
 
 pub use line::{
-    Command, CoordLine, DoatLine, JoinLine, Kind, Lag, Line, NeighbourLine, Quantiles, TrackerLine,
+    Command, CoordLine, DoatLine, JoinLine, Kind, Lag, Line, NeighbourLine, Quantiles, TrackerLine, TrustLine,
 };
 pub use metrics::Metrics;
 pub use process::Usage;

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use swarm::{Event, LinkStats, NodeStats, StreamStats};
+use swarm::{Event, LinkStats, NodeStats, StreamStats, TrustStats};
 use tokio::time::Instant;
 use wire::{PeerId, StreamId};
 
 use super::line::{
-    Command, CoordLine, DoatLine, JoinLine, Kind, Lag, Line, NeighbourLine, Quantiles, TrackerLine, role_name,
+    Command, CoordLine, DoatLine, JoinLine, Kind, Lag, Line, NeighbourLine, Quantiles, TrackerLine,
+    TrustLine, role_name,
 };
 use super::process::Usage;
 use crate::driver::Lags;
@@ -172,6 +173,7 @@ impl Reporter {
                 predecessor: stats.ring.predecessor,
                 entries: stats.ring.entries,
             },
+            trust: stats.trust.map(trust_line),
             join_ms: self.join,
             cpu_s,
             rss_bytes,
@@ -201,11 +203,24 @@ impl Reporter {
                     in_bps: bps(link.bytes_in, had_in),
                     out_bps: bps(link.bytes_out, had_out),
                     role: role_name(link.role),
-                    trust: None,
+                    trust: link.trust,
                     standing: round3(link.standing),
                 }
             })
             .collect()
+    }
+}
+
+fn trust_line(trust: TrustStats) -> TrustLine {
+    TrustLine {
+        earned_bytes: trust.owed_to_me,
+        owed_bytes: trust.owed_by_me,
+        spendable_bytes: trust.spendable,
+        pending_bytes: trust.pending,
+        shifts: trust.shifts,
+        accounts: trust.accounts,
+        control_bytes: trust.bytes,
+        paused: trust.rests,
     }
 }
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use swarm::{Event, LinkStats, NodeStats, StreamStats};
+use swarm::{Event, LinkStats, NodeStats, StreamStats, TrustStats};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 use wire::message::Role;
@@ -32,6 +32,7 @@ fn stats(bytes_in: u64) -> NodeStats {
             bytes_out: 2 * bytes_in,
             role: Role::Donor,
             standing: 1.0,
+            trust: Some(-40),
             supplies: SubstreamSet::EMPTY,
             supplied: SubstreamSet::EMPTY,
         }],
@@ -45,6 +46,11 @@ fn stats(bytes_in: u64) -> NodeStats {
             arrival_ms: Some(12.0),
             ..StreamStats::default()
         }],
+        trust: Some(TrustStats {
+            owed_to_me: 90,
+            owed_by_me: 40,
+            ..TrustStats::default()
+        }),
         bytes_control: 7,
         ..NodeStats::default()
     }
@@ -55,7 +61,7 @@ fn json(line: &Line) -> Value {
 }
 
 /// The fields that users and their programs rely on.
-const FIELDS: [&str; 25] = [
+const FIELDS: [&str; 26] = [
     "type",
     "t_ms",
     "role",
@@ -78,6 +84,7 @@ const FIELDS: [&str; 25] = [
     "tracker",
     "is_tracker",
     "doat",
+    "trust",
     "join_ms",
     "cpu_s",
     "rss_bytes",
@@ -106,6 +113,24 @@ fn every_line_has_every_field() {
         for field in ["peer", "addr", "rtt_ms", "in_bps", "out_bps", "role", "trust"] {
             assert!(json["neighbours"][0].get(field).is_some(), "neighbours.{field}");
         }
+        of(
+            "trust",
+            &[
+                "earned_bytes",
+                "owed_bytes",
+                "spendable_bytes",
+                "pending_bytes",
+                "shifts",
+                "accounts",
+                "control_bytes",
+                "paused",
+            ],
+        );
+        assert_eq!(json["neighbours"][0]["trust"], -40);
+        assert_eq!(
+            (&json["trust"]["earned_bytes"], &json["trust"]["owed_bytes"]),
+            (&90.into(), &40.into())
+        );
         assert_eq!(json["stream"], STREAM.to_string());
         assert_eq!(json["continuity"], 0.99);
         assert_eq!(json["multiplication"], 2.0);

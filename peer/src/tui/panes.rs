@@ -9,6 +9,7 @@ use ratatui::widgets::{
     Axis, Block, Cell, Chart, Dataset, GraphType, LegendPosition, LineGauge, Paragraph, Row, Sparkline,
     SparklineBar, Table,
 };
+use swarm::TrustStats;
 use tracing::Level;
 
 use super::format;
@@ -206,6 +207,10 @@ pub(super) fn side(state: &State, frame: &mut Frame<'_>, area: Rect) {
             share(state.control.0, stats.bytes_in + stats.bytes_out),
         ),
     ];
+    if let Some(trust) = state.trust {
+        more.push(figure("owed to you", earned(trust)));
+        more.push(figure("you owe", format::bytes(trust.owed_by_me)));
+    }
     if let Some(error) = stats.clock_error_ms {
         more.push(figure("clock", format!("± {}", format::ms(error))));
     }
@@ -220,6 +225,20 @@ pub(super) fn side(state: &State, frame: &mut Frame<'_>, area: Rect) {
     }
     more.push(figure("this peer", state.peer.short()));
     frame.render_widget(Paragraph::new(more), rest);
+}
+
+/// What the user gave and may still take, in words: most of it, all of it or none of it here.
+fn earned(trust: TrustStats) -> String {
+    let all = format::bytes(trust.owed_to_me);
+    let mut words = match trust.spendable {
+        0 => all,
+        here if here == trust.owed_to_me => format!("{all} here"),
+        here => format!("{all}, {} here", format::bytes(here)),
+    };
+    if trust.shifts > 0 {
+        words += ", moving";
+    }
+    words
 }
 
 fn step_line(step: &super::Step) -> Line<'static> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use swarm::{NodeStats, PlayoutWish, RingStats, StreamStats, SubstreamStats};
+use swarm::{NodeStats, PlayoutWish, RingStats, StreamStats, SubstreamStats, TrustStats};
 use wire::message::Role;
 use wire::{PeerId, StreamId, SubstreamSet};
 
@@ -74,6 +74,8 @@ pub struct State {
     pub(super) peer: PeerId,
     pub(super) stats: StreamStats,
     pub(super) control: (u64, u64),
+    /// The node's accounts.
+    pub(super) trust: Option<TrustStats>,
     pub(super) ring: RingStats,
     pub(super) neighbours: Vec<Neighbour>,
     pub(super) in_bps: f64,
@@ -128,6 +130,7 @@ impl State {
             peer,
             stats: StreamStats::default(),
             control: (0, 0),
+            trust: None,
             ring: RingStats::default(),
             neighbours: Vec::new(),
             in_bps: 0.0,
@@ -173,6 +176,7 @@ impl State {
             self.title.clone_from(&info.title);
         }
         self.control = (stats.bytes_control, stats.bytes_rejected);
+        self.trust = stats.trust;
         self.ring.clone_from(&stats.ring);
         self.update_rates(elapsed, stats);
         self.update_history(elapsed);

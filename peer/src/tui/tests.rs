@@ -4,7 +4,7 @@ use coords::Coord;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
-use swarm::{LinkStats, NodeStats, PlayoutWish, Preference, StreamStats, SubstreamStats};
+use swarm::{LinkStats, NodeStats, PlayoutWish, Preference, StreamStats, SubstreamStats, TrustStats};
 use wire::message::Role;
 use wire::{Bitrate, Media, PeerId, Seq, StreamId, StreamInfo, SubstreamSet, Time};
 
@@ -32,6 +32,7 @@ fn stats(second: u64, title: &str) -> NodeStats {
         bytes_out: second * 20_000,
         role: if n == 1 { Role::Peercaster } else { Role::Consumer },
         standing: 1.0,
+        trust: Some(1_000_000 * i64::from(n)),
         supplies: if n < 5 {
             SubstreamSet(0xf << (4 * (n - 1)))
         } else {
@@ -75,6 +76,13 @@ fn stats(second: u64, title: &str) -> NodeStats {
             substreams: (0..16).map(substream).collect(),
             ..StreamStats::default()
         }],
+        trust: Some(TrustStats {
+            owed_to_me: 78_000_000,
+            owed_by_me: 5_000_000,
+            spendable: 70_000_000,
+            shifts: 1,
+            ..TrustStats::default()
+        }),
         ..NodeStats::default()
     }
 }

@@ -10,3 +10,4 @@ mod casting;
 mod files;
 mod overlay;
 mod program;
+mod trust;

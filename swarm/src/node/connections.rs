@@ -55,6 +55,7 @@ impl Node {
                 .on_connected(ctx, peer, addr, dialled));
         }
         self.ring_connected(now, peer, dialled, out);
+        self.trust_connected(now, peer, out);
     }
 
     pub(super) fn on_disconnected(
@@ -115,6 +116,7 @@ impl Node {
             with_stream!(self, now, out, &id, |stream, ctx| stream.forget_peer(ctx, peer));
         }
         self.ring_lost(now, peer, out);
+        self.trust_disconnected(peer);
     }
 }
 

@@ -26,6 +26,7 @@ impl Node {
                     bytes_in: neighbour.bytes_in,
                     bytes_out: neighbour.bytes_out,
                     role: neighbour.role,
+                    trust: self.trust.claim(now, *peer),
                     standing: 1.0 - self.standings.of(*peer).misbehaviour(now),
                     supplies,
                     supplied,
@@ -46,6 +47,7 @@ impl Node {
                 .iter()
                 .map(|stream| stream.stats(self, now))
                 .collect(),
+            trust: self.trust.stats(now, |peer| self.neighbours.contains(peer)),
             bytes_control: self.bytes_control,
             bytes_rejected: self.bytes_rejected,
         }

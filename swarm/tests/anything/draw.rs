@@ -7,6 +7,7 @@ use std::time::Duration;
 use arbitrary::{Arbitrary, Result, Unstructured};
 use bytes::Bytes;
 use headwater_swarm::{Input, NewChunk, Participation, PlayoutWish, Preference, Rejection};
+use incentives::store::StoreError;
 use wire::message::*;
 use wire::{
     Bitrate, Chunk, ChunkFlags, ChunkHeader, List, Media, Message, PeerId, Seq, SignatureError, Signed,
@@ -71,7 +72,14 @@ pub(super) fn join(u: &mut Unstructured<'_>) -> Result<Input> {
 /// What the node's own user or driver says.
 pub(super) fn local(u: &mut Unstructured<'_>) -> Result<Input> {
     let stream = stream(u)?;
-    Ok(match u.int_in_range(0..=10u8)? {
+    Ok(match u.int_in_range(0..=12u8)? {
+        11 => Input::Shift {
+            to: peer(u)?,
+            amount: u.arbitrary()?,
+        },
+        12 => Input::LedgerFailed {
+            error: StoreError::Write(String::new()),
+        },
         0 => join(u)?,
         1 => publish(u)?,
         2 => Input::LeaveStream { stream },
@@ -280,7 +288,8 @@ pub(super) fn advert(u: &mut Unstructured<'_>, stream_tag: u32) -> Result<Advert
 pub(super) fn message(u: &mut Unstructured<'_>) -> Result<Message> {
     let stream = stream(u)?;
     let stream_tag = stream.tag();
-    Ok(match u.int_in_range(0..=18u8)? {
+    Ok(match u.int_in_range(0..=20u8)? {
+        19 | 20 => super::trust::message(u)?,
         0 => Hello::default().into(),
         1 => Bye {
             reason: ByeReason::Leaving,

@@ -4,6 +4,7 @@
 //! its head. Entirely random ones would be dropped at the door.
 
 mod draw;
+mod trust;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -71,7 +72,11 @@ fn run(u: &mut Unstructured<'_>) -> Result<()> {
             .map(|s| Duration::from_secs(s.into())),
     };
     let mut life = Life {
-        node: Node::new(config, now),
+        node: if u.ratio(1, 2)? {
+            Node::with_accounts(config, now)
+        } else {
+            Node::new(config, now)
+        },
         now,
         connected: BTreeSet::new(),
         asked: VecDeque::new(),

@@ -63,6 +63,8 @@ pub struct World {
     pub sent: Vec<Bytes>,
     /// For peers that are added from now on.
     pub ring_after: Option<Duration>,
+    /// Peers that are added from now on keep signed accounts.
+    pub accounts: bool,
 }
 
 impl World {
@@ -84,6 +86,7 @@ impl World {
             cut: BTreeSet::new(),
             sent: Vec::new(),
             ring_after: Some(headwater_swarm::RING_AFTER),
+            accounts: false,
         }
     }
 
@@ -102,6 +105,14 @@ impl World {
 
     /// Adds a peer with this uplink and returns its index.
     pub fn add(&mut self, upload: Bitrate) -> usize {
+        if self.accounts {
+            return self.add_with(upload, Node::with_accounts);
+        }
+        self.add_with(upload, Node::new)
+    }
+
+    /// The same with a node that is made otherwise.
+    pub fn add_with(&mut self, upload: Bitrate, make: impl FnOnce(NodeConfig, Time) -> Node) -> usize {
         let index = self.peers.len();
         let id = SecretKey::from_bytes(&[index as u8 + 1; 32]).peer_id();
         let addr = SocketAddr::from((Ipv4Addr::new(10, 0, 0, index as u8 + 1), 4000));
@@ -120,7 +131,7 @@ impl World {
             ring_after: self.ring_after,
             split_above: self.split_above,
         };
-        let node = Node::new(config, self.now.offset_by(clock_us));
+        let node = make(config, self.now.offset_by(clock_us));
         self.peers.push(Peer {
             node,
             script: None,

@@ -209,7 +209,8 @@ impl Viewing {
             }
             Event::Tracking { change, .. } => tracing::debug!("a local tracker here: {change:?}"),
             Event::Banned { peer } => tracing::info!("shut out the peer {} for what it sent", peer.short()),
-            // The last two are for those who asked.
+            // The driver says what is wrong with the ledger; the others are for those who asked.
+            Event::Ledger { .. } | Event::Shifted { .. } | Event::ShiftFailed => {}
             Event::PlayoutStarted { .. } | Event::NoWayIn | Event::Surveyed { .. } => {}
         }
         Ok(Next::GoOn)

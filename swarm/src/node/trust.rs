@@ -1,0 +1,278 @@
+//! The ledger of trust in a node: what passes between neighbours is told to the core, which says what to send.
+//!
+//! That goes as control messages, like any other. If the ledger cannot be written the core rests for a while: the node plays and
+//! serves as before, and signs nothing.
+
+use std::time::Duration;
+
+use incentives::store::{MemoryStore, Store, StoreError};
+use incentives::trust::{Event as TrustEvent, Fault, MIN_SHIFT, Output as TrustOutput};
+use incentives::{Account, Offence, Trust};
+use wire::trust::TrustMessage;
+use wire::{Message, PeerId, StreamId, Time};
+
+use super::Node;
+use crate::config::NodeConfig;
+use crate::io::{Event, Outbox, Output};
+use crate::stats::TrustStats;
+
+/// Where a node's ledger is kept.
+pub type Ledger = Box<dyn Store + Send>;
+
+/// How long the core rests when the ledger could not be written: whoever has a full disk needs some minutes.
+const REST: Duration = Duration::from_secs(60);
+
+/// The core with what the node keeps beside it.
+#[derive(Debug)]
+pub(super) struct Bookkeeping {
+    /// `None`: this node keeps no accounts.
+    trust: Option<Trust<Ledger>>,
+    /// The core's own deadline, as it was last asked for.
+    next: Time,
+    /// When it is tried again, if the ledger could not be written.
+    rests_until: Option<Time>,
+    /// Bytes of messages about trust, both ways.
+    bytes: u64,
+    /// What the core said and was not acted on yet.
+    said: Vec<TrustOutput>,
+}
+
+impl Bookkeeping {
+    /// No accounts are kept.
+    pub(super) fn none() -> Self {
+        Bookkeeping {
+            trust: None,
+            next: Time::NEVER,
+            rests_until: None,
+            bytes: 0,
+            said: Vec::new(),
+        }
+    }
+
+    fn open(config: &NodeConfig, ledger: Ledger, now: Time) -> Result<Self, StoreError> {
+        let trust = Trust::open(config.key.clone(), ledger, config.seed, now)?;
+        Ok(Bookkeeping {
+            next: trust.next_deadline(),
+            trust: Some(trust),
+            ..Bookkeeping::none()
+        })
+    }
+
+    pub(super) fn next_deadline(&self) -> Time {
+        self.rests_until.unwrap_or(self.next)
+    }
+
+    /// The core, unless it rests.
+    fn awake(&mut self) -> Option<(&mut Trust<Ledger>, &mut Vec<TrustOutput>)> {
+        let trust = self.trust.as_mut().filter(|_| self.rests_until.is_none())?;
+        Some((trust, &mut self.said))
+    }
+
+    /// Counts what came.
+    pub(super) fn heard(&mut self, message: &Message, bytes: usize) {
+        if message.is_trust() {
+            self.bytes += bytes as u64;
+        }
+    }
+
+    /// Bytes that a peer owes this node; negative: this node owes.
+    pub(super) fn claim(&self, now: Time, peer: PeerId) -> Option<i64> {
+        let claim = self.trust.as_ref()?.balance(now, peer).claim;
+        Some(claim.clamp(i64::MIN.into(), i64::MAX.into()) as i64)
+    }
+
+    pub(super) fn stats(&self, now: Time, is_neighbour: impl Fn(&PeerId) -> bool) -> Option<TrustStats> {
+        let trust = self.trust.as_ref()?;
+        let mut stats = TrustStats {
+            bytes: self.bytes,
+            rests: self.rests_until.is_some(),
+            shifts: trust.shifts_under_way() as u32,
+            ..TrustStats::default()
+        };
+        for (peer, balance) in trust.balances(now) {
+            let claim = u64::try_from(balance.claim.unsigned_abs()).unwrap_or(u64::MAX);
+            if balance.claim >= 0 {
+                stats.owed_to_me = stats.owed_to_me.saturating_add(claim);
+                if is_neighbour(&peer) {
+                    stats.spendable = stats.spendable.saturating_add(claim);
+                }
+            } else {
+                stats.owed_by_me = stats.owed_by_me.saturating_add(claim);
+            }
+            stats.pending = stats.pending.saturating_add(balance.pending);
+            stats.accounts += u32::from(balance.claim != 0);
+        }
+        Some(stats)
+    }
+}
+
+impl Node {
+    /// A node that keeps accounts in memory: they end with it.
+    ///
+    /// # Panics
+    /// Never: memory takes everything.
+    pub fn with_accounts(config: NodeConfig, now: Time) -> Self {
+        Node::with_ledger(config, Box::new(MemoryStore::new()), now).expect("an empty ledger in memory opens")
+    }
+
+    /// A node that goes on with the accounts of a ledger.
+    ///
+    /// # Errors
+    /// A [`StoreError`] when the ledger cannot be read or written, or is damaged.
+    pub fn with_ledger(config: NodeConfig, ledger: Ledger, now: Time) -> Result<Self, StoreError> {
+        let trust = Bookkeeping::open(&config, ledger, now)?;
+        let mut node = Node::new(config, now);
+        node.trust = trust;
+        Ok(node)
+    }
+
+    /// Tells the core what passed since the last time.
+    pub(super) fn enter_in_ledger(&mut self, now: Time, out: &mut Outbox) {
+        for (peer, stream, passed) in self.accounts.take_news() {
+            self.passed(now, peer, stream, passed);
+        }
+        self.act_on_trust(now, out);
+    }
+
+    fn passed(&mut self, now: Time, peer: PeerId, stream: StreamId, passed: Account) {
+        // While it rests nobody signs anything; what was given meanwhile is given away.
+        let Some((trust, said)) = self.trust.awake() else {
+            return;
+        };
+        if passed.by_me > 0 {
+            trust.sent(peer, passed.by_me);
+        }
+        if passed.to_me > 0 {
+            trust.received(now, peer, stream, passed.to_me, said);
+        }
+    }
+
+    pub(super) fn trust_connected(&mut self, now: Time, peer: PeerId, out: &mut Outbox) {
+        if self.neighbours.contains(&peer)
+            && let Some((trust, said)) = self.trust.awake()
+        {
+            trust.on_connected(now, peer, said);
+            self.act_on_trust(now, out);
+        }
+    }
+
+    pub(super) fn trust_disconnected(&mut self, peer: PeerId) {
+        if let Some(trust) = &mut self.trust.trust {
+            trust.on_disconnected(peer);
+        }
+    }
+
+    pub(super) fn on_trust_message(&mut self, now: Time, from: PeerId, message: Message, out: &mut Outbox) {
+        if let Some((trust, said)) = self.trust.awake()
+            && let Ok(message) = TrustMessage::try_from(message)
+        {
+            trust.handle(now, from, message, said);
+            self.act_on_trust(now, out);
+        }
+    }
+
+    /// Does what is due.
+    pub(super) fn do_trust_duties(&mut self, now: Time, out: &mut Outbox) {
+        if now < self.trust.next_deadline() {
+            return;
+        }
+        if self.trust.rests_until.take().is_some() {
+            // Whatever was not written never was.
+            let Some(Err(error)) = self.trust.trust.as_mut().map(|trust| trust.reload(now)) else {
+                return self.wake(now, out);
+            };
+            return self.rest(now, error, out);
+        }
+        if let Some((trust, said)) = self.trust.awake() {
+            trust.handle_deadline(now, said);
+            self.act_on_trust(now, out);
+        }
+    }
+
+    /// Begins shifts along the ways that are known, each by itself.
+    pub(super) fn shift_trust(&mut self, now: Time, to: PeerId, amount: u64, out: &mut Outbox) {
+        let Some((trust, said)) = self.trust.awake() else {
+            return;
+        };
+        let mut left = amount.saturating_sub(trust.shifting_to(to));
+        for (path, bytes) in trust.plan(now, to).paths {
+            // A way of one edge is there already; of each claim on a longer one a quarter may move at once.
+            let part = left.min(bytes / 4);
+            if path.len() > 2 && part >= MIN_SHIFT && trust.shift(now, &path, part, said).is_ok() {
+                left -= part;
+            }
+        }
+        self.act_on_trust(now, out);
+    }
+
+    /// Gives the last receipts before everybody is left.
+    pub(super) fn close_trust(&mut self, now: Time, out: &mut Outbox) {
+        self.neighbours.enter_passed(&mut self.accounts);
+        self.enter_in_ledger(now, out);
+        if let Some((trust, said)) = self.trust.awake() {
+            trust.close(now, said);
+            self.act_on_trust(now, out);
+        }
+    }
+
+    /// The driver could not write in the end what the store took.
+    pub(super) fn on_ledger_failed(&mut self, now: Time, error: StoreError, out: &mut Outbox) {
+        if self.trust.awake().is_some() {
+            self.rest(now, error, out);
+        }
+    }
+
+    /// Takes up the accounts with those who are there.
+    fn wake(&mut self, now: Time, out: &mut Outbox) {
+        let neighbours: Vec<_> = self.neighbours.iter().map(|(peer, _)| *peer).collect();
+        for peer in neighbours {
+            self.trust_connected(now, peer, out);
+        }
+    }
+
+    /// Does what the core said.
+    fn act_on_trust(&mut self, now: Time, out: &mut Outbox) {
+        let mut failed = None;
+        for output in std::mem::take(&mut self.trust.said) {
+            match output {
+                TrustOutput::Send { to, message } => {
+                    let before = out.len();
+                    self.neighbours.send(now, &mut self.uplink, out, to, *message);
+                    if let Some(Output::Send { frame, .. }) = out.get(before) {
+                        self.trust.bytes += frame.len() as u64;
+                    }
+                }
+                TrustOutput::Event(event) => match event {
+                    // An honest peer signs what it sends. All the rest happens when messages cross or are lost.
+                    TrustEvent::Fault(peer, Fault::Signature) => {
+                        self.penalise(now, peer, Offence::WrongSignature);
+                    }
+                    TrustEvent::Fault(..) => {}
+                    TrustEvent::Fraud(proof) => self.penalise(now, proof.accused(), Offence::Fraud),
+                    TrustEvent::Committed { to, amount, .. } => {
+                        out.push(Output::Event(Event::Shifted { to, amount }));
+                    }
+                    TrustEvent::Failed { .. } => out.push(Output::Event(Event::ShiftFailed)),
+                    TrustEvent::Ledger(error) => failed = Some(error),
+                },
+            }
+        }
+        if let Some(error) = failed {
+            self.rest(now, error, out);
+        }
+        self.trust.next = self
+            .trust
+            .trust
+            .as_ref()
+            .map_or(Time::NEVER, Trust::next_deadline);
+    }
+
+    fn rest(&mut self, now: Time, error: StoreError, out: &mut Outbox) {
+        self.trust.rests_until = Some(now + REST);
+        let neighbours: Vec<_> = self.neighbours.iter().map(|(peer, _)| *peer).collect();
+        for peer in neighbours {
+            self.trust_disconnected(peer);
+        }
+        out.push(Output::Event(Event::Ledger { error }));
+    }
+}
