@@ -7,6 +7,7 @@ mod faults;
 mod ids;
 mod outcome;
 mod outputs;
+mod picture;
 mod rehearsal;
 mod trace;
 mod wiring;
@@ -19,6 +20,7 @@ pub use draw::Drawn;
 pub(crate) use encoder::{KEYFRAME_MS, rates};
 pub use outcome::{BoundMs, MessageCount, Outcome, SoonestMs};
 pub(crate) use outcome::{CURVE_POINTS, TrackerCount};
+pub use picture::{Moment, Spot};
 pub(crate) use rehearsal::{Part, Rehearsal, Step};
 
 /// How far a run is.
@@ -102,6 +104,8 @@ impl Simulation {
         for baseline in scenario.baselines.iter().copied() {
             let mut world = world::World::new(&scenario, Some(baseline))?;
             world.run(progress)?;
+            let curve = world.lags.curve(outcome::CURVE_POINTS);
+            outcome.others.push((baseline.name().to_owned(), curve));
             outcome.results.insert(
                 baseline.name().to_owned(),
                 outcome::results(&world, &mut Histogram::new()),

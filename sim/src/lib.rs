@@ -19,7 +19,9 @@ mod time;
 mod words;
 
 pub use baseline::Baseline;
-pub use driver::{BoundMs, Drawn, MessageCount, Outcome, Progress, RunError, Simulation, SoonestMs, run};
+pub use driver::{
+    BoundMs, Drawn, MessageCount, Moment, Outcome, Progress, RunError, Simulation, SoonestMs, Spot, run,
+};
 pub use measure::{
     ClockError, Continuity, Distribution, HopCount, InTime, PeerRow, Results, RoleResult, Stages, Start,
 };

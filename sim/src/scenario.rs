@@ -383,6 +383,13 @@ pub enum Fault {
         /// Of those present.
         share: f64,
     },
+    /// The peercaster is killed, and comes back with its key and a new encoder.
+    Restart {
+        /// When.
+        at_s: f64,
+        /// How long it is away.
+        away_s: f64,
+    },
     /// The loss changes.
     Loss {
         /// When.

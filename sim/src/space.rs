@@ -182,6 +182,12 @@ impl DelaySpace {
         }
     }
 
+    /// Where a peer is in the plane, in milliseconds; `None` where there is none.
+    pub(crate) fn place_ms(&self, peer: u32) -> Option<(f64, f64)> {
+        let place = &self.places[peer as usize];
+        matches!(self.shape, Shape::Plane { .. }).then_some((place.x, place.y))
+    }
+
     /// One-way delay between two peers in nanoseconds; the same in both directions.
     pub(crate) fn one_way_ns(&self, a: u32, b: u32) -> u64 {
         let (a, b) = (&self.places[a as usize], &self.places[b as usize]);

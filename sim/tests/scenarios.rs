@@ -25,6 +25,9 @@ fn small(name: &str, more: &[&str]) -> Scenario {
     for (n, fault) in full.faults.iter().enumerate() {
         set.push(format!("faults.{n}.at_s={}", fault.at_s() / 6.0));
     }
+    if name == "peercaster-restart" {
+        set.push("faults.0.away_s=0.5".to_owned());
+    }
     if full.churn.is_some() {
         set.push("churn.mean_session_s=4".to_owned());
     }
@@ -134,4 +137,32 @@ fn a_result_survives_being_written() {
     }
     assert!(json["bound_ms"]["mean"].as_f64().unwrap() > 8.0);
     assert_eq!(json["audit"].as_str().unwrap().len(), 64);
+}
+
+#[test]
+fn the_peercaster_comes_back_and_everybody_plays_on() {
+    let set = [
+        "peers.count=24",
+        "joins.0.over_s=3",
+        "faults.0.at_s=8",
+        "faults.0.away_s=3",
+        "measure.start_s=16",
+        "measure.length_s=4",
+    ];
+    let set = set.map(str::to_owned).to_vec();
+    let outcome = outcome(&Scenario::load("peercaster-restart", &set).unwrap());
+    let results = &outcome.results["headwater"].headline;
+    assert_eq!(results.never_started, 0);
+    // By five seconds after its return, where the window begins, the trees have grown together again; three are too few for some.
+    assert!(results.continuity.mean > 0.99, "{:?}", results.continuity);
+    // Nothing is made while it is away.
+    let made = |from: f64, to: f64| {
+        let moments = outcome
+            .timeline
+            .iter()
+            .filter(|moment| (from..to).contains(&moment.at_s));
+        moments.map(|moment| moment.due).sum::<u64>()
+    };
+    assert_eq!(made(8.25, 10.75), 0);
+    assert!(made(6.0, 8.0) > 0 && made(11.0, 13.0) > 0);
 }

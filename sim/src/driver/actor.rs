@@ -173,7 +173,7 @@ impl World {
 
     /// The peercaster of a baseline has a chunk.
     pub(super) fn produce_baseline(&mut self, made: Made) {
-        let Some((index, session)) = self.chunks.newest().zip(self.chunks.first()) else {
+        let Some((index, session)) = self.chunks.newest().zip(self.chunks.session()) else {
             return;
         };
         let header = ChunkHeader {

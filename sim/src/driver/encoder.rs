@@ -29,6 +29,8 @@ pub(super) struct Encoder {
     key_rate: f64,
     rest_rate: f64,
     made: u64,
+    /// Chunks before the first one of the encoder that makes them now: groups are counted from there.
+    earlier: u64,
     /// Part of a byte left over, so that the rate is exact in the long run.
     left_over: f64,
     zeros: Bytes,
@@ -50,6 +52,7 @@ impl Encoder {
             key_rate,
             rest_rate,
             made: 0,
+            earlier: 0,
             left_over: 0.0,
             zeros: Bytes::from(vec![0; wire::MAX_PAYLOAD]),
         }
@@ -60,10 +63,16 @@ impl Encoder {
         SimTime((self.made + 1) * self.chunk_ns)
     }
 
+    /// Nobody takes the next chunk: the encoder is gone, and whatever comes next is from a new one.
+    pub(super) fn skip(&mut self) {
+        self.made += 1;
+        self.earlier = self.made;
+    }
+
     pub(super) fn make(&mut self) -> Made {
         let from = self.made * self.chunk_ns;
         self.made += 1;
-        let in_group = from % self.gop_ns;
+        let in_group = (from - self.earlier * self.chunk_ns) % self.gop_ns;
         let rate = if in_group < ms(KEYFRAME_MS) {
             self.key_rate
         } else {
@@ -114,6 +123,16 @@ mod tests {
             assert!((key / 3500.0 - keyframe_x).abs() < 0.01);
             assert!(keyframe_x == 1.0 || rest < 3500.0);
         }
+    }
+
+    #[test]
+    fn a_new_encoder_begins_with_a_group() {
+        let mut encoder = Encoder::new(&Stream::default());
+        (0..10).for_each(|_| assert!(encoder.make().random_access == (encoder.made == 1)));
+        (0..20).for_each(|_| encoder.skip());
+        let made = encoder.make();
+        assert!(made.random_access);
+        assert_eq!(made.generated, SimTime(30 * 8_000_000));
     }
 
     #[test]

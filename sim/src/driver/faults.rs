@@ -106,6 +106,11 @@ impl World {
                     self.leave(peer, true);
                 }
             }
+            Fault::Restart { away_s, .. } if self.peers[0].node.is_some() => {
+                self.leave(0, true);
+                self.queue.push(self.now.plus(seconds(away_s)), Event::Join(0));
+            }
+            Fault::Restart { .. } => {}
             Fault::Loss { loss, .. } => self.weather.set_loss(loss),
             Fault::Upload { share, factor, .. } => {
                 for number in self.choose(share) {

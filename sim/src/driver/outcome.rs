@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::picture::{Moment, Spot};
 use super::world::{Peer, World};
 use crate::bound::{Joiner, lower_bound, soonest_starts};
 use crate::lab::LabFacts;
@@ -119,6 +120,18 @@ pub struct Outcome {
     /// Cumulative distributions of the consumers' arrival and playout lag: milliseconds and share.
     #[serde(skip)]
     pub curves: [Vec<(f64, f64)>; 2],
+    /// The same of the baselines' playout lag.
+    #[serde(skip)]
+    pub others: Vec<(String, Vec<(f64, f64)>)>,
+    /// How well it went, moment by moment.
+    #[serde(skip)]
+    pub timeline: Vec<Moment>,
+    /// How many chunks of each substream came to a consumer over how many hops.
+    #[serde(skip)]
+    pub depths: Vec<Vec<u64>>,
+    /// Where the peers were at the end, if they had places in a plane.
+    #[serde(skip)]
+    pub map: Vec<Spot>,
 }
 
 /// What nodes and the peercaster promise of their uplinks, and how many children they aim at for each substream that they
@@ -138,6 +151,7 @@ pub(super) fn conclude(
     for number in 0..world.peers.len() as u32 {
         world.take_last_words(number);
     }
+    let (timeline, map) = (world.timeline(), world.map());
     let mut arrival = Histogram::new();
     let results = results(&world, &mut arrival);
     let facts = facts(&world);
@@ -171,6 +185,10 @@ pub(super) fn conclude(
         lab: None,
         rows,
         curves: [arrival.curve(CURVE_POINTS), world.lags.curve(CURVE_POINTS)],
+        others: Vec::new(),
+        timeline,
+        depths: world.depths,
+        map,
         audit: world.audit.finish(),
         trace: world.trace.into_lines(),
         params: world.scenario,
@@ -294,11 +312,7 @@ fn row(world: &World, facts: &Facts<'_>, number: usize, peer: &Peer) -> PeerRow 
     let continuity = facts.continuity(log);
     PeerRow {
         number,
-        role: match log.role {
-            Role::Source => "source",
-            Role::Consumer => "consumer",
-            Role::Donor => "donor",
-        },
+        role: log.role.name(),
         upload_bps: peer.spec.upload_bps,
         distance_ms: if number == 0 {
             0.0
@@ -321,6 +335,7 @@ fn row(world: &World, facts: &Facts<'_>, number: usize, peer: &Peer) -> PeerRow 
         media: (log.media_in, log.media_duplicate, log.media_out),
         control: (log.control_in, log.control_out),
         uplink_drops: peer.uplink.dropped,
+        uplink_busy: peer.uplink.busy_share(log.left.unwrap_or(world.end)),
         node: peer.last_words,
     }
 }

@@ -79,8 +79,9 @@ impl World {
                 }
                 let log = &mut self.peers[from as usize].log;
                 let arrived = log.arrived(&self.chunks, self.now, seq, hops, lag_us, self.window);
-                if let Err(what) = arrived {
-                    self.violate(from, what);
+                match arrived {
+                    Ok(()) => self.note_depth(from, seq, hops),
+                    Err(what) => self.violate(from, what),
                 }
             }
             Output::Play { chunk, in_time, .. } => self.play(from, chunk.seq(), in_time),
@@ -101,6 +102,9 @@ impl World {
         self.note(number, |world| {
             format!("plays chunk {}", world.chunks.index(seq).unwrap_or(0))
         });
+        if in_time {
+            self.note_in_time(seq);
+        }
         let log = &mut self.peers[number as usize].log;
         match log.plays(&self.chunks, self.now, seq, in_time, self.window) {
             Ok(Some(lag_ms)) => self.lags.add(lag_ms),

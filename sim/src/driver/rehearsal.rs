@@ -135,8 +135,8 @@ pub(super) fn rehearse(mut world: World) -> Rehearsal {
                 }
                 Fault::Trackers { share, .. } => steps.push((now, Step::Trackers(share))),
                 Fault::Loss { loss, .. } => steps.push((now, Step::Loss(loss))),
-                // Nobody can tell a running program of it: such scenarios are refused before.
-                Fault::Upload { .. } => {}
+                // Such scenarios are refused before.
+                Fault::Upload { .. } | Fault::Restart { .. } => {}
             },
         }
     }

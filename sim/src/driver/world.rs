@@ -112,6 +112,10 @@ pub(super) struct World {
     pub(super) ids: Ids,
     pub(super) chunks: ChunkLog,
     pub(super) lags: Histogram,
+    /// Chunks that consumers played in time, by when they were made: see [`super::picture`].
+    pub(super) played_in_time: Vec<u64>,
+    /// Arrivals at consumers, by substream and hops.
+    pub(super) depths: Vec<Vec<u64>>,
     pub(super) churn_rng: ChaCha8Rng,
     pub(super) queue_ns: u64,
     pub(super) idle_timeout_ns: u64,
@@ -164,6 +168,8 @@ impl World {
             ids: Ids::default(),
             chunks: ChunkLog::default(),
             lags: Histogram::new(),
+            played_in_time: Vec::new(),
+            depths: vec![Vec::new(); usize::from(scenario.stream.substreams)],
             churn_rng: draw::rng(seed, Purpose::Churn),
             queue_ns: ms(scenario.network.queue_ms),
             idle_timeout_ns: ms(scenario.network.idle_timeout_ms),
@@ -401,6 +407,11 @@ impl World {
     }
 
     fn produce(&mut self) {
+        if self.peers[0].node.is_none() {
+            self.encoder.skip();
+            self.queue.push(self.encoder.next_at(), Event::Produce);
+            return;
+        }
         let made = self.encoder.make();
         self.chunks.push(made.generated);
         self.fold(What::Produced, 0, made.payload.len() as u64);
@@ -428,6 +439,8 @@ impl World {
         }
         let peer = &mut self.peers[number as usize];
         let source = peer.spec.role == Role::Source;
+        // The peercaster comes back.
+        peer.log.left = None;
         let local = peer.clock.read(self.now);
         let config = NodeConfig {
             peer: peer.id,

@@ -124,6 +124,10 @@ pub(super) fn outcome(rehearsal: &Rehearsal, record: &Record) -> Outcome {
         lab: Some(lab(&facts)),
         rows: Vec::new(),
         trace: Vec::new(),
+        others: Vec::new(),
+        timeline: Vec::new(),
+        depths: Vec::new(),
+        map: Vec::new(),
         curves: [arrivals.curve(CURVE_POINTS), lags.curve(CURVE_POINTS)],
         params: scenario.clone(),
     }

@@ -58,6 +58,15 @@ pub(crate) fn check(scenario: &Scenario) -> Result<(), String> {
                 .to_owned(),
         );
     }
+    if scenario
+        .faults
+        .iter()
+        .any(|fault| matches!(fault, Fault::Restart { .. }))
+    {
+        return Err(
+            "the lab cannot follow faults with kind = \"restart\": the probe knows one peercaster's output only".to_owned(),
+        );
+    }
     if Content::new(&scenario.stream).group_begins(1) < LEAST_PACKETS {
         return Err(format!(
             "the lab cannot follow stream.gop_ms = {}: at this rate a group has no room for its tables",
@@ -91,6 +100,7 @@ mod tests {
             ("stream.chunk_ms=8.5", "stream.chunk_ms"),
             ("peers.target_lag_ms=0.5", "peers.target_lag_ms"),
             ("faults=[{kind='upload',at_s=1,share=0.5,factor=2}]", "upload"),
+            ("faults=[{kind='restart',at_s=1,away_s=2}]", "restart"),
         ] {
             assert!(said(&[set]).is_some_and(|said| said.contains(key)), "{set}");
         }

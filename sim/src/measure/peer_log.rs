@@ -13,6 +13,17 @@ pub(crate) enum Role {
     Donor,
 }
 
+impl Role {
+    /// What it is called in tables.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Role::Source => "source",
+            Role::Consumer => "consumer",
+            Role::Donor => "donor",
+        }
+    }
+}
+
 /// A broken invariant, in a few words.
 pub(crate) type Violation = String;
 
@@ -218,7 +229,7 @@ impl PeerLog {
     /// The node gave chunks up: they must be the next ones due.
     pub(crate) fn gap(&mut self, chunks: &ChunkLog, from: Seq, to: Seq) -> Result<(), Violation> {
         let bounds = chunks.index(from).zip(chunks.index(to));
-        let Some((from, to)) = bounds.filter(|(from, to)| from < to) else {
+        let Some((from, to)) = bounds.filter(|_| from < to) else {
             return Err(format!("a gap from {from} to {to} is none"));
         };
         if self.started.is_some() && from != self.next_due {

@@ -140,6 +140,8 @@ pub struct PeerRow {
     pub control: (u64, u64),
     /// Copies that its uplink's queue had no room for.
     pub uplink_drops: u64,
+    /// Share of its time here that its uplink was busy.
+    pub uplink_busy: f64,
     /// What the node says at the end: slots, slots in use, neighbours, chunks asked for one by one.
     pub node: (u16, u16, usize, u64),
 }

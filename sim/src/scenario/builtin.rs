@@ -23,6 +23,7 @@ scenarios! {
         "churn",
         "flash-crowd",
         "mass-exit",
+        "peercaster-restart",
         "areas",
     ];
     /// Names of the scenarios of the overlay by itself.

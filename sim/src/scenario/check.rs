@@ -173,6 +173,15 @@ impl Scenario {
                 Fault::Crash { share, .. } | Fault::Leave { share, .. } | Fault::Trackers { share, .. } => {
                     between("faults' share", share, 0.0, 1.0)?;
                 }
+                Fault::Restart { away_s, .. } => {
+                    between("faults' away_s", away_s, 0.0, MAX_SECONDS)?;
+                    if !self.baselines.is_empty() {
+                        return Err(
+                            "a baseline cannot follow faults with kind = \"restart\": its players know nothing of sessions"
+                                .to_owned(),
+                        );
+                    }
+                }
                 Fault::Loss { loss, .. } => between("faults' loss", loss, 0.0, 1.0)?,
                 Fault::Upload { share, factor, .. } => {
                     between("faults' share", share, 0.0, 1.0)?;
@@ -191,6 +200,7 @@ impl Fault {
             Fault::Crash { at_s, .. }
             | Fault::Leave { at_s, .. }
             | Fault::Trackers { at_s, .. }
+            | Fault::Restart { at_s, .. }
             | Fault::Loss { at_s, .. }
             | Fault::Upload { at_s, .. } => at_s,
         }
