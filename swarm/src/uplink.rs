@@ -58,6 +58,11 @@ const LEAVES_WITHIN: Duration = Duration::from_millis(30);
 /// Control traffic is averaged over this time.
 const CONTROL_SPAN: Duration = Duration::from_secs(1);
 
+/// Children are promised what control messages leave, but these count for no more than this share of the link: where chunks are
+/// missing everywhere, requests for them would take places from children, who would ask for more (docs/results/swarm.md, "What is
+/// promised").
+const MOST_FOR_CONTROL: f64 = 0.05;
+
 /// What live copies leave of the link at the least: it is never promised to its last byte.
 const LEAST_LEFT: f64 = 0.04;
 
@@ -259,6 +264,12 @@ impl Uplink {
     /// What is left of the rate for chunks, after control messages as they were of late.
     pub(crate) fn rate_for_chunks(&self) -> Bitrate {
         Bitrate::from_bps((self.rate.as_bps() as f64 - self.control_rate).max(0.0) as u64)
+    }
+
+    /// The rate of which children are promised their share.
+    pub(crate) fn rate_for_children(&self) -> Bitrate {
+        let rate = self.rate.as_bps() as f64;
+        Bitrate::from_bps((rate - self.control_rate.min(rate * MOST_FOR_CONTROL)) as u64)
     }
 
     fn book(&mut self, now: Time, bytes: u64) {

@@ -149,7 +149,7 @@ impl Stream {
             self.slots = busy.min(self.slots_for(ctx.uplink.rate(), PROMISED_BY_SOURCE));
             self.slots -= self.slots_given_up(ctx);
         } else {
-            self.slots = self.slots_for(ctx.uplink.rate_for_chunks(), PROMISED);
+            self.slots = self.slots_for(ctx.uplink.rate_for_children(), PROMISED);
             self.shrink_primaries(ctx);
         }
         self.shed_excess(ctx);

@@ -153,6 +153,21 @@ fn a_sources_children_stay_while_a_crowd_takes_what_is_not_promised() {
 }
 
 #[test]
+fn a_storm_of_messages_takes_no_child_its_place() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = flowing(&mut bench);
+    viewer.count_slots(&mut bench.ctx());
+    let quiet = viewer.slots;
+    for _ in 0..40 {
+        // A fifth of the uplink.
+        bench.pass(100);
+        bench.uplink.book_control(bench.now, 10_000);
+    }
+    viewer.count_slots(&mut bench.ctx());
+    assert!(viewer.slots >= quiet * 9 / 10, "{} of {quiet}", viewer.slots);
+}
+
+#[test]
 fn whom_the_tracker_sent_finds_a_place_when_somebody_else_was_sooner() {
     let mut bench = Bench::new(Bitrate::from_kbps(4_000));
     let mut viewer = flowing(&mut bench);
