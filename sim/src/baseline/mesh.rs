@@ -20,7 +20,7 @@ use neighbours::Neighbours;
 /// Neighbours that a peer looks for, and those it puts up with.
 const WANTED: usize = 10;
 const MOST: usize = 20;
-/// Between two maps. Twice as many take twice the control bytes (5 % of the stream), and half as many cost as much lag.
+/// Between two maps. Our judgement: with 150 ms, and other settings changed besides, messages took 9.9 % of the stream instead of 6.1.
 const MAP_NS: u64 = 200 * MS;
 /// Between two rounds of requests.
 const ROUND_NS: u64 = 80 * MS;
