@@ -19,6 +19,13 @@ pub struct Write {
     pub value: Option<Vec<u8>>,
 }
 
+impl Write {
+    /// Whether it is a step of a shift, which all peers on the way wait for; anything else may reach the disk a second later.
+    pub fn is_urgent(&self) -> bool {
+        crate::trust::is_of_shift(&self.key)
+    }
+}
+
 /// Key and value.
 pub type Record = (Vec<u8>, Vec<u8>);
 

@@ -30,6 +30,7 @@ use state::Peer;
 
 pub use listing::{Listed, list};
 pub use receipts::{RECEIPT_BYTES, RECEIPT_EVERY};
+pub(crate) use records::is_of_shift;
 pub use shifts::{MIN_SHIFT, SHIFT_TIME, ShiftError};
 pub use upkeep::KEEP;
 pub use walks::{WALK_EVERY, WALKERS};

@@ -2,7 +2,7 @@
 //!
 //! One file for each identity in the state folder, for its owner only. It is a redb database, so that a batch of changes is there
 //! whole or not at all, whenever the power fails. Nothing that stands on a change leaves this peer before the disk has it, and
-//! yet the node never waits for the disk: [`writer`] writes behind, and the [`Gate`] holds back what the node says.
+//! yet the node never waits for the disk: `writer` writes behind, and the `Gate` holds back what the node says.
 //!
 //! A damaged file is kept aside under another name, and an empty one begun: what others have signed comes back from them, and
 //! nothing is guessed. A file that cannot be written or is in use ends the accounts of this run, because two states signed under

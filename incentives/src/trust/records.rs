@@ -34,6 +34,11 @@ pub(crate) enum Record {
     WrittenOff(PeerId, ShiftId),
 }
 
+/// Whether the record with this key is a step of a shift.
+pub(crate) fn is_of_shift(key: &[u8]) -> bool {
+    matches!(key.first(), Some(&(NOTE | WRITTEN_OFF)))
+}
+
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = vec![kind];
     for part in parts {

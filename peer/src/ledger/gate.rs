@@ -79,6 +79,7 @@ impl Gate {
 
     /// Waits until all is written, as far as the disk answers.
     pub(crate) async fn settle(&self) {
+        self.shared.hurry();
         let idle = async {
             while !self.shared.is_idle() {
                 self.shared.changed.notified().await;

@@ -13,7 +13,7 @@ use swarm::NodeConfig;
 use wire::{Bitrate, PeerId, SecretKey, Time};
 
 use super::file::{OpenError, create};
-use super::{LedgerFile, node_with, path_in, writer};
+use super::{Gate, LedgerFile, node_with, path_in, writer};
 
 fn key() -> SecretKey {
     SecretKey::from_bytes(&[3; 32])
@@ -375,6 +375,35 @@ fn wait_until(mut is: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(5));
     }
     panic!("it does not come");
+}
+
+#[test]
+fn what_comes_soon_after_waits_for_more_unless_it_is_a_step_of_a_shift() {
+    let disk = Disk::default();
+    let (mut store, mut gate) = writer::start(disk.open().unwrap()).unwrap();
+    let mut say = |gate: &mut Gate, kind: u8, n: u8| {
+        store.apply(&[set(kind, b"it")]).unwrap();
+        gate.hold(me(), frame(n));
+    };
+    say(&mut gate, b'A', 1);
+    wait_until(|| gate.ready() == Some((me(), frame(1))));
+    say(&mut gate, b'A', 2);
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(gate.ready(), None, "it waits for others");
+    say(&mut gate, b'N', 3);
+    let mut left = Vec::new();
+    for _ in 0..100 {
+        left.extend(gate.ready());
+        if left.len() == 2 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(
+        left,
+        [(me(), frame(2)), (me(), frame(3))],
+        "sooner than a second after the first"
+    );
 }
 
 #[test]

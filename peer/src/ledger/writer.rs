@@ -1,8 +1,9 @@
 //! A thread that writes the ledger, so that the node does not wait for the disk.
 
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use incentives::store::{Record, Store, StoreError, Write};
 use tokio::sync::Notify;
@@ -11,6 +12,13 @@ use super::{Gate, LedgerFile};
 
 /// Batches that wait for the disk. The node makes one or two a second; if so many wait the disk hangs, and no more are taken.
 const MAX_WAITING: usize = 256;
+
+/// From one change of the file to the next, unless something urgent is among what waits: each makes the disk write several pages and
+/// wait for them, and twelve neighbours make two or three batches a second. Receipts are a second apart anyway.
+const GATHERED_FOR: Duration = Duration::from_secs(1);
+
+/// While batches are gathered, the end of a run is noticed within this time.
+const LOOKS_UP: Duration = Duration::from_millis(100);
 
 /// How far the disk is.
 #[derive(Debug, Default)]
@@ -23,6 +31,8 @@ struct Progress {
     failed: Option<StoreError>,
     /// How often that happened.
     failures: u64,
+    /// Somebody waits for what there is.
+    hurries: bool,
 }
 
 /// A point in the ledger's history.
@@ -77,9 +87,15 @@ impl Shared {
         progress.taken == progress.done
     }
 
+    /// Has what waits written at once.
+    pub(super) fn hurry(&self) {
+        self.progress().hurries = true;
+    }
+
     fn did(&self, batches: u64, result: Result<(), StoreError>) {
         let mut progress = self.progress();
         progress.done += batches;
+        progress.hurries = false;
         if let Err(error) = result {
             progress.failures += u64::from(progress.failed.is_none());
             progress.failed.get_or_insert(error);
@@ -119,18 +135,32 @@ pub(super) fn start(file: LedgerFile) -> io::Result<(WrittenBehind, Gate)> {
 }
 
 fn run(shared: &Shared, file: &Mutex<LedgerFile>, queue: &Receiver<Vec<Write>>) {
+    let mut written: Option<Instant> = None;
     while let Ok(mut writes) = queue.recv() {
         // All that waits becomes one change: the disk takes as long for it as for one of them.
         let mut batches = 1;
-        while let Ok(more) = queue.try_recv() {
-            writes.extend(more);
-            batches += 1;
+        let due = written.map(|at| at + GATHERED_FOR);
+        loop {
+            let hurries = shared.progress().hurries || writes.iter().any(Write::is_urgent);
+            let left = due
+                .filter(|_| !hurries)
+                .map(|due| due.saturating_duration_since(Instant::now()));
+            let wait = left.unwrap_or_default();
+            match queue.recv_timeout(wait.min(LOOKS_UP)) {
+                Ok(more) => {
+                    writes.extend(more);
+                    batches += 1;
+                }
+                Err(RecvTimeoutError::Timeout) if !wait.is_zero() => {}
+                Err(_) => break,
+            }
         }
         let result = match shared.failed() {
             None => lock(file).apply(&writes),
             // It stands on what was not written.
             Some(error) => Err(error),
         };
+        written = Some(Instant::now());
         shared.did(batches, result);
     }
 }
@@ -143,6 +173,7 @@ impl Store for WrittenBehind {
     /// Waits until nothing is being written. Done at the start, and after something failed.
     fn load(&self) -> Result<Vec<Record>, StoreError> {
         let mut progress = self.shared.progress();
+        progress.hurries = progress.done < progress.taken;
         while progress.done < progress.taken {
             progress = self
                 .shared
