@@ -14,6 +14,7 @@ use super::Context;
 use crate::error::{Failure, plain_io};
 use crate::identity;
 use crate::ledger::{self, LedgerFile, OpenError};
+use crate::tui::format::bytes as amount;
 
 use shift::ShiftArgs;
 use show::{PathArgs, ShowArgs};
@@ -121,14 +122,4 @@ fn print(text: &str) -> Result<(), Failure> {
 fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string(value).map_err(|error| Failure::running(error.to_string()))?;
     print(&(text + "\n"))
-}
-
-/// A number of bytes with its unit.
-fn amount(bytes: u64) -> String {
-    match bytes as f64 {
-        b if b < 1e3 => format!("{b:.0} B"),
-        b if b < 1e6 => format!("{:.1} kB", b / 1e3),
-        b if b < 1e9 => format!("{:.1} MB", b / 1e6),
-        b => format!("{:.2} GB", b / 1e9),
-    }
 }

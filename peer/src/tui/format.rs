@@ -23,7 +23,7 @@ pub(super) fn rate(bps: f64) -> String {
 }
 
 /// A number of bytes: `12.3 MB`.
-pub(super) fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     match count as f64 {
         b if b < 1e3 => format!("{b:.0} B"),
         b if b < 1e6 => format!("{:.1} kB", b / 1e3),

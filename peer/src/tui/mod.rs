@@ -4,7 +4,7 @@
 //! draws into memory. [`Interface`] owns the terminal on a thread of its own: a terminal that is stopped or slow blocks
 //! that thread and nothing else.
 
-mod format;
+pub(crate) mod format;
 mod header;
 mod history;
 mod keys;
