@@ -47,6 +47,9 @@ pub(crate) fn check(scenario: &Scenario) -> Result<(), String> {
                 .to_owned(),
         );
     }
+    if !scenario.baselines.is_empty() {
+        return Err("the lab cannot follow baselines: they are models, and no programs".to_owned());
+    }
     if scenario
         .faults
         .iter()
@@ -101,6 +104,7 @@ mod tests {
             ("peers.target_lag_ms=0.5", "peers.target_lag_ms"),
             ("faults=[{kind='upload',at_s=1,share=0.5,factor=2}]", "upload"),
             ("faults=[{kind='restart',at_s=1,away_s=2}]", "restart"),
+            ("baselines=['star']", "baselines"),
         ] {
             assert!(said(&[set]).is_some_and(|said| said.contains(key)), "{set}");
         }
