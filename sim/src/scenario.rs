@@ -203,6 +203,8 @@ pub struct Network {
     /// A peer becomes a member of the overlay's ring after so many seconds; absent = only who has a tracker does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ring_after_s: Option<f64>,
+    /// Whether peers keep accounts that both sides sign. Signing and checking a receipt takes 0.1 ms of real time.
+    pub accounts: bool,
 }
 
 impl Default for Network {
@@ -217,6 +219,7 @@ impl Default for Network {
             acks: false,
             max_neighbours: 64,
             ring_after_s: None,
+            accounts: false,
         }
     }
 }

@@ -460,7 +460,12 @@ impl World {
                 .map(|s| Duration::from_nanos(seconds(s))),
             split_above: self.scenario.tracker.split_above,
         };
-        peer.node = Some(Actor::Node(Box::new(Node::new(config, local))));
+        let make = if self.scenario.network.accounts {
+            Node::with_accounts
+        } else {
+            Node::new
+        };
+        peer.node = Some(Actor::Node(Box::new(make(config, local))));
         let (role, passive) = (peer.spec.role, peer.spec.passive);
         self.fold(What::Joined, number, 0);
         let input = match role {
