@@ -1,8 +1,8 @@
 //! The uplink's pacer: which copy goes next, and when.
 //!
 //! Everything this node sends of a stream passes here, so a child's copy never waits in a modem where nothing can
-//! overtake it. Live copies go first, then repairs, then what joiners want of the past. A copy that would be of no use
-//! on arrival is dropped instead of sent.
+//! overtake it. Live copies go first, then repairs, then both of those who only take, then what joiners want of the past. A copy
+//! that would be of no use on arrival is dropped instead of sent.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -79,7 +79,30 @@ pub(crate) struct Copy {
     pub(crate) chunk: Arc<Chunk>,
     pub(crate) hops: u8,
     pub(crate) class: Class,
+    /// Whether it waits for the repairs of others, too.
+    pub(crate) last: bool,
     pub(crate) expires: Time,
+}
+
+/// Copies that wait for the same, in the order of their coming.
+#[derive(Debug, Default)]
+struct Queue {
+    copies: VecDeque<Copy>,
+    /// What waits, in bytes on the link. Not in time, because the rate may change.
+    bytes: u64,
+}
+
+/// So many queues: live, repairs, both of those who only take, the past.
+const QUEUES: usize = 4;
+
+/// In which queue a copy waits: whatever is in one before it goes first.
+fn queue_of(class: Class, last: bool) -> usize {
+    match class {
+        Class::Bulk => 3,
+        _ if last => 2,
+        Class::Repair => 1,
+        Class::Control | Class::Live => 0,
+    }
 }
 
 /// The pacer.
@@ -90,13 +113,7 @@ pub(crate) struct Uplink {
     free_at: Time,
     /// Bytes that were booked and have not left yet.
     to_leave: u64,
-    live: VecDeque<Copy>,
-    repair: VecDeque<Copy>,
-    bulk: VecDeque<Copy>,
-    /// What waits, in bytes on the link. Not in time, because the rate may change.
-    live_waiting: u64,
-    repair_waiting: u64,
-    bulk_waiting: u64,
+    queues: [Queue; QUEUES],
     /// Copies dropped: too late, or no room.
     pub(crate) dropped: u64,
     /// Bytes of control since `control_since`, and the rate before that.
@@ -111,12 +128,7 @@ impl Uplink {
             rate,
             free_at: Time::ZERO,
             to_leave: 0,
-            live: VecDeque::new(),
-            repair: VecDeque::new(),
-            bulk: VecDeque::new(),
-            live_waiting: 0,
-            repair_waiting: 0,
-            bulk_waiting: 0,
+            queues: Default::default(),
             dropped: 0,
             control_bytes: 0,
             control_since: Time::ZERO,
@@ -152,7 +164,7 @@ impl Uplink {
     pub(crate) fn backlog(&self, now: Time) -> Duration {
         self.free_at
             .since(now)
-            .saturating_add(self.time_for(self.live_waiting))
+            .saturating_add(self.time_for(self.queues[0].bytes))
     }
 
     /// How far the link is booked ahead.
@@ -160,15 +172,12 @@ impl Uplink {
         self.free_at.since(now)
     }
 
-    /// Time until a copy of this class handed in now would be on the link, while live copies to come leave this share of
-    /// the link.
-    pub(crate) fn backlog_for(&self, class: Class, now: Time, left: f64) -> Duration {
-        let slower = match class {
-            Class::Control | Class::Live => 0,
-            Class::Repair => self.repair_waiting,
-            Class::Bulk => self.repair_waiting + self.bulk_waiting,
-        };
-        let behind = self.time_for(slower).as_secs_f64() / left.clamp(LEAST_LEFT, 1.0);
+    /// Time until a copy of this class, of somebody who comes last or not, handed in now would be on the link, while live copies to
+    /// come leave this share of the link.
+    pub(crate) fn backlog_for(&self, class: Class, last: bool, now: Time, left: f64) -> Duration {
+        let slower = self.queues[1..=queue_of(class, last)].iter();
+        let behind = self.time_for(slower.map(|queue| queue.bytes).sum()).as_secs_f64();
+        let behind = behind / left.clamp(LEAST_LEFT, 1.0);
         self.backlog(now)
             .saturating_add(Duration::try_from_secs_f64(behind).unwrap_or(Duration::MAX))
     }
@@ -185,34 +194,23 @@ impl Uplink {
             return false;
         }
         let bytes = bytes_on_link(copy.chunk.frame_len());
-        let nothing_before = match copy.class {
-            Class::Control | Class::Live => self.live.is_empty(),
-            Class::Repair => self.live.is_empty() && self.repair.is_empty(),
-            Class::Bulk => self.live.is_empty() && self.repair.is_empty() && self.bulk.is_empty(),
-        };
+        let at = queue_of(copy.class, copy.last);
+        let nothing_before = self.queues[..=at].iter().all(|queue| queue.copies.is_empty());
         if nothing_before && self.free_at <= now + AHEAD {
             self.book(now, bytes);
             out.push(send(copy));
             return true;
         }
-        match copy.class {
-            Class::Control | Class::Live if self.time_for(self.live_waiting) <= live_queue(copy.hops) => {
-                self.live_waiting += bytes;
-                self.live.push_back(copy);
-            }
-            Class::Repair if self.time_for(self.repair_waiting) <= SLOW_QUEUE => {
-                self.repair_waiting += bytes;
-                self.repair.push_back(copy);
-            }
-            Class::Bulk if self.time_for(self.bulk_waiting) <= SLOW_QUEUE => {
-                self.bulk_waiting += bytes;
-                self.bulk.push_back(copy);
-            }
-            _ => {
-                self.dropped += 1;
-                return false;
-            }
+        let longest = match copy.class {
+            Class::Control | Class::Live => live_queue(copy.hops),
+            Class::Repair | Class::Bulk => SLOW_QUEUE,
+        };
+        if self.time_for(self.queues[at].bytes) > longest {
+            self.dropped += 1;
+            return false;
         }
+        self.queues[at].bytes += bytes;
+        self.queues[at].copies.push_back(copy);
         true
     }
 
@@ -280,17 +278,14 @@ impl Uplink {
     /// Sends what may go at `now`.
     pub(crate) fn release(&mut self, now: Time, out: &mut Outbox) {
         while self.free_at <= now + AHEAD {
-            let (copy, waiting) = if let Some(copy) = self.live.pop_front() {
-                (copy, &mut self.live_waiting)
-            } else if let Some(copy) = self.repair.pop_front() {
-                (copy, &mut self.repair_waiting)
-            } else if let Some(copy) = self.bulk.pop_front() {
-                (copy, &mut self.bulk_waiting)
-            } else {
+            let Some(queue) = self.queues.iter_mut().find(|queue| !queue.copies.is_empty()) else {
+                return;
+            };
+            let Some(copy) = queue.copies.pop_front() else {
                 return;
             };
             let bytes = bytes_on_link(copy.chunk.frame_len());
-            *waiting -= bytes;
+            queue.bytes -= bytes;
             if copy.expires < now {
                 self.dropped += 1;
                 continue;
@@ -302,26 +297,22 @@ impl Uplink {
 
     /// When [`Uplink::release`] has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        let waits = !(self.live.is_empty() && self.repair.is_empty() && self.bulk.is_empty());
+        let waits = self.queues.iter().any(|queue| !queue.copies.is_empty());
         waits.then(|| self.free_at - AHEAD)
     }
 
     /// Forgets what waits for a peer that is gone or does not want it any more.
     pub(crate) fn forget(&mut self, unwanted: impl Fn(&Copy) -> bool) {
-        let sweep = |queue: &mut VecDeque<Copy>| {
-            let mut freed = 0;
-            queue.retain(|copy| {
+        for queue in &mut self.queues {
+            let freed = &mut queue.bytes;
+            queue.copies.retain(|copy| {
                 let keep = !unwanted(copy);
                 if !keep {
-                    freed += bytes_on_link(copy.chunk.frame_len());
+                    *freed -= bytes_on_link(copy.chunk.frame_len());
                 }
                 keep
             });
-            freed
-        };
-        self.live_waiting -= sweep(&mut self.live);
-        self.repair_waiting -= sweep(&mut self.repair);
-        self.bulk_waiting -= sweep(&mut self.bulk);
+        }
     }
 }
 

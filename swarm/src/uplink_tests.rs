@@ -28,6 +28,7 @@ fn copy(seq: u64, class: Class) -> Copy {
         chunk,
         hops: 2,
         class,
+        last: false,
         expires: Time::from_millis(10_000),
     }
 }
@@ -85,6 +86,33 @@ fn live_before_repair_before_the_past() {
         uplink.release(deadline, &mut out);
     }
     assert_eq!(sent(&out), [0, 3, 2, 4, 1]);
+}
+
+#[test]
+fn what_comes_last_goes_after_repairs_and_before_the_past() {
+    let mut uplink = Uplink::new(Bitrate::from_kbps(4_000));
+    let mut out = Outbox::new();
+    uplink.offer(Time::ZERO, copy(0, Class::Live), &mut out);
+    let last = |seq, class| Copy {
+        last: true,
+        ..copy(seq, class)
+    };
+    uplink.offer(Time::ZERO, copy(1, Class::Bulk), &mut out);
+    uplink.offer(Time::ZERO, last(2, Class::Live), &mut out);
+    uplink.offer(Time::ZERO, last(3, Class::Repair), &mut out);
+    let now = Time::ZERO;
+    let idle = uplink.booked(now);
+    assert_eq!(
+        uplink.backlog_for(Class::Repair, false, now, 1.0),
+        idle,
+        "others do not wait for it"
+    );
+    assert!(uplink.backlog_for(Class::Repair, true, now, 1.0) > idle);
+    uplink.offer(now, copy(4, Class::Repair), &mut out);
+    while let Some(deadline) = uplink.next_deadline() {
+        uplink.release(deadline, &mut out);
+    }
+    assert_eq!(sent(&out), [0, 4, 2, 3, 1]);
 }
 
 #[test]
@@ -151,12 +179,12 @@ fn a_change_of_the_rate_leaves_no_queue_behind() {
     }
     // What was booked at the slow rate does not hold up the fast one.
     uplink.set_rate(Time::ZERO, Bitrate::from_kbps(100_000));
-    assert!(uplink.backlog_for(Class::Repair, Time::ZERO, 1.0) < Duration::from_millis(10));
+    assert!(uplink.backlog_for(Class::Repair, false, Time::ZERO, 1.0) < Duration::from_millis(10));
     while let Some(deadline) = uplink.next_deadline() {
         uplink.release(deadline, &mut out);
     }
     assert_eq!(
-        uplink.backlog_for(Class::Repair, Time::from_millis(40), 1.0),
+        uplink.backlog_for(Class::Repair, false, Time::from_millis(40), 1.0),
         Duration::ZERO
     );
     // Without any rate nothing overflows.
@@ -164,11 +192,11 @@ fn a_change_of_the_rate_leaves_no_queue_behind() {
         uplink.offer(Time::from_millis(40), copy(seq, Class::Live), &mut out);
     }
     uplink.set_rate(Time::from_millis(40), Bitrate::ZERO);
-    assert!(uplink.backlog_for(Class::Repair, Time::from_millis(40), 1.0) > Duration::from_secs(1));
+    assert!(uplink.backlog_for(Class::Repair, false, Time::from_millis(40), 1.0) > Duration::from_secs(1));
     uplink.forget(|_| true);
     uplink.set_rate(Time::from_millis(40), Bitrate::from_kbps(1_000));
     assert_eq!(
-        uplink.backlog_for(Class::Repair, Time::from_millis(40), 1.0),
+        uplink.backlog_for(Class::Repair, false, Time::from_millis(40), 1.0),
         Duration::ZERO
     );
 }

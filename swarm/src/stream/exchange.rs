@@ -193,6 +193,7 @@ impl Stream {
                 chunk: chunk.clone(),
                 hops: hops.saturating_add(1),
                 class,
+                last: child.last,
                 expires: ctx.now + useful,
             };
             if ctx.uplink.offer(ctx.now, copy, ctx.out) {
@@ -217,6 +218,7 @@ impl Stream {
             .first()
             .is_some_and(|chunk| newest.since(chunk.header().generated_at) <= RECENT);
         let class = if recent { Class::Repair } else { Class::Bulk };
+        let last = self.only_takes(ctx, to);
         for chunk in chunks {
             let hops = self
                 .sub(chunk.seq().substream(k))
@@ -231,6 +233,7 @@ impl Stream {
                     chunk,
                     hops,
                     class,
+                    last,
                     expires,
                 },
             );

@@ -19,6 +19,7 @@ mod offers;
 mod parents;
 mod paths;
 mod racing;
+mod rank;
 mod repair;
 mod reports;
 mod restraint;
@@ -144,6 +145,8 @@ pub(crate) struct Child {
     /// How many further copies of the substream it can send.
     pub(crate) fanout: u16,
     pub(crate) since: Time,
+    /// It only takes: its copies wait for the repairs of others.
+    pub(crate) last: bool,
     /// Displaced: served until then, and not counted any more.
     pub(crate) leaves_at: Option<Time>,
 }
@@ -242,6 +245,7 @@ pub(crate) struct Stream {
     /// Primaries beyond what the slots are good for, taken because most slots lay idle.
     extra_primaries: u32,
     next_expansion: Time,
+    next_ranking: Time,
     pub(crate) slots: u16,
     /// Slots kept for joiners by the tracker's word.
     holds: Vec<holds::Held>,
@@ -298,6 +302,7 @@ impl Stream {
             primaries: SubstreamSet::EMPTY,
             extra_primaries: 0,
             next_expansion: now + supply::EXPAND_EVERY,
+            next_ranking: now,
             slots: 0,
             holds: Vec::new(),
             clock: SourceClock::default(),
@@ -484,6 +489,7 @@ impl Stream {
         self.end_holds(ctx.now);
         self.end_displaced(ctx);
         self.evict_gone(ctx);
+        self.rank_children(ctx);
         self.expand_primaries(ctx);
         self.watch_parents(ctx);
         self.seek_parents(ctx);

@@ -44,6 +44,15 @@ const ADVERT_VALID: Duration = Duration::from_millis(5_000);
 /// Who leaves requests unanswered is gone unless it has said something since: adverts to those it supplies come every 0.7 s.
 const SPEAKS: Duration = Duration::from_millis(1_000);
 
+/// Which places of a supplier a node that passes nothing on asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Places {
+    /// Those that are free.
+    Free,
+    /// Those of children that pass nothing on, too.
+    OfLeaves,
+}
+
 /// What a peer says of its supply of one substream.
 pub(super) struct Offer {
     /// How late it has the chunks itself.
@@ -137,6 +146,7 @@ impl Stream {
         substream: Substream,
         asked_now: u16,
         below: f64,
+        places: Places,
     ) -> Option<f64> {
         let spoke = |at: Time| ctx.now.since(at) <= SPEAKS;
         let silent = state.unanswered >= SILENT && !state.advert.as_ref().is_some_and(|(_, at)| spoke(*at));
@@ -178,7 +188,9 @@ impl Stream {
             + taste(ctx.config.peer, *peer) * TASTE_US;
         let kept = if orphan { 0 } else { reserve(offer.slots) };
         if offer.free <= asked_now + state.asked.len() as u16 + kept {
-            if self.fanout(substream) == 0 {
+            if self.fanout(substream) == 0
+                && !(places == Places::OfLeaves && offer.leaf && self.earns_at(ctx, *peer))
+            {
                 return None;
             }
             // A child that passes nothing on makes room at once; any other only for one that is worth more.
@@ -194,7 +206,31 @@ impl Stream {
         ctx: &Ctx<'_>,
         substream: Substream,
         asked_now: &[(PeerId, SubstreamSet)],
+        below: f64,
+    ) -> Option<(PeerId, f64)> {
+        self.best_of(ctx, substream, asked_now, below, Places::Free)
+    }
+
+    /// The same for a substream without a supplier when nobody has room in it: who has a child there that may have to give way.
+    pub(super) fn best_full(
+        &self,
+        ctx: &Ctx<'_>,
+        substream: Substream,
+        asked_now: &[(PeerId, SubstreamSet)],
+    ) -> Option<(PeerId, f64)> {
+        if !self.sees_takers(ctx) {
+            return None;
+        }
+        self.best_of(ctx, substream, asked_now, f64::INFINITY, Places::OfLeaves)
+    }
+
+    fn best_of(
+        &self,
+        ctx: &Ctx<'_>,
+        substream: Substream,
+        asked_now: &[(PeerId, SubstreamSet)],
         mut below: f64,
+        places: Places,
     ) -> Option<(PeerId, f64)> {
         let mut best: Option<(PeerId, f64)> = None;
         for (peer, state, neighbour) in self.peers.joined(ctx.neighbours.map()) {
@@ -203,7 +239,8 @@ impl Stream {
                 .find(|(p, _)| p == peer)
                 .map_or(0, |(_, set)| set.len() as u16);
             let spread = f64::from(asked) * SPREAD_US;
-            let Some(us) = self.predicted_us(ctx, peer, state, neighbour, substream, asked, below) else {
+            let Some(us) = self.predicted_us(ctx, peer, state, neighbour, substream, asked, below, places)
+            else {
                 continue;
             };
             let us = us + spread;

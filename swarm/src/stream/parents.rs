@@ -87,7 +87,10 @@ impl Stream {
                     None => continue,
                 },
                 Seat::None if adrift.contains(substream) => continue,
-                Seat::None => match self.best_for(ctx, substream, &asks, f64::INFINITY) {
+                Seat::None => match self
+                    .best_for(ctx, substream, &asks, f64::INFINITY)
+                    .or_else(|| self.best_full(ctx, substream, &asks))
+                {
                     Some((peer, _)) => peer,
                     None => continue,
                 },

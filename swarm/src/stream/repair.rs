@@ -418,12 +418,14 @@ impl Stream {
             _ if self.source.is_some() => BUSY * 4,
             _ => BUSY,
         };
-        let left = self.left_by_live(ctx);
+        let last = self.only_takes(ctx, from);
+        let left = self.left_by_live(ctx, last);
         let k = self.k().max(1);
         let mut lacking = Vec::new();
         for &seq in &message.seqs {
             let chunk = self.window.get(seq).filter(|_| allowed).cloned();
-            let Some(chunk) = chunk.filter(|_| ctx.uplink.backlog_for(class, ctx.now, left) <= busy) else {
+            let Some(chunk) = chunk.filter(|_| ctx.uplink.backlog_for(class, last, ctx.now, left) <= busy)
+            else {
                 lacking.push(seq);
                 continue;
             };
@@ -437,6 +439,7 @@ impl Stream {
                 chunk,
                 hops,
                 class,
+                last,
                 expires,
             };
             if !self.offer_copy(ctx, copy) {

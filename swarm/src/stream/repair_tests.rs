@@ -269,9 +269,9 @@ fn a_request_costs_no_more_than_is_left_of_the_uplink() {
         deadline_ms: u16::MAX,
     };
     source.peers.entry(peer(2)).or_default().supplied = SubstreamSet::all(K);
-    let before = bench.uplink.backlog_for(Class::Bulk, bench.now, 1.0);
+    let before = bench.uplink.backlog_for(Class::Bulk, false, bench.now, 1.0);
     source.on_request(&mut bench.ctx(), peer(2), &request);
-    let added = bench.uplink.backlog_for(Class::Bulk, bench.now, 1.0) - before;
+    let added = bench.uplink.backlog_for(Class::Bulk, false, bench.now, 1.0) - before;
     assert!(added < Duration::from_millis(300), "{added:?}");
     let declined = bench
         .said()

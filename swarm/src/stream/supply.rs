@@ -7,7 +7,6 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use incentives::Contribution;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use wire::message::{Referral, RefuseReason, Refused, Role, Subscribe, Subscribed};
@@ -82,16 +81,6 @@ fn beyond(slots: u16) -> u16 {
 pub(super) fn worth(fanout: u16, way: Duration) -> f64 {
     let ahead = HORIZON.saturating_sub(way).max(HORIZON / 10);
     (f64::from(fanout) + 1.0) * ahead.as_secs_f64()
-}
-
-/// Contributions that differ by less are alike: one substream of sixteen of the usual stream brings so much in 40 s.
-const ALIKE: u64 = 1024 * 1024;
-
-/// Who keeps its place among children that pass on equally much; the least goes first.
-fn merit(contribution: Contribution) -> (u64, u64) {
-    // What this node gave more than it got counts for nobody: a leaf owes more the longer it has been here.
-    let owed = u64::try_from(contribution.balance).unwrap_or(0);
-    (contribution.in_stream / ALIKE, owed / ALIKE)
 }
 
 /// How many substreams so many slots are good for, in a swarm of so many members.
@@ -175,11 +164,14 @@ impl Stream {
         slots.min(f64::from(u16::MAX)) as u16
     }
 
-    /// Share of the uplink that the children's live copies leave, control messages as they were of late taken off.
-    pub(super) fn left_by_live(&self, ctx: &Ctx<'_>) -> f64 {
+    /// Share of the uplink that the children's live copies leave, control messages as they were of late taken off; to who does
+    /// not come last, the copies of those who do leave theirs.
+    pub(super) fn left_by_live(&self, ctx: &Ctx<'_>, last: bool) -> f64 {
         let chunks =
             ctx.uplink.rate_for_chunks().as_bps() as f64 / (ctx.uplink.rate().as_bps() as f64).max(1.0);
-        let used = f64::from(self.slots_used()) / f64::from(self.slots.max(1));
+        let children = self.subs.iter().flat_map(|sub| &sub.children);
+        let before = children.filter(|child| child.leaves_at.is_none() && (last || !child.last));
+        let used = before.count() as f64 / f64::from(self.slots.max(1));
         chunks * (1.0 - self.promised() * used)
     }
 
@@ -271,7 +263,7 @@ impl Stream {
                 .filter(|(s, _)| !spared(*s))
                 .flat_map(|(s, sub)| sub.children.iter().map(move |child| (s, child)))
                 .filter(|(_, child)| child.leaves_at.is_none())
-                .min_by_key(|(_, child)| (child.fanout, merit(ctx.contribution(child.peer, self.id))))
+                .min_by_key(|(_, child)| (child.fanout, self.rank(ctx, child.peer)))
                 .map(|(s, child)| (Substream(s as u8), child.peer));
             let Some((substream, peer)) = weakest else { return };
             self.displace(ctx, peer, substream, None);
@@ -404,7 +396,10 @@ impl Stream {
             }
         }
         if fanout == 0 {
-            return Verdict::Refuse(RefuseReason::Full);
+            return match orphan.then(|| self.gives_way(ctx, from, substream)).flatten() {
+                Some((child, of)) => Verdict::Displace(child, of),
+                None => Verdict::Refuse(RefuseReason::Full),
+            };
         }
         let way = |peer: PeerId| ctx.neighbours.get(&peer).map_or(Duration::ZERO, |n| n.rtt() / 2);
         let newcomer = worth(fanout, way(from));
@@ -412,8 +407,8 @@ impl Stream {
             Some(_) => (SETTLED_AT_SOURCE, WORTH_DISPLACING_AT_SOURCE),
             None => (SETTLED, WORTH_DISPLACING),
         };
-        // Of those worth less than the newcomer the one that passes on least goes, then who contributes least, then
-        // the farthest.
+        // Of those worth less than the newcomer the one that passes on least goes, then who has the least rank, then the
+        // farthest.
         let weakest = sub
             .children
             .iter()
@@ -423,8 +418,8 @@ impl Stream {
             })
             .filter(|child| newcomer > worth(child.fanout, way(child.peer)) * worth_it)
             .min_by_key(|child| {
-                let merit = merit(ctx.contribution(child.peer, self.id));
-                (child.fanout, merit, Reverse(way(child.peer)), child.peer)
+                let rank = self.rank(ctx, child.peer);
+                (child.fanout, rank, Reverse(way(child.peer)), child.peer)
             });
         match weakest {
             Some(child) => Verdict::Displace(child.peer, substream),
@@ -437,6 +432,7 @@ impl Stream {
         if self.source.is_none() && self.primaries.len() < self.max_primaries() {
             self.primaries.insert(substream);
         }
+        let last = self.only_takes(ctx, peer);
         let Some(sub) = self.sub_mut(substream) else {
             return;
         };
@@ -448,6 +444,7 @@ impl Stream {
                 peer,
                 fanout,
                 since: now,
+                last,
                 leaves_at: None,
             },
         );

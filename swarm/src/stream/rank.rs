@@ -1,0 +1,134 @@
+//! Rank: who is served first when not everybody can be.
+//!
+//! Who gives to this stream comes before who is owed for having given elsewhere, and both before who does neither; the nearer before
+//! the farther. It decides three things, and only where there is too little: which child gives way to somebody without a supplier,
+//! which one goes when an uplink turns out slower, and which repairs wait behind others. As long as there is room nobody is asked
+//! what he gives.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use incentives::Contribution;
+use wire::message::Role;
+use wire::{PeerId, Substream};
+
+use super::supply::NEW_HERE;
+use super::{Child, Ctx, Stream};
+
+/// Contributions that differ by less are alike: one substream of sixteen of the usual stream brings so much in 40 s.
+const ALIKE: u64 = 1024 * 1024;
+
+/// What the children are is looked at this often: as often as they say it.
+const RANK_EVERY: Duration = Duration::from_millis(700);
+
+/// A peer's rank at this node. The least goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
+    /// Whether it has a claim to a place at all.
+    earns: bool,
+    /// What it gave this node in this stream.
+    in_stream: u64,
+    /// What this node owes it.
+    credit: u64,
+}
+
+/// What was given, in steps that tell.
+fn credit(contribution: Contribution) -> u64 {
+    // What this node gave more than it got counts for nobody: a leaf owes more the longer it has been here. And if it did count,
+    // a new name would be worth more than an old one.
+    u64::try_from(contribution.balance).unwrap_or(0) / ALIKE
+}
+
+impl Stream {
+    /// Whether a peer says that it passes chunks on; `None` while that is not known: a newcomer counts its slots when it has heard
+    /// what the stream is like.
+    fn offers(&self, ctx: &Ctx<'_>, peer: PeerId) -> Option<bool> {
+        let state = self.peers.get(&peer)?;
+        let said = state
+            .advert
+            .as_ref()
+            .map(|(advert, _)| (advert.role, advert.slots));
+        let (role, slots) = said.or(state.record.as_ref().map(|record| (record.role, record.slots)))?;
+        let new = ctx
+            .neighbours
+            .get(&peer)
+            .is_none_or(|n| ctx.now.since(n.since) <= NEW_HERE);
+        (slots > 0 || role == Role::Passive || !new).then_some(slots > 0)
+    }
+
+    /// Where a peer ranks at this node.
+    pub(super) fn rank(&self, ctx: &Ctx<'_>, peer: PeerId) -> Rank {
+        let contribution = ctx.contribution(peer, self.id);
+        let in_stream = contribution.in_stream / ALIKE;
+        let credit = credit(contribution);
+        let offers = self.offers(ctx, peer) == Some(true);
+        Rank {
+            earns: offers || in_stream > 0 || credit > 0,
+            in_stream,
+            credit,
+        }
+    }
+
+    /// Whether this peer has said what it gives, and it is nothing, and nothing is owed to it.
+    pub(super) fn only_takes(&self, ctx: &Ctx<'_>, peer: PeerId) -> bool {
+        self.offers(ctx, peer) == Some(false) && !self.rank(ctx, peer).earns
+    }
+
+    /// Sees whose copies go last.
+    pub(super) fn rank_children(&mut self, ctx: &Ctx<'_>) {
+        if ctx.now < self.next_ranking {
+            return;
+        }
+        self.next_ranking = ctx.now + RANK_EVERY;
+        let supplied = self.peers.iter().filter(|(_, state)| !state.supplied.is_empty());
+        let takers: Vec<PeerId> = supplied
+            .map(|(peer, _)| *peer)
+            .filter(|&peer| self.only_takes(ctx, peer))
+            .collect();
+        for child in self.subs.iter_mut().flat_map(|sub| &mut sub.children) {
+            child.last = takers.binary_search(&child.peer).is_ok();
+        }
+    }
+
+    /// The child that gives way to `newcomer`, which has no supplier for a substream, when all slots are taken: one that passes
+    /// nothing on in its substream and only takes, the farthest first. The peercaster's slots belong to substreams.
+    pub(super) fn gives_way(
+        &self,
+        ctx: &Ctx<'_>,
+        newcomer: PeerId,
+        substream: Substream,
+    ) -> Option<(PeerId, Substream)> {
+        if !self.rank(ctx, newcomer).earns {
+            return None;
+        }
+        let way = |peer: PeerId| ctx.neighbours.get(&peer).map_or(Duration::ZERO, |n| n.rtt() / 2);
+        let may_go =
+            |child: &&Child| child.fanout == 0 && child.leaves_at.is_none() && child.peer != newcomer;
+        let children = self.subs.iter().enumerate().flat_map(|(s, sub)| {
+            let of = Substream(s as u8);
+            sub.children
+                .iter()
+                .filter(may_go)
+                .map(move |child| (child.peer, of))
+        });
+        children
+            .filter(|&(_, of)| self.source.is_none() || of == substream)
+            .filter(|&(peer, _)| self.only_takes(ctx, peer))
+            .min_by_key(|&(peer, of)| (of != substream, Reverse(way(peer)), peer))
+    }
+
+    /// Whether there is anybody here who only takes, as far as this node knows: where all give it asks nobody for a place in vain.
+    pub(super) fn sees_takers(&self, ctx: &Ctx<'_>) -> bool {
+        self.peers.keys().any(|peer| self.only_takes(ctx, *peer))
+    }
+
+    /// Whether this node may ask a peer for the place of a child that only takes.
+    pub(super) fn earns_at(&self, ctx: &Ctx<'_>, peer: PeerId) -> bool {
+        let owes_me = ctx.contribution(peer, self.id).balance <= -(ALIKE as i64);
+        (self.contributes() && self.slots > 0) || owes_me
+    }
+}
+
+#[cfg(test)]
+#[path = "rank_tests.rs"]
+mod tests;
