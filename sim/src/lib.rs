@@ -20,10 +20,12 @@ mod words;
 
 pub use baseline::Baseline;
 pub use driver::{
-    BoundMs, Drawn, MessageCount, Moment, Outcome, Progress, RunError, Simulation, SoonestMs, Spot, run,
+    BoundMs, Drawn, Giving, MessageCount, Moment, Outcome, Progress, RunError, Simulation, SoonestMs, Spot,
+    run,
 };
 pub use measure::{
-    ClockError, Continuity, Distribution, HopCount, InTime, PeerRow, Results, RoleResult, Stages, Start,
+    ClockError, Continuity, Distribution, Group, Groups, HopCount, InTime, PeerRow, Results, RoleResult,
+    Stages, Start,
 };
 pub use scenario::{Plan, Scenario, ScenarioError};
 pub use words::plain;

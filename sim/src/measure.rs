@@ -1,11 +1,13 @@
 //! What a run is judged by: true lags on the virtual clock, never what a node says of itself.
 
 mod distribution;
+mod group;
 mod peer_log;
 mod result;
 mod start;
 
 pub use distribution::Distribution;
+pub use group::{Group, Groups};
 pub use result::{ClockError, Continuity, HopCount, InTime, PeerRow, Results, RoleResult};
 pub use start::{Stages, Start};
 

@@ -166,3 +166,42 @@ fn the_peercaster_comes_back_and_everybody_plays_on() {
     assert_eq!(made(8.25, 10.75), 0);
     assert!(made(6.0, 8.0) > 0 && made(11.0, 13.0) > 0);
 }
+
+/// Forty peers of whom twelve give nothing, everybody there for five seconds.
+fn free_riders(ri: &str) -> Outcome {
+    let ri = format!("peers.ri={ri}");
+    let set = [
+        ri.as_str(),
+        "peers.count=40",
+        "joins.0.over_s=3",
+        "measure.start_s=8",
+        "measure.length_s=6",
+        "measure.drain_s=1.5",
+    ];
+    let set: Vec<String> = set.iter().map(|s| (*s).to_owned()).collect();
+    outcome(&Scenario::load("free-riders", &set).unwrap())
+}
+
+#[test]
+fn free_riders_fall_behind_before_anybody_who_gives() {
+    let outcome = free_riders("1");
+    let groups = outcome.results["headwater"].groups.as_ref().unwrap();
+    let (givers, takers) = (&groups.contributors, &groups.free_riders);
+    assert_eq!((givers.peers, takers.peers), (28, 12));
+    assert_eq!(givers.never_started, 0);
+    assert!(givers.continuity.mean > 0.995, "{givers:?}");
+    assert!(takers.continuity.mean < 0.9, "{takers:?}");
+    let giving = outcome.trust.unwrap();
+    assert_eq!(giving.contributor_continuity, givers.continuity.mean);
+    assert_eq!(giving.free_rider_continuity, takers.continuity.mean);
+}
+
+#[test]
+fn nobody_suffers_where_there_is_enough() {
+    let outcome = free_riders("2");
+    let groups = outcome.results["headwater"].groups.as_ref().unwrap();
+    for group in [&groups.contributors, &groups.free_riders] {
+        assert!(group.continuity.mean > 0.995, "{group:?}");
+        assert_eq!(group.never_started, 0);
+    }
+}

@@ -8,7 +8,9 @@ use super::picture::{Moment, Spot};
 use super::world::{Peer, World};
 use crate::bound::{Joiner, lower_bound, soonest_starts};
 use crate::lab::LabFacts;
-use crate::measure::{Distribution, Facts, Histogram, PeerLog, PeerRow, Results, Role, summarise};
+use crate::measure::{
+    Distribution, Facts, Group, Groups, Histogram, PeerLog, PeerRow, Results, Role, summarise,
+};
 use crate::net::wire_bytes;
 use crate::scenario::Scenario;
 use crate::time::MS;
@@ -65,6 +67,24 @@ impl TrackerCount {
     }
 }
 
+/// Mean continuity of those who give and of those who do not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Giving {
+    /// Of those who pass chunks on.
+    pub contributor_continuity: f64,
+    /// Of those who only take.
+    pub free_rider_continuity: f64,
+}
+
+impl Giving {
+    fn of(groups: &Groups) -> Self {
+        Giving {
+            contributor_continuity: groups.contributors.continuity.mean,
+            free_rider_continuity: groups.free_riders.continuity.mean,
+        }
+    }
+}
+
 /// A result file, and what tables and figures need beside it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {
@@ -93,6 +113,9 @@ pub struct Outcome {
     /// The local trackers.
     #[serde(default)]
     pub trackers: TrackerCount,
+    /// What giving was worth; absent where all give.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Giving>,
     /// Control messages sent during the window, by kind.
     #[serde(default)]
     pub control: BTreeMap<String, MessageCount>,
@@ -173,6 +196,7 @@ pub(super) fn conclude(
         expired: world.expired,
         bans: world.bans,
         trackers: world.trackers.clone(),
+        trust: results.groups.as_ref().map(Giving::of),
         control: world
             .kinds
             .iter()
@@ -216,7 +240,21 @@ pub(super) fn results(world: &World, arrival: &mut Histogram) -> Results {
         headline: consumers.clone(),
         consumers,
         donors,
+        groups: groups(world, &facts),
     }
+}
+
+/// The consumers who give and those who do not, unless all give.
+fn groups(world: &World, facts: &Facts<'_>) -> Option<Groups> {
+    let of = |passive: bool| {
+        let is = move |peer: &&Peer| peer.spec.role == Role::Consumer && peer.spec.passive == passive;
+        Group::of(facts, world.peers.iter().filter(is).map(|peer| &peer.log))
+    };
+    let free_riders = of(true);
+    (free_riders.peers > 0).then(|| Groups {
+        contributors: of(false),
+        free_riders,
+    })
 }
 
 fn kind_name(code: u8) -> String {

@@ -82,6 +82,7 @@ pub(super) fn outcome(rehearsal: &Rehearsal, record: &Record) -> Outcome {
         headline: consumers.clone(),
         consumers,
         donors,
+        groups: None,
     };
     let scenario = &rehearsal.scenario;
     let drops = |cause: &str| {
@@ -115,6 +116,7 @@ pub(super) fn outcome(rehearsal: &Rehearsal, record: &Record) -> Outcome {
         expired: 0,
         bans: 0,
         trackers: TrackerCount::default(),
+        trust: None,
         control: BTreeMap::new(),
         peers: record.remains.len(),
         audit: String::new(),

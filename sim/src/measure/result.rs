@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::distribution::rank;
-use super::{ChunkLog, Distribution, Histogram, PeerLog, Role, Stages, Start, Window};
+use super::{ChunkLog, Distribution, Groups, Histogram, PeerLog, Role, Stages, Start, Window};
 use crate::time::{MS, SECOND, SimTime};
 
 /// Deadlines for which the share of arrivals in time is reported, in milliseconds.
@@ -103,6 +103,9 @@ pub struct Results {
     /// Donors, if there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub donors: Option<RoleResult>,
+    /// The consumers once more, parted by what they give, if some give nothing.
+    #[serde(default, flatten, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Groups>,
 }
 
 /// One line of the per-peer table.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::{Distribution, MessageCount, Outcome, RoleResult};
+use crate::{Distribution, Group, MessageCount, Outcome, RoleResult};
 
 /// What a run showed, with the physical lower bound beside it.
 pub fn table(outcome: &Outcome) -> String {
@@ -30,6 +30,10 @@ fn write_table(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
     for (protocol, results) in outcome.results.iter().filter(|(name, _)| *name == "headwater") {
         writeln!(out)?;
         role(out, outcome, protocol, "consumers", &results.consumers)?;
+        if let Some(groups) = &results.groups {
+            group(out, "contributors", &groups.contributors)?;
+            group(out, "free-riders", &groups.free_riders)?;
+        }
         if let Some(donors) = &results.donors {
             writeln!(out)?;
             role(out, outcome, protocol, "donors", donors)?;
@@ -108,6 +112,26 @@ fn role(
         result.source_copies,
         result.clock_error_ms.mean,
         result.clock_error_ms.max
+    )
+}
+
+/// A part of the consumers in a line.
+fn group(out: &mut String, name: &str, group: &Group) -> std::fmt::Result {
+    let c = &group.continuity;
+    writeln!(
+        out,
+        "  {} {name}: continuity mean {:.5}, 1st percentile {:.5}, worst {:.5}; each one's mean playout lag p50 {:.0} p95 {:.0} ms, \
+         start-up p50 {:.0} p95 {:.0} ms; missed {}, never started {}",
+        group.peers,
+        c.mean,
+        c.p1,
+        c.min,
+        group.lag_ms.p50,
+        group.lag_ms.p95,
+        group.startup_ms.p50,
+        group.startup_ms.p95,
+        group.chunks_missed,
+        group.never_started
     )
 }
 

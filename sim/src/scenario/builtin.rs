@@ -25,6 +25,7 @@ scenarios! {
         "mass-exit",
         "peercaster-restart",
         "areas",
+        "free-riders",
     ];
     /// Names of the scenarios of the overlay by itself.
     OVERLAY_NAMES: ["doat-1k", "doat-10k", "doat-churn", "doat-hostile", "doat-planetlab", "coords-planetlab"];
