@@ -48,7 +48,7 @@ pub struct Node {
     /// Peers to be shut out as soon as the input in hand has been acted on.
     banned: Vec<PeerId>,
     overlay: Overlay,
-    trust: trust::Bookkeeping,
+    trust: Bookkeeping,
     /// It has a coordinate: somebody has answered a ping.
     located: bool,
     next_ping_tick: Time,
@@ -70,6 +70,7 @@ macro_rules! ctx {
             ways_in: $node.overlay.via(),
             standings: &mut $node.standings,
             accounts: &mut $node.accounts,
+            signed: &$node.trust,
             banned: &mut $node.banned,
             out: $out,
         }
@@ -92,6 +93,7 @@ mod overlay;
 
 use overlay::Overlay;
 pub use overlay::RING_CONNECTIONS;
+pub(crate) use trust::Bookkeeping;
 pub use trust::Ledger;
 
 impl Node {
@@ -107,7 +109,7 @@ impl Node {
             accounts: Accounts::new(standing::MAX_ACCOUNTS),
             banned: Vec::new(),
             overlay: Overlay::new(&config, now),
-            trust: trust::Bookkeeping::none(),
+            trust: Bookkeeping::none(),
             located: false,
             next_ping_tick: now,
             bytes_control: 0,

@@ -24,7 +24,7 @@ const REST: Duration = Duration::from_secs(60);
 
 /// The core with what the node keeps beside it.
 #[derive(Debug)]
-pub(super) struct Bookkeeping {
+pub(crate) struct Bookkeeping {
     /// `None`: this node keeps no accounts.
     trust: Option<Trust<Ledger>>,
     /// The core's own deadline, as it was last asked for.
@@ -39,7 +39,7 @@ pub(super) struct Bookkeeping {
 
 impl Bookkeeping {
     /// No accounts are kept.
-    pub(super) fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Bookkeeping {
             trust: None,
             next: Time::NEVER,
@@ -49,7 +49,7 @@ impl Bookkeeping {
         }
     }
 
-    fn open(config: &NodeConfig, ledger: Ledger, now: Time) -> Result<Self, StoreError> {
+    pub(crate) fn open(config: &NodeConfig, ledger: Ledger, now: Time) -> Result<Self, StoreError> {
         let trust = Trust::open(config.key.clone(), ledger, config.seed, now)?;
         Ok(Bookkeeping {
             next: trust.next_deadline(),
@@ -63,7 +63,7 @@ impl Bookkeeping {
     }
 
     /// The core, unless it rests.
-    fn awake(&mut self) -> Option<(&mut Trust<Ledger>, &mut Vec<TrustOutput>)> {
+    pub(crate) fn awake(&mut self) -> Option<(&mut Trust<Ledger>, &mut Vec<TrustOutput>)> {
         let trust = self.trust.as_mut().filter(|_| self.rests_until.is_none())?;
         Some((trust, &mut self.said))
     }
@@ -76,7 +76,7 @@ impl Bookkeeping {
     }
 
     /// Bytes that a peer owes this node; negative: this node owes.
-    pub(super) fn claim(&self, now: Time, peer: PeerId) -> Option<i64> {
+    pub(crate) fn claim(&self, now: Time, peer: PeerId) -> Option<i64> {
         let claim = self.trust.as_ref()?.balance(now, peer).claim;
         Some(claim.clamp(i64::MIN.into(), i64::MAX.into()) as i64)
     }

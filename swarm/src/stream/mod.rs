@@ -46,6 +46,7 @@ use crate::clock::SourceClock;
 use crate::config::NodeConfig;
 use crate::io::Outbox;
 use crate::neighbour::Neighbours;
+use crate::node::Bookkeeping;
 use crate::playout::Playout;
 use crate::uplink::Uplink;
 use crate::window::Window;
@@ -71,6 +72,8 @@ pub(crate) struct Ctx<'a> {
     pub(crate) ways_in: &'a [SocketAddr],
     pub(crate) standings: &'a mut Standings,
     pub(crate) accounts: &'a mut Accounts,
+    /// The accounts that both sides signed, if this node keeps any.
+    pub(crate) signed: &'a Bookkeeping,
     /// Peers whose standing is used up: the node shuts them out when the stream has done its work.
     pub(crate) banned: &'a mut Vec<PeerId>,
     pub(crate) out: &'a mut Outbox,
@@ -95,9 +98,17 @@ impl Ctx<'_> {
             .note_passed(self.now, peer, stream, account, self.accounts);
     }
 
-    /// How much a peer is worth to this node.
+    /// How much a peer is worth to this node. What this node owes it is what both have signed, if it keeps such accounts: they
+    /// outlast a run, and move with shifts.
     pub(crate) fn contribution(&self, peer: PeerId, stream: StreamId) -> Contribution {
-        self.neighbours.contribution(peer, stream, self.accounts)
+        let contribution = self.neighbours.contribution(peer, stream, self.accounts);
+        match self.signed.claim(self.now, peer) {
+            Some(claim) => Contribution {
+                balance: claim.saturating_neg(),
+                ..contribution
+            },
+            None => contribution,
+        }
     }
 
     /// Counts what a peer did wrong.

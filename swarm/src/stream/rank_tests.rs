@@ -154,6 +154,24 @@ fn what_was_given_elsewhere_counts_as_much_as_giving_here() {
 }
 
 #[test]
+fn where_accounts_are_signed_they_say_what_is_owed() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = supplier(&mut bench, 1);
+    ask(&mut bench, &mut viewer, 10, 20, taker(), 0);
+    // In a run before this one, or shifted here: no chunk of it came to this node as it is.
+    bench.signs_for(11, 4 << 20);
+    ask(&mut bench, &mut viewer, 11, 20, taker(), 0);
+    assert_eq!(losers(&mut bench), (vec![peer(10)], vec![]));
+    // And what came and was not signed for is owed to nobody.
+    let other = wire::StreamId::from_bytes([5; 32]);
+    bench.accounts.received(bench.now, peer(12), other, 64 << 20);
+    assert_eq!(
+        viewer.rank(&bench.ctx(), peer(12)),
+        viewer.rank(&bench.ctx(), peer(99))
+    );
+}
+
+#[test]
 fn who_gives_to_this_stream_ranks_above_who_is_owed_and_both_above_the_rest() {
     let mut bench = Bench::new(Bitrate::from_kbps(4_000));
     let mut viewer = supplier(&mut bench, 4);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coords::Coord;
+use incentives::store::MemoryStore;
 use incentives::{Accounts, Standings};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -20,6 +21,7 @@ use crate::clock::SourceClock;
 use crate::config::NodeConfig;
 use crate::io::{Outbox, Output, Participation, PlayoutWish};
 use crate::neighbour::Neighbours;
+use crate::node::Bookkeeping;
 use crate::uplink::Uplink;
 
 /// Substreams.
@@ -161,6 +163,7 @@ pub(super) struct Bench {
     rng: ChaCha8Rng,
     pub(super) standings: Standings,
     pub(super) accounts: Accounts,
+    pub(super) signed: Bookkeeping,
     banned: Vec<PeerId>,
     pub(super) out: Outbox,
     pub(super) now: Time,
@@ -190,6 +193,7 @@ impl Bench {
             rng: ChaCha8Rng::seed_from_u64(seed),
             standings: Standings::new(64),
             accounts: Accounts::new(64),
+            signed: Bookkeeping::none(),
             banned: Vec::new(),
             out: Outbox::new(),
             now: made_at(FIRST),
@@ -208,6 +212,7 @@ impl Bench {
             ways_in: &[],
             standings: &mut self.standings,
             accounts: &mut self.accounts,
+            signed: &self.signed,
             banned: &mut self.banned,
             out: &mut self.out,
         }
@@ -237,6 +242,15 @@ impl Bench {
             promised: 0,
         };
         source.on_join(&mut self.ctx(), peer(n), join);
+    }
+
+    /// This node keeps signed accounts from now on, and peer `n` gives it so much of another stream.
+    pub(super) fn signs_for(&mut self, n: u8, bytes: u64) {
+        let ledger = Box::new(MemoryStore::new());
+        self.signed = Bookkeeping::open(&self.config, ledger, self.now).expect("memory opens");
+        let (trust, said) = self.signed.awake().expect("it has just been opened");
+        trust.on_connected(self.now, peer(n), said);
+        trust.received(self.now, peer(n), StreamId::from_bytes([5; 32]), bytes, said);
     }
 
     /// A peercaster.
