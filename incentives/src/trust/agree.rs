@@ -367,6 +367,7 @@ impl<S: Store> Trust<S> {
         let touched = |state: &AccountState| state.pending.iter().map(|p| p.id).collect::<BTreeSet<_>>();
         let before = touched(&pair.state);
         let held: Vec<_> = pair.held.keys().copied().collect();
+        let given: Vec<_> = pair.given.keys().copied().collect();
         let written_off = pair.written_off.clone();
         let (floor, was_proposed) = (pair.floor, pair.proposed.is_some());
         let at_risk = pair
@@ -384,16 +385,19 @@ impl<S: Store> Trust<S> {
         if pair.floor != floor {
             self.writes.push(records::floor(id, pair.floor));
             // The ledger was lost: receipts go on above those that are entered.
-            let given = if pair.proposes() {
+            let taken = if pair.proposes() {
                 pair.state.by_high
             } else {
                 pair.state.by_low
             };
-            peer.issued.above(given.epoch);
+            peer.issued.above(taken.epoch);
         }
         let entered = held.iter().filter(|epoch| !pair.held.contains_key(epoch));
         self.writes
             .extend(entered.map(|&epoch| records::held(id, epoch, None)));
+        let entered = given.iter().filter(|epoch| !pair.given.contains_key(epoch));
+        self.writes
+            .extend(entered.map(|&epoch| records::given(id, epoch, None)));
         let settled = written_off.difference(&pair.written_off);
         self.writes
             .extend(settled.map(|&shift| records::written_off(id, shift, false)));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use wire::PeerId;
-use wire::trust::{AccountState, Receipt};
+use wire::trust::{AccountState, Entered, Receipt};
 
 use super::records::{self, Record};
 use crate::store::{self, StoreError};
@@ -38,6 +38,7 @@ pub fn list(me: PeerId, records: &[store::Record]) -> Result<Vec<Listed>, StoreE
     let corrupt = |error: wire::SignatureError| StoreError::Corrupt(error.to_string());
     let mut states: BTreeMap<PeerId, AccountState> = BTreeMap::new();
     let mut held: BTreeMap<PeerId, Vec<Receipt>> = BTreeMap::new();
+    let mut given_to: BTreeMap<PeerId, Vec<Receipt>> = BTreeMap::new();
     for (key, value) in records {
         match records::read(key, value)? {
             Record::Agreed(peer, agreed) => drop(states.insert(peer, agreed.peek().map_err(corrupt)?)),
@@ -46,33 +47,44 @@ pub fn list(me: PeerId, records: &[store::Record]) -> Result<Vec<Listed>, StoreE
                     .or_default()
                     .push(receipt.peek().map_err(corrupt)?);
             }
+            Record::Given(peer, _, receipt) => {
+                given_to
+                    .entry(peer)
+                    .or_default()
+                    .push(receipt.peek().map_err(corrupt)?);
+            }
             _ => {}
         }
     }
-    for peer in held.keys() {
+    for peer in held.keys().chain(given_to.keys()) {
         states
             .entry(*peer)
             .or_insert_with(|| AccountState::empty(me, *peer));
     }
     let one = |(peer, state): (PeerId, AccountState)| {
         let low = me < peer;
-        let (mut given, taken) = if low {
+        let (given, taken) = if low {
             (state.by_low, state.by_high)
         } else {
             (state.by_high, state.by_low)
         };
         let sign = if low { -1 } else { 1 };
-        let entered = given.total;
         // Records come in the order of their epochs.
-        for receipt in held.get(&peer).into_iter().flatten() {
-            given = given.after(receipt.epoch, receipt.bytes).unwrap_or(given);
-        }
+        let with = |entered: Entered, receipts: Option<&Vec<Receipt>>| {
+            let receipts = receipts.into_iter().flatten();
+            receipts.fold(entered, |entered, receipt| {
+                entered.after(receipt.epoch, receipt.bytes).unwrap_or(entered)
+            })
+        };
+        let now_given = with(given, held.get(&peer));
+        let now_taken = with(taken, given_to.get(&peer));
+        let more = i128::from(now_given.total - given.total) - i128::from(now_taken.total - taken.total);
         let takes = state.pending.iter().filter(|p| !p.raises && p.low_owes != low);
         Listed {
             peer,
-            claim: state.low_owes() * sign + i128::from(given.total - entered),
-            given: given.total,
-            taken: taken.total,
+            claim: state.low_owes() * sign + more,
+            given: now_given.total,
+            taken: now_taken.total,
             shifted: state.shifted.saturating_mul(sign as i64),
             pending: takes.map(|p| p.amount).sum(),
             shifts: state.pending.len(),

@@ -157,10 +157,12 @@ impl<S: Store> Trust<S> {
             in_stream,
         };
         let signed = Signed::new(&receipt, &self.key);
+        let write = records::given(provider, receipt.epoch, Some(&signed));
         peer.pair.given.insert(receipt.epoch, (receipt, signed.clone()));
         if peer.pair.proposes() {
             peer.fold_at = peer.fold_at.min(now + FOLD_EVERY);
         }
+        self.write_soon(now, write);
         self.send(provider, TrustMessage::Receipt(signed));
     }
 
@@ -263,8 +265,10 @@ impl<S: Store> Trust<S> {
             peer.issued.above(receipt.epoch);
         }
         if pair.given.len() < MAX_EPOCHS {
+            let write = records::given(from, receipt.epoch, Some(signed));
             pair.given.insert(receipt.epoch, (receipt, signed.clone()));
             peer.fold_at = peer.fold_at.min(now);
+            self.write_soon(now, write);
             self.drive(now, from);
         }
         Ok(())

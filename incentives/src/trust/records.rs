@@ -13,6 +13,7 @@ const AGREED: u8 = b'A';
 const PROPOSED: u8 = b'P';
 const FLOOR: u8 = b'F';
 const HELD: u8 = b'R';
+const GIVEN: u8 = b'G';
 const NOTE: u8 = b'N';
 const WRITTEN_OFF: u8 = b'W';
 
@@ -29,7 +30,10 @@ pub(crate) enum Record {
     Agreed(PeerId, Cosigned<AccountState>),
     Proposed(PeerId, KeptProposal),
     Floor(PeerId, u64),
+    /// A receipt of the other.
     Held(PeerId, u64, Signed<Receipt>),
+    /// A receipt to the other.
+    Given(PeerId, u64, Signed<Receipt>),
     Note(ShiftId, Signed<Note>),
     WrittenOff(PeerId, ShiftId),
 }
@@ -83,7 +87,15 @@ pub(crate) fn floor(peer: PeerId, floor: u64) -> Write {
 }
 
 pub(crate) fn held(peer: PeerId, epoch: u64, receipt: Option<&Signed<Receipt>>) -> Write {
-    let key = key(HELD, &[peer.as_bytes(), &epoch.to_be_bytes()]);
+    a_receipt(HELD, peer, epoch, receipt)
+}
+
+pub(crate) fn given(peer: PeerId, epoch: u64, receipt: Option<&Signed<Receipt>>) -> Write {
+    a_receipt(GIVEN, peer, epoch, receipt)
+}
+
+fn a_receipt(kind: u8, peer: PeerId, epoch: u64, receipt: Option<&Signed<Receipt>>) -> Write {
+    let key = key(kind, &[peer.as_bytes(), &epoch.to_be_bytes()]);
     match receipt {
         Some(receipt) => set(key, receipt),
         None => gone(key),
@@ -111,6 +123,10 @@ pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Record, StoreError> {
         let bytes = rest.first_chunk::<32>().ok_or_else(|| corrupt("a short key"))?;
         Ok(PeerId::from_bytes(*bytes))
     };
+    let epoch = || {
+        let epoch = rest.get(32..).and_then(|rest| rest.try_into().ok());
+        epoch.map(u64::from_be_bytes).ok_or_else(|| corrupt("no epoch"))
+    };
     let shift = |at: usize| {
         let bytes = rest.get(at..).and_then(|rest| rest.try_into().ok());
         bytes.map(ShiftId).ok_or_else(|| corrupt("no shift"))
@@ -123,11 +139,8 @@ pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Record, StoreError> {
         AGREED => Ok(Record::Agreed(peer()?, value_of(value)?)),
         PROPOSED => Ok(Record::Proposed(peer()?, value_of(value)?)),
         FLOOR => Ok(Record::Floor(peer()?, value_of(value)?)),
-        HELD => {
-            let epoch = rest.get(32..).and_then(|rest| rest.try_into().ok());
-            let epoch = epoch.map(u64::from_be_bytes).ok_or_else(|| corrupt("no epoch"))?;
-            Ok(Record::Held(peer()?, epoch, value_of(value)?))
-        }
+        HELD => Ok(Record::Held(peer()?, epoch()?, value_of(value)?)),
+        GIVEN => Ok(Record::Given(peer()?, epoch()?, value_of(value)?)),
         NOTE => Ok(Record::Note(shift(0)?, value_of(value)?)),
         WRITTEN_OFF => Ok(Record::WrittenOff(peer()?, shift(32)?)),
         _ => Err(corrupt("an unknown kind")),

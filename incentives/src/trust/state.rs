@@ -136,6 +136,12 @@ impl<S: Store> Trust<S> {
             self.writes.push(records::forget_agreed(id));
             let held = peer.pair.held.keys().map(|&epoch| records::held(id, epoch, None));
             self.writes.extend(held);
+            let given = peer
+                .pair
+                .given
+                .keys()
+                .map(|&epoch| records::given(id, epoch, None));
+            self.writes.extend(given);
         }
     }
 
@@ -182,6 +188,13 @@ impl<S: Store> Trust<S> {
                         .map_err(|error| StoreError::Corrupt(error.to_string()))?;
                     peer.pair.held.insert(epoch, (receipt, signed));
                 }
+                Record::Given(id, epoch, signed) => {
+                    let receipt = signed
+                        .open(&self.own)
+                        .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+                    let given = &mut self.read_peer(id)?.pair.given;
+                    given.insert(epoch, (receipt, signed));
+                }
                 Record::Note(id, signed) => {
                     let note = super::shifts::open_note(&signed)
                         .map_err(|error| StoreError::Corrupt(error.to_string()))?;
@@ -218,7 +231,7 @@ impl<S: Store> Trust<S> {
                 new.issued = peer.issued.clone();
                 new.sent = peer.sent;
                 new.receipted = peer.receipted;
-                new.pair.given = std::mem::take(&mut peer.pair.given);
+                new.pair.given.append(&mut peer.pair.given);
                 new.pair.held.append(&mut peer.pair.held);
                 new.retry_later(now);
             }
@@ -227,7 +240,7 @@ impl<S: Store> Trust<S> {
             let entries = peer.pair.state.pending.iter().map(|p| p.id);
             let open = peer.pair.open_claims().into_keys();
             peer.pair.known_since = entries.chain(open).map(|id| (id, now)).collect();
-            if !peer.pair.held.is_empty() {
+            if !(peer.pair.held.is_empty() && peer.pair.given.is_empty()) {
                 // Not at once: the disk may be full, and then this would be asked for again and again.
                 peer.fold_at = now + super::receipts::FOLD_EVERY;
             }

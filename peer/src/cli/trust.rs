@@ -90,7 +90,6 @@ impl LedgerArgs {
         let (owner, records) = LedgerFile::read(&path).map_err(|error| {
             let advice = match &error {
                 OpenError::InUse => "wait until that has ended",
-                OpenError::NeedsRepair => "run a headwater command that starts a node, then try again",
                 _ => "start a node: it keeps a damaged file aside and gets back what others have signed",
             };
             Failure::running(format!(

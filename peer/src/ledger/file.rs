@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use incentives::store::{Record, StoreError, Write};
-use redb::backends::FileBackend;
+use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{
     Builder, ConcurrencyMode, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend,
     StorageError, TableDefinition,
@@ -34,8 +34,8 @@ pub enum OpenError {
     /// Another process has it open for writing.
     #[error("another running headwater uses it")]
     InUse,
-    /// It was not ended properly, and whoever only reads must not repair it.
-    #[error("it was not closed properly; the next headwater that runs with this identity puts that right")]
+    /// It was not closed properly, and whoever only reads must not repair the file.
+    #[error("it was not closed properly")]
     NeedsRepair,
     /// It is not what was written.
     #[error("it is damaged: {0}")]
@@ -148,17 +148,30 @@ impl LedgerFile {
         })
     }
 
-    /// Reads the ledger at `path` without changing it, also while a node writes it. Whose it is, and its records.
+    /// Reads the ledger at `path` without changing it, also while a node writes it, and after one that was killed. Whose it is, and
+    /// its records.
     ///
     /// # Errors
     /// An [`OpenError`].
     pub fn read(path: &Path) -> Result<(PeerId, Vec<Record>), OpenError> {
-        undamaged(|| {
-            let db = builder().open_read_only(path)?;
-            let peer = owner_of(&db)?;
-            Ok((peer, records_of(&db)?))
+        fn all(db: &impl ReadableDatabase) -> Result<(PeerId, Vec<Record>), OpenError> {
+            Ok((owner_of(db)?, records_of(db)?))
+        }
+        undamaged(|| match builder().open_read_only(path).map_err(OpenError::from) {
+            Ok(db) => all(&db),
+            Err(OpenError::NeedsRepair) => all(&repaired(copy_of(path)?)?),
+            Err(error) => Err(error),
         })
     }
+}
+
+/// The file in memory, to be repaired there.
+fn copy_of(path: &Path) -> io::Result<InMemoryBackend> {
+    let bytes = std::fs::read(path)?;
+    let copy = InMemoryBackend::new();
+    copy.set_len(bytes.len() as u64)?;
+    copy.write(0, &bytes)?;
+    Ok(copy)
 }
 
 impl std::fmt::Debug for LedgerFile {
@@ -173,6 +186,13 @@ fn builder() -> Builder {
     builder.set_concurrency_mode(ConcurrencyMode::SingleWriter);
     builder.set_cache_size(CACHE);
     builder
+}
+
+/// Opens a copy that nobody else sees.
+fn repaired(copy: InMemoryBackend) -> Result<Database, OpenError> {
+    let mut builder = Builder::new();
+    builder.set_check_integrity_on_open(true);
+    Ok(builder.create_with_backend(copy)?)
 }
 
 /// Opens what is there, every page of which is checked, or makes a new one.

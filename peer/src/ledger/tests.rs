@@ -83,6 +83,23 @@ fn what_was_written_is_there_the_next_time_and_for_its_owner_only() {
     ));
 }
 
+#[test]
+fn the_ledger_of_a_node_that_was_killed_can_be_read_and_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = path_in(folder.path(), me());
+    let mut ledger = LedgerFile::open(&path, me()).unwrap();
+    ledger.apply(&[set(1, b"one")]).unwrap();
+    // As the disk has it while the database is open: nobody has closed it.
+    let killed = folder.path().join("killed.redb");
+    std::fs::copy(&path, &killed).unwrap();
+    let before = std::fs::read(&killed).unwrap();
+    assert_eq!(
+        LedgerFile::read(&killed).unwrap(),
+        (me(), vec![record(1, b"one")])
+    );
+    assert_eq!(std::fs::read(&killed).unwrap(), before);
+}
+
 /// A disk in memory: what is not synced may be lost, and after some operations the power fails or the disk is full.
 #[derive(Clone, Debug, Default)]
 struct Disk(Arc<Mutex<Image>>);

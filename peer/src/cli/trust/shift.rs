@@ -118,6 +118,11 @@ async fn shift(
 ) -> Result<u64, Failure> {
     let mut events = node.listen().await.map_err(session::node_ended)?;
     node.enter(via).await.map_err(session::node_ended)?;
+    tracing::info!(
+        "looking for peers who owe one another between you and {}, for up to {} s",
+        args.peer,
+        FIND_WAIT.as_secs()
+    );
     let give_up = Instant::now() + FIND_WAIT;
     let mut tick = tokio::time::interval(TRY_EVERY);
     let mut shifted = 0;
@@ -130,7 +135,10 @@ async fn shift(
                 node.shift(args.peer, left).await.map_err(session::node_ended)?;
             }
             item = events.recv() => match item {
-                Some(StreamItem::Event(Event::Shifted { to, amount })) if to == args.peer => shifted += amount,
+                Some(StreamItem::Event(Event::Shifted { to, amount })) if to == args.peer => {
+                    shifted += amount;
+                    tracing::info!("shifted {} of {}", self::amount(shifted), self::amount(args.amount));
+                }
                 Some(_) => {}
                 None => return Err(session::node_ended(driver::NodeEnded)),
             },
