@@ -174,6 +174,8 @@ pub enum Input {
         to: PeerId,
         /// Bytes.
         amount: u64,
+        /// Where those who take part may be found, if they are not connected: who owes this node, and who is to.
+        via: Vec<SocketAddr>,
     },
     /// What the ledger's store took could not be written in the end: the node signs nothing for a while, and goes back to what is.
     LedgerFailed {

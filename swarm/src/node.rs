@@ -188,7 +188,7 @@ impl Node {
             Input::LeaveStream { stream: id } => self.leave(now, id, out),
             Input::Enter { via } => self.enter_overlay(now, via),
             Input::Survey => self.start_survey(now, out),
-            Input::Shift { to, amount } => self.shift_trust(now, to, amount, out),
+            Input::Shift { to, amount, via } => self.shift_trust(now, to, amount, &via, out),
             Input::LedgerFailed { error } => self.on_ledger_failed(now, error, out),
             Input::Shutdown => {
                 self.close_trust(now, out);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use headwater_swarm::{Event, Input, Node, Participation, PlayoutWish};
 use incentives::store::{MemoryStore, Record, Store, StoreError, Write};
-use incentives::trust::RECEIPT_BYTES;
+use incentives::trust::{MIN_SHIFT, RECEIPT_BYTES};
 use wire::trust::Receipt;
 use wire::{Bitrate, Message, SecretKey, Signed, Time};
 use world::World;
@@ -172,6 +172,55 @@ fn a_full_disk_ends_the_signatures_for_a_while_and_not_the_playing() {
             );
         }
     }
+}
+
+#[test]
+fn who_has_left_a_stream_may_spend_what_it_earned_there_with_somebody_else() {
+    let mut world = World::new(5, Duration::from_millis(20), 0.0);
+    world.accounts = true;
+    // Hardly more than one copy, so that the others hang one below the other.
+    world.add(Bitrate::from_kbps(1_400));
+    world.publish();
+    let uplinks = [1_500, 8_000, 0];
+    let [donor, giver, taker] = uplinks.map(|kbps| {
+        let index = world.add_with(Bitrate::from_kbps(kbps), Node::with_accounts);
+        world.run_until(world.now + Duration::from_millis(300));
+        world.join(index, viewer());
+        index
+    });
+    world.run_until(Time::from_millis(60_000));
+    // Who owes whom falls out of the trees; the test needs this way.
+    let ways = [(donor, giver, taker), (giver, donor, taker)];
+    let owed = |world: &World, a, b| claim(world, a, b).unwrap_or(0);
+    let (spender, between, target) = *ways
+        .iter()
+        .max_by_key(|(a, b, c)| owed(&world, *a, *b).min(owed(&world, *b, *c)))
+        .unwrap();
+    let amount = MIN_SHIFT + 1000;
+    let (from_it, to_it) = (owed(&world, spender, between), owed(&world, between, target));
+    assert!(from_it.min(to_it) > 5 * amount as i64, "{from_it} and {to_it}");
+    let stream = world.stream;
+    world.feed(spender, Input::LeaveStream { stream });
+    world.run_until(Time::from_millis(75_000));
+    let to = world.peers[target].id;
+    let via = vec![world.peers[between].addr, world.peers[target].addr];
+    let shifted = |world: &World| {
+        let events = world.peers[spender].events.iter();
+        events
+            .filter_map(|event| match event {
+                Event::Shifted { to: owes, amount } if *owes == to => Some(*amount),
+                _ => None,
+            })
+            .sum::<u64>()
+    };
+    for _ in 0..30 {
+        if shifted(&world) < amount {
+            let via = via.clone();
+            world.feed(spender, Input::Shift { to, amount, via });
+        }
+        world.run_until(world.now + Duration::from_secs(3));
+    }
+    assert_eq!(shifted(&world), amount, "{:?}", world.peers[spender].events);
 }
 
 #[test]

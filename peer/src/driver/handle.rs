@@ -148,10 +148,10 @@ impl NodeHandle {
         found.await.map_err(|_| NodeEnded)
     }
 
-    /// Shifts up to so many bytes of what others owe this node to `to`, as far as paths are known and their peers connected.
-    /// What came of it are events that concern no stream; asking for too much does no harm.
-    pub async fn shift(&self, to: PeerId, amount: u64) -> Result<(), NodeEnded> {
-        self.input(Input::Shift { to, amount }).await
+    /// Shifts up to so many bytes of what others owe this node to `to`, as far as paths are known and their peers connected; those at
+    /// `via` are called if they are not. What came of it are events that concern no stream; asking for too much does no harm.
+    pub async fn shift(&self, to: PeerId, amount: u64, via: Vec<SocketAddr>) -> Result<(), NodeEnded> {
+        self.input(Input::Shift { to, amount, via }).await
     }
 
     /// Leaves every stream, says goodbye to every neighbour and waits until that is sent (at most one second) and every

@@ -352,6 +352,9 @@ impl Node {
 
     /// Closes connections that this node made for a question to somebody who is nothing else to it.
     fn close_idle(&mut self, now: Time, out: &mut Outbox) {
+        if self.trust.is_shifting(now) {
+            return;
+        }
         let idle: Vec<PeerId> = self
             .neighbours
             .iter()

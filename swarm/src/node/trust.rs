@@ -3,6 +3,7 @@
 //! That goes as control messages, like any other. If the ledger cannot be written the core rests for a while: the node plays and
 //! serves as before, and signs nothing.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use incentives::store::{MemoryStore, Store, StoreError};
@@ -22,6 +23,13 @@ pub type Ledger = Box<dyn Store + Send>;
 /// How long the core rests when the ledger could not be written: whoever has a full disk needs some minutes.
 const REST: Duration = Duration::from_secs(60);
 
+/// After a shift was asked for nobody is left for so long: as long as it takes until an advert has come from each of those on
+/// the way (walks begin every 30 s, give or take 10), and not much longer.
+const SHIFT_KEEPS: Duration = Duration::from_secs(60);
+
+/// Addresses tried for a shift: more than there are on the longest path.
+const MAX_SHIFT_DIALS: usize = 16;
+
 /// The core with what the node keeps beside it.
 #[derive(Debug)]
 pub(crate) struct Bookkeeping {
@@ -29,6 +37,8 @@ pub(crate) struct Bookkeeping {
     trust: Option<Trust<Ledger>>,
     /// The core's own deadline, as it was last asked for.
     next: Time,
+    /// Until then a shift may need whoever is connected.
+    shifts_until: Time,
     /// When it is tried again, if the ledger could not be written.
     rests_until: Option<Time>,
     /// Bytes of messages about trust, both ways.
@@ -43,6 +53,7 @@ impl Bookkeeping {
         Bookkeeping {
             trust: None,
             next: Time::NEVER,
+            shifts_until: Time::ZERO,
             rests_until: None,
             bytes: 0,
             said: Vec::new(),
@@ -79,6 +90,11 @@ impl Bookkeeping {
     pub(crate) fn claim(&self, now: Time, peer: PeerId) -> Option<i64> {
         let claim = self.trust.as_ref()?.balance(now, peer).claim;
         Some(claim.clamp(i64::MIN.into(), i64::MAX.into()) as i64)
+    }
+
+    /// Whether a shift was asked for a while ago: it may need whoever is connected.
+    pub(super) fn is_shifting(&self, now: Time) -> bool {
+        now < self.shifts_until
     }
 
     pub(super) fn stats(&self, now: Time, is_neighbour: impl Fn(&PeerId) -> bool) -> Option<TrustStats> {
@@ -189,8 +205,24 @@ impl Node {
         }
     }
 
-    /// Begins shifts along the ways that are known, each by itself.
-    pub(super) fn shift_trust(&mut self, now: Time, to: PeerId, amount: u64, out: &mut Outbox) {
+    /// Begins shifts along the ways that are known, each by itself, and calls those at `via` who are not here.
+    pub(super) fn shift_trust(
+        &mut self,
+        now: Time,
+        to: PeerId,
+        amount: u64,
+        via: &[SocketAddr],
+        out: &mut Outbox,
+    ) {
+        self.trust.shifts_until = now + SHIFT_KEEPS;
+        for addr in via.iter().take(MAX_SHIFT_DIALS) {
+            if self.neighbours.iter().all(|(_, known)| known.addr != *addr) {
+                out.push(Output::Connect {
+                    peer: None,
+                    addrs: vec![*addr],
+                });
+            }
+        }
         let Some((trust, said)) = self.trust.awake() else {
             return;
         };

@@ -76,6 +76,7 @@ pub(super) fn local(u: &mut Unstructured<'_>) -> Result<Input> {
         11 => Input::Shift {
             to: peer(u)?,
             amount: u.arbitrary()?,
+            via: vec![addr(u.int_in_range(0..=9u8)?)],
         },
         12 => Input::LedgerFailed {
             error: StoreError::Write(String::new()),

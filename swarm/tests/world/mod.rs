@@ -30,7 +30,7 @@ pub struct Peer {
     greeting: Option<(Box<Message>, Bytes)>,
     pub said: BTreeMap<(u8, PeerId), u64>,
     pub id: PeerId,
-    addr: SocketAddr,
+    pub addr: SocketAddr,
     upload: Bitrate,
     /// This node's clock minus the world's, in microseconds.
     clock_us: i64,

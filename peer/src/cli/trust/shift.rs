@@ -1,5 +1,6 @@
 //! `headwater trust shift`: a node for the time of one shift.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
@@ -75,7 +76,8 @@ fn bytes(text: &str) -> Result<u64, String> {
 /// Shifts, and says how much it was.
 pub(super) async fn run(args: ShiftArgs, context: &Context) -> Result<(), Failure> {
     let known = args.node.open_known()?;
-    let mut via = args.node.join_addrs().await?;
+    let named = args.node.join_addrs().await?;
+    let mut via = named.clone();
     via.extend(known.addrs());
     if via.is_empty() {
         return Err(Failure::input(
@@ -89,7 +91,7 @@ pub(super) async fn run(args: ShiftArgs, context: &Context) -> Result<(), Failur
             "a running headwater uses this identity, and only one at a time can sign for it; stop that one first",
         ));
     }
-    let shifted = shift(&running.node, via, &args, context).await;
+    let shifted = shift(&running.node, via, named, &args, context).await;
     running.shutdown().await;
     let shifted = shifted?;
     if args.json {
@@ -112,7 +114,8 @@ pub(super) async fn run(args: ShiftArgs, context: &Context) -> Result<(), Failur
 /// How much was shifted when all was, time was up, or the user had enough.
 async fn shift(
     node: &NodeHandle,
-    via: Vec<std::net::SocketAddr>,
+    via: Vec<SocketAddr>,
+    named: Vec<SocketAddr>,
     args: &ShiftArgs,
     context: &Context,
 ) -> Result<u64, Failure> {
@@ -132,7 +135,7 @@ async fn shift(
             () = tokio::time::sleep_until(give_up) => break,
             _ = tick.tick() => {
                 let left = args.amount - shifted;
-                node.shift(args.peer, left).await.map_err(session::node_ended)?;
+                node.shift(args.peer, left, named.clone()).await.map_err(session::node_ended)?;
             }
             item = events.recv() => match item {
                 Some(StreamItem::Event(Event::Shifted { to, amount })) if to == args.peer => {
