@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use quic::HANDSHAKE_TIMEOUT;
 use quinn::Connection;
 use swarm::Input;
 use wire::PeerId;
 
 use super::Shared;
-use super::link::{self, Dialled, HANDSHAKE_TIMEOUT};
-
-/// Dials under way at once. A joiner tries some ten peers; more at once would only delay the first.
-pub(super) const MAX_DIALS: usize = 16;
+use super::link::{self, Dialled};
 
 /// Dials waiting for their turn. What is beyond is answered as not reachable.
 pub(super) const MAX_DIALS_WAITING: usize = 256;

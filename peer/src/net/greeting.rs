@@ -7,11 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use quic::MAX_GREETINGS;
 use quinn::{Connecting, Connection, ConnectionError};
 use wire::StreamId;
-
-/// Greetings said and taken over one connection. A host publishes one stream, seldom a few; the rest is asked for.
-pub(super) const MAX_GREETINGS: usize = 16;
 
 /// The greeting of each stream whose tracker is here, encoded.
 #[derive(Debug, Default)]

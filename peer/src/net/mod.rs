@@ -17,18 +17,13 @@
 pub mod addrs;
 mod admission;
 mod bucket;
-pub mod congestion;
 mod dial;
 mod endpoint;
 mod greeting;
 mod link;
-mod queue;
 pub mod reachable;
 mod socket;
-mod streams;
 mod table;
-pub mod tls;
-mod tuning;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -38,6 +33,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use quic::{HANDSHAKE_TIMEOUT, IP_UDP_HEADERS, MAX_DIALS, QueuedChunk};
 use quinn::{Endpoint, Incoming};
 use swarm::{Class, Input};
 use tokio::sync::{Semaphore, mpsc};
@@ -47,16 +43,12 @@ use wire::message::ByeReason;
 use wire::{Chunk, Message, PeerId, SecretKey, StreamId, Time, codec};
 
 use crate::error::plain_io;
-pub use queue::Dropped;
-pub use streams::Streams;
-pub use tuning::{Acks, Congestion, Tuning};
+pub use quic::{Acks, Congestion, Dropped, Streams, Tuning, tls};
 
 use crate::clock::Clock;
 use admission::{Admission, Gate, Place};
 use endpoint::Endpoints;
 use greeting::Greetings;
-use link::HANDSHAKE_TIMEOUT;
-use queue::QueuedChunk;
 use table::Table;
 
 /// How long goodbyes may take at the end.
@@ -127,10 +119,6 @@ pub struct PathSample {
     /// The shortest one ever.
     pub min_rtt: Duration,
 }
-
-/// What IP (version 4) and UDP add to each datagram. Version 6 adds 20 bytes more; the difference is not worth telling
-/// the two apart.
-const IP_UDP_HEADERS: u64 = 28;
 
 /// See the module's description. Clones share it.
 #[derive(Clone, Debug)]
@@ -233,7 +221,7 @@ impl Transport {
             streams,
             table: Mutex::default(),
             gate: Arc::new(Gate::new(config.max_accepted)),
-            dials: Semaphore::new(dial::MAX_DIALS),
+            dials: Semaphore::new(MAX_DIALS),
             dialling: Mutex::default(),
             greetings: Greetings::default(),
             counters: Counters::default(),

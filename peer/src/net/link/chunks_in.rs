@@ -5,20 +5,16 @@ use std::convert::Infallible;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use quic::{Checked, GREETING, MAX_GREETINGS};
 use quinn::RecvStream;
 use swarm::{Input, Rejection};
 use wire::codec::{self, LENGTH_LEN};
 use wire::{MAX_CHUNK_FRAME, Message, UncheckedChunk};
 
 use super::{End, Session};
-use crate::net::greeting::MAX_GREETINGS;
-use crate::net::streams::Checked;
 
 /// Pieces taken from QUIC at a time.
 const BATCH: usize = 16;
-
-/// How a greeting begins: with a message's length, whose first byte is always zero. No chunk does.
-const GREETING: u8 = 0;
 
 /// A frame in more pieces than these is joined before it is whole: the largest takes 55 packets, and a peer that sends it
 /// byte by byte would have each byte hold a packet's memory.

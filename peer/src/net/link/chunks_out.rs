@@ -4,31 +4,15 @@
 //! still pass a bulk one and an expired one can still be dropped.
 
 use std::convert::Infallible;
-use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
+use quic::{QueuedChunk, Reporter, ahead_of, priority, room_for_chunks};
 use quinn::{Connection, ConnectionError, SendStream, StoppedError, VarInt, WriteError};
 use swarm::{Class, Input};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{Code, End, Session};
-use crate::net::queue::QueuedChunk;
-
-/// The longest that chunks should wait for one peer: the bound of its queue at the rate that the path takes. As long as the
-/// node's own queue of live copies may get: what waits longer would arrive later than a repair from somebody who has room.
-/// With 60 ms a machine that was busy elsewhere for a moment lost chunks from 1.2 Gbit/s on.
-const MAX_WAIT: Duration = Duration::from_millis(150);
-
-/// What QUIC gets beyond its window at the least, so that the window is what limits it.
-const MIN_AHEAD: u64 = 4 * 1024;
-
-/// The node is told of a backlog at most this often.
-const REPORT_INTERVAL: Duration = Duration::from_millis(50);
-
-/// It is not told of changes smaller than these, nor than an eighth.
-const REPORT_BYTES: usize = 8 * 1024;
-const REPORT_RTT: Duration = Duration::from_millis(2);
 
 /// Sends what is queued, the most urgent first.
 pub(super) async fn write(session: Session<'_>) -> Result<Infallible, End> {
@@ -39,9 +23,8 @@ pub(super) async fn write(session: Session<'_>) -> Result<Infallible, End> {
     let mut reporter = Reporter::default();
     loop {
         let path = connection.stats().path;
-        let budget = path.cwnd + (path.cwnd / 8).max(MIN_AHEAD);
-        link.queue()
-            .set_chunk_limit(carried(path.cwnd, path.rtt, MAX_WAIT));
+        let budget = ahead_of(path.cwnd);
+        link.queue().set_chunk_limit(room_for_chunks(path.cwnd, path.rtt));
         while outstanding < budget {
             let Some(next) = link.queue().pop_chunk(shared.clock.now()) else {
                 break;
@@ -66,9 +49,10 @@ pub(super) async fn write(session: Session<'_>) -> Result<Infallible, End> {
             }
         }
         let queued = link.queue().chunk_bytes() + outstanding.saturating_sub(path.cwnd) as usize;
-        let report_at = reporter.due(Instant::now(), queued, path.rtt);
-        if report_at.is_some_and(|at| at <= Instant::now()) {
-            reporter.reported(Instant::now(), queued, path.rtt);
+        let now = Instant::now().into_std();
+        let report_at = reporter.due(now, queued, path.rtt);
+        if report_at.is_some_and(|at| at <= now) {
+            reporter.reported(now, queued, path.rtt);
             session
                 .input(Input::Backlog {
                     peer: link.peer,
@@ -86,13 +70,9 @@ pub(super) async fn write(session: Session<'_>) -> Result<Infallible, End> {
                 }
             }
             () = link.chunks_ready.notified() => {}
-            () = wait(report_at), if report_at.is_some() => {}
+            () = wait(report_at.map(Instant::from_std)), if report_at.is_some() => {}
         }
     }
-}
-
-fn carried(window: u64, rtt: Duration, time: Duration) -> u64 {
-    (window as f64 * time.as_secs_f64() / rtt.as_secs_f64().max(1e-4)) as u64
 }
 
 enum Failed {
@@ -137,15 +117,6 @@ impl Drop for ResetOnDrop {
     }
 }
 
-/// Below the control stream; live before repair before bulk.
-fn priority(class: Class) -> i32 {
-    match class {
-        Class::Control | Class::Live => 2,
-        Class::Repair => 1,
-        Class::Bulk => 0,
-    }
-}
-
 /// Waits until the peer has everything, and gives up at `give_up`: what is lost then is not worth sending again.
 async fn acknowledged(mut stream: SendStream, len: u64, give_up: Option<Instant>) -> u64 {
     let stopped = stream.stopped();
@@ -164,29 +135,3 @@ async fn wait(at: Option<Instant>) {
         sleep_until(at).await;
     }
 }
-
-/// Decides when the node is told of the backlog.
-#[derive(Debug, Default)]
-struct Reporter {
-    last: Option<(Instant, usize, Duration)>,
-}
-
-impl Reporter {
-    /// When the present values are to be told; `None` if they are near enough to those told last.
-    fn due(&self, now: Instant, queued: usize, rtt: Duration) -> Option<Instant> {
-        let Some((at, told, told_rtt)) = self.last else {
-            return Some(now);
-        };
-        let emptied = queued == 0 && told != 0;
-        let changed = queued.abs_diff(told) > REPORT_BYTES.max(told / 8);
-        let rtt_changed = rtt.abs_diff(told_rtt) > REPORT_RTT.max(told_rtt / 8);
-        (emptied || changed || rtt_changed).then_some(at + REPORT_INTERVAL)
-    }
-
-    fn reported(&mut self, now: Instant, queued: usize, rtt: Duration) {
-        self.last = Some((now, queued, rtt));
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -3,14 +3,15 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use quic::{Code, FLUSH_TIMEOUT, FrameBuffer, HANDSHAKE_TIMEOUT, YIELD_TIMEOUT};
 use quinn::{RecvStream, SendStream};
 use swarm::{Input, Rejection};
 use tokio::time::Instant;
 use wire::codec::{self, FrameError, LENGTH_LEN, MAX_FRAME};
 use wire::{Message, PeerId};
 
-use super::{Code, End, FLUSH_TIMEOUT, Session, YIELD_TIMEOUT, hello, left};
+use super::{End, Session, hello, left};
 use crate::net::bucket::TokenBucket;
 
 /// Messages a second that a peer may send in the long run. A busy supplier sends some 50: adverts, paths, requests.
@@ -22,18 +23,18 @@ const MESSAGE_BURST: f64 = 800.0;
 /// Messages beyond the limit are reported together, this often, so that the flood does not reach the node.
 const FLOOD_REPORT: Duration = Duration::from_millis(100);
 
-/// Cuts the control stream into frames.
+/// Reads frames off the control stream.
 #[derive(Debug)]
 pub(super) struct FrameReader {
     recv: RecvStream,
-    buffer: BytesMut,
+    buffer: FrameBuffer,
 }
 
 impl FrameReader {
     pub(super) fn new(recv: RecvStream) -> Self {
         FrameReader {
             recv,
-            buffer: BytesMut::new(),
+            buffer: FrameBuffer::default(),
         }
     }
 
@@ -41,16 +42,15 @@ impl FrameReader {
     /// one read brings.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, End> {
         loop {
-            if let Some(length) = self.buffer.first_chunk::<LENGTH_LEN>() {
-                let length = codec::frame_len(*length)
-                    .map_err(|_| End::Broken(Code::Protocol, "a control message is too long"))?;
-                if self.buffer.len() >= LENGTH_LEN + length {
-                    let mut frame = self.buffer.split_to(LENGTH_LEN + length).freeze();
-                    return Ok(Some(frame.split_off(LENGTH_LEN)));
-                }
+            let frame = self
+                .buffer
+                .next_frame()
+                .map_err(|_| End::Broken(Code::Protocol, "a control message is too long"))?;
+            if frame.is_some() {
+                return Ok(frame);
             }
             match self.recv.read_chunk(MAX_FRAME, true).await? {
-                Some(chunk) => self.buffer.extend_from_slice(&chunk.bytes),
+                Some(chunk) => self.buffer.push(&chunk.bytes),
                 None if self.buffer.is_empty() => return Ok(None),
                 None => return Err(End::Broken(Code::Protocol, "a control message is cut short")),
             }
@@ -65,7 +65,7 @@ pub(super) async fn read(
     expect_hello: bool,
 ) -> Result<Infallible, End> {
     if expect_hello {
-        let first = tokio::time::timeout(super::HANDSHAKE_TIMEOUT, reader.next()).await;
+        let first = tokio::time::timeout(HANDSHAKE_TIMEOUT, reader.next()).await;
         match first {
             Ok(frame) => match frame? {
                 Some(frame) => hello::read(&frame)?,

@@ -1,5 +1,6 @@
 //! The first message in each direction, and the version.
 
+use quic::CONTROL_PRIORITY;
 use quinn::{Connection, RecvStream, SendStream};
 use wire::message::Hello;
 use wire::{Message, VERSIONS, codec};
@@ -8,9 +9,6 @@ use super::control::FrameReader;
 use super::{Code, End};
 use crate::net::Shared;
 use crate::net::addrs::plain;
-
-/// The control stream goes before all chunks.
-const CONTROL_PRIORITY: i32 = 100;
 
 /// Opens the control stream and says hello. What is sent next may follow at once.
 pub(super) async fn open(shared: &Shared, connection: &Connection) -> Result<(SendStream, RecvStream), End> {

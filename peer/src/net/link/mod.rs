@@ -17,7 +17,11 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use quinn::{Connection, ConnectionError, VarInt};
+use quic::{
+    Code, ControlFull, HANDSHAKE_TIMEOUT, QueuedChunk, SIMULTANEOUS, SUPERSEDE_GRACE, SendQueue, Verdict,
+    YIELD_TIMEOUT,
+};
+use quinn::{Connection, ConnectionError};
 use swarm::Input;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -26,47 +30,8 @@ use wire::message::{Bye, ByeReason};
 use wire::{PeerId, Time, codec};
 
 use super::Shared;
-use super::queue::{ControlFull, QueuedChunk, SendQueue};
-use super::table::{Registered, SIMULTANEOUS, Verdict};
+use super::table::Registered;
 use control::FrameReader;
-
-/// Dialler and acceptor have this long for the handshake and the first message.
-pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// How long the last messages of a connection may take.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How long a connection that lost against a simultaneous one is still read.
-const YIELD_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How long to wait for the other of two simultaneous connections when this one is ended by the peer, and then for
-/// what is still under way on this one: some round trips.
-const SUPERSEDE_GRACE: Duration = Duration::from_millis(500);
-
-/// Codes with which connections are closed, for the other side's log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Code {
-    /// As agreed.
-    Done = 0,
-    /// There is another connection of this pair.
-    Duplicate = 1,
-    /// No common version.
-    Version = 2,
-    /// Not what the protocol allows.
-    Protocol = 3,
-    /// The peer does not read.
-    Stuck = 4,
-    /// The first message did not come.
-    Late = 5,
-    /// A peer cannot be its own neighbour.
-    Oneself = 6,
-}
-
-impl From<Code> for VarInt {
-    fn from(code: Code) -> VarInt {
-        VarInt::from_u32(code as u32)
-    }
-}
 
 /// Why a connection's task ends.
 #[derive(Debug, thiserror::Error)]
@@ -147,7 +112,7 @@ impl Link {
             asked_by_addr,
             connection,
             opened: Instant::now(),
-            queue: Mutex::new(SendQueue::new()),
+            queue: Mutex::new(SendQueue::default()),
             control_ready: Notify::new(),
             chunks_ready: Notify::new(),
             superseded: CancellationToken::new(),
@@ -219,7 +184,7 @@ pub(super) async fn run_dialled(
     addr: SocketAddr,
     expected: Option<PeerId>,
 ) -> Dialled {
-    let Some(peer) = super::tls::peer_of(&connection) else {
+    let Some(peer) = quic::tls::peer_of(connection.peer_identity()) else {
         return Dialled::Failed;
     };
     if peer == shared.own {
@@ -260,7 +225,7 @@ pub(super) async fn run_dialled(
 /// Runs a connection that somebody else dialled, until it ends.
 pub(super) async fn run_accepted(shared: &Shared, connection: Connection) {
     let addr = super::addrs::plain(connection.remote_address());
-    let Some(peer) = super::tls::peer_of(&connection) else {
+    let Some(peer) = quic::tls::peer_of(connection.peer_identity()) else {
         return;
     };
     if peer == shared.own {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use quic::IP_UDP_HEADERS;
 use quinn::udp::{RecvMeta, Transmit, UdpSocketState};
 use quinn::{AsyncUdpSocket, UdpPoller};
 use tokio::io::Interest;
@@ -15,7 +16,6 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::Sleep;
 
 use super::Departures;
-use crate::net::IP_UDP_HEADERS;
 
 /// When the system takes no more packets, it is asked again after so long. Its buffer (see `BUFFER_BYTES`) holds many
 /// times of what leaves meanwhile, so the link does not fall idle.

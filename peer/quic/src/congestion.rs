@@ -16,7 +16,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use quinn::congestion::{Controller, ControllerFactory};
+use quinn_proto::congestion::{Controller, ControllerFactory};
 
 /// The queueing delay that makes it back off. A queue of 60 ms is the most that our own uplink pacing leaves; what is
 /// longer is somebody's standing queue.
@@ -320,4 +320,5 @@ impl<T: Copy> Extreme<T> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "some instant to count from")]
 mod tests;

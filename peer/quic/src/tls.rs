@@ -3,9 +3,10 @@
 //! The keys travel as raw public keys (RFC 7250), not inside certificates: a peer *is* its key, so names, dates and
 //! issuers would have no meaning, and there is no X.509 to parse from a stranger.
 
+use std::any::Any;
 use std::sync::Arc;
 
-use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
+use quinn_proto::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls13_signature_with_raw_key};
@@ -114,12 +115,9 @@ impl Tls {
     }
 }
 
-/// Whose key the other side of an established connection proved; `None` only before the handshake is complete.
-pub fn peer_of(connection: &quinn::Connection) -> Option<PeerId> {
-    let keys = connection
-        .peer_identity()?
-        .downcast::<Vec<CertificateDer<'static>>>()
-        .ok()?;
+/// Whose key the other side of an established connection proved, by what QUIC says of its identity; `None` only before the handshake is complete.
+pub fn peer_of(identity: Option<Box<dyn Any>>) -> Option<PeerId> {
+    let keys = identity?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
     match keys.as_slice() {
         [key] => peer_of_spki(key),
         _ => None,

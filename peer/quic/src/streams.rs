@@ -14,7 +14,7 @@ const SIGNED_FROM: usize = 6;
 
 /// What became of a frame.
 #[derive(Debug)]
-pub(super) enum Checked {
+pub enum Checked {
     /// The chunk is the peercaster's.
     Good(Arc<Chunk>),
     /// It is not.
@@ -69,7 +69,7 @@ impl Streams {
 
     /// Checks a decoded frame. A copy of a chunk that was checked a moment ago is compared with that one, byte for
     /// byte, which costs a fiftieth of a signature check.
-    pub(super) fn check(&self, frame: &Bytes, chunk: UncheckedChunk) -> Checked {
+    pub fn check(&self, frame: &Bytes, chunk: UncheckedChunk) -> Checked {
         let known = {
             let by_tag = self.by_tag.read().unwrap_or_else(PoisonError::into_inner);
             match by_tag.get(&chunk.stream_tag) {

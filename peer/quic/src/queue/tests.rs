@@ -30,7 +30,7 @@ fn seqs(queue: &mut SendQueue, now: Time) -> Vec<u64> {
 
 #[test]
 fn live_goes_before_repair_before_bulk() {
-    let mut queue = SendQueue::new();
+    let mut queue = SendQueue::default();
     for (seq, class) in [
         (1, Class::Bulk),
         (2, Class::Repair),
@@ -46,7 +46,7 @@ fn live_goes_before_repair_before_bulk() {
 
 #[test]
 fn what_is_too_late_is_dropped_and_counted() {
-    let mut queue = SendQueue::new();
+    let mut queue = SendQueue::default();
     for seq in 0..4 {
         queue.push_chunk(chunk(seq, Class::Live, 100 * seq), Time::ZERO);
     }
@@ -57,7 +57,7 @@ fn what_is_too_late_is_dropped_and_counted() {
 
 #[test]
 fn a_full_queue_drops_the_least_important_and_oldest() {
-    let mut queue = SendQueue::new();
+    let mut queue = SendQueue::default();
     let now = Time::ZERO;
     queue.push_chunk(chunk(100, Class::Bulk, 1000), now);
     queue.push_chunk(chunk(101, Class::Bulk, 1000), now);
@@ -72,7 +72,7 @@ fn a_full_queue_drops_the_least_important_and_oldest() {
 
 #[test]
 fn a_full_queue_drops_what_is_too_late_first() {
-    let mut queue = SendQueue::new();
+    let mut queue = SendQueue::default();
     for seq in 0..7 {
         queue.push_chunk(
             chunk(seq, Class::Live, if seq == 5 { 10 } else { 1000 }),
@@ -92,7 +92,7 @@ fn a_full_queue_drops_what_is_too_late_first() {
 
 #[test]
 fn control_messages_are_never_dropped_but_bounded() {
-    let mut queue = SendQueue::new();
+    let mut queue = SendQueue::default();
     let frame = Bytes::from(vec![0; 1024]);
     for _ in 0..MAX_CONTROL_BYTES / frame.len() {
         assert_eq!(queue.push_control(frame.clone()), Ok(()));

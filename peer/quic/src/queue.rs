@@ -11,7 +11,7 @@ use wire::{Chunk, Time};
 const MAX_CONTROL_BYTES: usize = 512 * 1024;
 
 /// The least room for chunks: four of the largest.
-pub(super) const MIN_CHUNK_BYTES: usize = 256 * 1024;
+const MIN_CHUNK_BYTES: usize = 256 * 1024;
 
 /// The most room for chunks, at whatever rate: 150 ms at 1.8 Gbit/s. The node holds the same chunks, so they seldom take
 /// memory of their own.
@@ -22,11 +22,15 @@ const CLASSES: usize = 3;
 
 /// A chunk waiting.
 #[derive(Clone, Debug)]
-pub(super) struct QueuedChunk {
-    pub(super) chunk: Arc<Chunk>,
-    pub(super) hops: u8,
-    pub(super) class: Class,
-    pub(super) expires: Time,
+pub struct QueuedChunk {
+    /// The chunk.
+    pub chunk: Arc<Chunk>,
+    /// Hops it will have gone on arrival.
+    pub hops: u8,
+    /// Live before repair before bulk.
+    pub class: Class,
+    /// Not worth sending after this instant.
+    pub expires: Time,
 }
 
 /// What was not sent, and why.
@@ -40,14 +44,14 @@ pub struct Dropped {
 
 /// Control messages did not fit: the peer has not read for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ControlFull;
+pub struct ControlFull;
 
 /// Control messages in order, chunks by class.
 ///
 /// What if it is full? Of chunks the oldest of the least important class goes (in a live stream the newest is worth
 /// the most); control messages are never dropped, instead the connection is given up.
 #[derive(Debug)]
-pub(super) struct SendQueue {
+pub struct SendQueue {
     control: VecDeque<Bytes>,
     control_bytes: usize,
     chunks: [VecDeque<QueuedChunk>; CLASSES],
@@ -58,8 +62,8 @@ pub(super) struct SendQueue {
     finishing: bool,
 }
 
-impl SendQueue {
-    pub(super) fn new() -> Self {
+impl Default for SendQueue {
+    fn default() -> Self {
         SendQueue {
             control: VecDeque::new(),
             control_bytes: 0,
@@ -70,8 +74,14 @@ impl SendQueue {
             finishing: false,
         }
     }
+}
 
-    pub(super) fn push_control(&mut self, frame: Bytes) -> Result<(), ControlFull> {
+impl SendQueue {
+    /// Queues a control message.
+    ///
+    /// # Errors
+    /// [`ControlFull`] when too much waits already.
+    pub fn push_control(&mut self, frame: Bytes) -> Result<(), ControlFull> {
         if self.finishing {
             return Ok(());
         }
@@ -83,13 +93,15 @@ impl SendQueue {
         Ok(())
     }
 
-    pub(super) fn pop_control(&mut self) -> Option<Bytes> {
+    /// The next control message to send.
+    pub fn pop_control(&mut self) -> Option<Bytes> {
         let frame = self.control.pop_front()?;
         self.control_bytes -= frame.len();
         Some(frame)
     }
 
-    pub(super) fn push_chunk(&mut self, chunk: QueuedChunk, now: Time) {
+    /// Queues a copy of a chunk, for which others may have to go.
+    pub fn push_chunk(&mut self, chunk: QueuedChunk, now: Time) {
         if self.finishing {
             return;
         }
@@ -108,7 +120,7 @@ impl SendQueue {
     }
 
     /// The next chunk to send, passing over those whose time is past.
-    pub(super) fn pop_chunk(&mut self, now: Time) -> Option<QueuedChunk> {
+    pub fn pop_chunk(&mut self, now: Time) -> Option<QueuedChunk> {
         while let Some(chunk) = self.chunks.iter_mut().find_map(VecDeque::pop_front) {
             self.chunk_bytes -= chunk.chunk.frame_len();
             if chunk.expires >= now {
@@ -133,32 +145,34 @@ impl SendQueue {
     }
 
     /// Sets the room for chunks to what the path carries in the time that chunks may wait at most.
-    pub(super) fn set_chunk_limit(&mut self, bytes: u64) {
+    pub fn set_chunk_limit(&mut self, bytes: u64) {
         self.chunk_limit = usize::try_from(bytes)
             .unwrap_or(MAX_CHUNK_BYTES)
             .clamp(MIN_CHUNK_BYTES, MAX_CHUNK_BYTES);
     }
 
     /// Bytes of chunks waiting.
-    pub(super) fn chunk_bytes(&self) -> usize {
+    pub fn chunk_bytes(&self) -> usize {
         self.chunk_bytes
     }
 
     /// Counts a chunk whose time passed while it was being written.
-    pub(super) fn count_expired(&mut self) {
+    pub fn count_expired(&mut self) {
         self.dropped.expired += 1;
     }
 
-    pub(super) fn dropped(&self) -> Dropped {
+    /// What was not sent so far.
+    pub fn dropped(&self) -> Dropped {
         self.dropped
     }
 
     /// Takes nothing more.
-    pub(super) fn finish(&mut self) {
+    pub fn finish(&mut self) {
         self.finishing = true;
     }
 
-    pub(super) fn is_finished(&self) -> bool {
+    /// Whether the connection is to end, and all that was queued is taken.
+    pub fn is_finished(&self) -> bool {
         self.finishing && self.control.is_empty()
     }
 }
