@@ -43,6 +43,9 @@ Example: the same swarm with twice the loss, seed 7, nothing but the result on s
         /// Set any scenario key by its dotted path; repeatable
         #[arg(long, value_name = "KEY=VALUE")]
         set: Vec<String>,
+        /// Packet level: simulated QUIC connections instead of the flow model; slower, and no baselines
+        #[arg(long, conflicts_with = "baselines")]
+        packet: bool,
         /// Run these in the same scenario as well, to compare with: star, tree, mesh_pull
         #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
         baselines: Vec<String>,
@@ -126,9 +129,13 @@ pub(crate) fn main() -> ExitCode {
             scenario,
             seed,
             mut set,
+            packet,
             baselines,
             output,
         } => {
+            if packet {
+                set.push("fidelity=packet".to_owned());
+            }
             if !baselines.is_empty() {
                 set.push(format!("baselines={baselines:?}"));
             }

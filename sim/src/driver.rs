@@ -18,7 +18,7 @@ use crate::scenario::{Scenario, ScenarioError};
 
 pub use draw::Drawn;
 pub(crate) use encoder::{KEYFRAME_MS, rates};
-pub use outcome::{BoundMs, Giving, MessageCount, Outcome, SoonestMs};
+pub use outcome::{BoundMs, Giving, MessageCount, Outcome, PacketFacts, SoonestMs};
 pub(crate) use outcome::{CURVE_POINTS, TrackerCount};
 pub use picture::{Moment, Spot};
 pub(crate) use rehearsal::{Part, Rehearsal, Step};

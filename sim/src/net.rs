@@ -1,116 +1,235 @@
-//! The modelled network: lines, connections, and what a delivery meets on its way.
+//! The network between peers: an interface, and two models behind it.
+//!
+//! The driver tells the network what peers want sent and asks it nothing about how. What it will do later it puts into
+//! the driver's queue as an [`Event`], which comes back to it when the time has come; what reaches a peer it hands over as
+//! an [`Arrival`]. [`Flow`] reckons with copies of chunks and messages as wholes, [`Packets`] with each packet of real QUIC
+//! connections.
 
+mod addr;
+mod books;
 mod conns;
+mod flow;
 mod fluid;
+mod packet;
+mod weather;
 
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Duration;
 
-pub(crate) use conns::{ConnId, Conns, End, Phase};
-pub(crate) use fluid::{Line, ack_bytes, packets, wire_bytes};
+use bytes::Bytes;
+use swarm::{Class, Rejection};
+use wire::{Chunk, Message, SecretKey};
 
+pub(crate) use addr::{addr_of, peer_at};
+pub(crate) use books::{Books, Lost};
+pub(crate) use flow::{Flow, FlowConfig};
+pub(crate) use fluid::{Line, packet_loss, packets, wire_bytes};
+pub(crate) use packet::{Counted, PacketConfig, Packets};
+pub(crate) use weather::Weather;
+
+use crate::baseline::Note;
 use crate::time::SimTime;
 
-/// Bytes on the wire that the dialling side sends during a handshake: two datagrams padded to 1200 bytes of UDP
-/// payload, as QUIC demands of a client, with their IP and UDP headers.
-pub(crate) const DIALLER_HANDSHAKE_BYTES: u64 = 2 * 1228;
-
-/// And the other side: one padded datagram and most of another, for the certificates of both take under 1 KiB.
-pub(crate) const ACCEPTOR_HANDSHAKE_BYTES: u64 = 1228 + 700;
-
-/// What happens to something that has left an uplink.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Fate {
-    pub(crate) lost: bool,
-    pub(crate) jitter_ns: u64,
-}
-
-/// Draws the fate of deliveries.
+/// What goes over a connection beside chunks.
 #[derive(Debug)]
-pub(crate) struct Weather {
-    rng: ChaCha8Rng,
-    /// Probability of loss in units of 2^-32.
-    loss: u64,
-    jitter_ns: f64,
+pub(crate) enum Letter {
+    Message(Box<Message>),
+    Note(Box<Note>),
 }
 
-impl Weather {
-    pub(crate) fn new(seed: u64, loss: f64, jitter_ns: f64) -> Self {
-        let mut weather = Weather {
-            rng: ChaCha8Rng::seed_from_u64(seed),
-            loss: 0,
-            jitter_ns,
-        };
-        weather.set_loss(loss);
-        weather
-    }
-
-    pub(crate) fn set_loss(&mut self, loss: f64) {
-        self.loss = (loss * (1u64 << 32) as f64) as u64;
-    }
-
-    /// One draw of 64 bits decides both: the upper half loss, the lower half jitter.
-    pub(crate) fn draw(&mut self) -> Fate {
-        let bits = self.rng.next_u64();
-        // In (0, 1], so that the logarithm is finite.
-        let uniform = ((bits & 0xffff_ffff) + 1) as f64 / (1u64 << 32) as f64;
-        Fate {
-            lost: bits >> 32 < self.loss,
-            jitter_ns: (-uniform.ln() * self.jitter_ns) as u64,
+impl Letter {
+    /// The number of its kind in the audit; no message of the wire has that of a note.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Letter::Message(message) => message.code(),
+            Letter::Note(_) => u8::MAX,
         }
     }
 }
 
-/// When something that left at `left` arrives. `None` = a chunk that is lost; what is `reliable` comes a round trip
-/// later instead.
-pub(crate) fn arrival(left: SimTime, one_way_ns: u64, fate: Fate, reliable: bool) -> Option<SimTime> {
-    let on_time = left.plus(one_way_ns + fate.jitter_ns);
-    match (fate.lost, reliable) {
-        (false, _) => Some(on_time),
-        (true, true) => Some(on_time.plus(2 * one_way_ns)),
-        (true, false) => None,
+/// A letter to be sent.
+#[derive(Debug)]
+pub(crate) struct Mail {
+    pub(crate) letter: Letter,
+    /// Its length on the ordered stream.
+    pub(crate) bytes: u64,
+    /// As it goes there; empty for a baseline's notes, which have no form on the wire.
+    pub(crate) frame: Bytes,
+}
+
+/// A copy of a chunk to be sent.
+#[derive(Debug)]
+pub(crate) struct Copy {
+    pub(crate) chunk: Arc<Chunk>,
+    pub(crate) hops: u8,
+    pub(crate) class: Class,
+    /// The last instant at which sending it is worth anything.
+    pub(crate) until: SimTime,
+}
+
+/// A peer as the network sees it.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) key: SecretKey,
+    pub(crate) upload_bps: u64,
+    pub(crate) download_bps: Option<u64>,
+}
+
+/// Something that reaches a peer.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    /// The handshake with `other` is done at `peer`.
+    Connected {
+        peer: u32,
+        other: u32,
+        dialled: bool,
+        rtt: Duration,
+    },
+    /// `peer` learns that its connection with `other` is over, or that it could not be made.
+    Disconnected { peer: u32, other: u32 },
+    /// A copy of a chunk.
+    Chunk {
+        peer: u32,
+        from: u32,
+        hops: u8,
+        repair: bool,
+        chunk: Arc<Chunk>,
+    },
+    /// A letter, and its length on the ordered stream.
+    Letter {
+        peer: u32,
+        from: u32,
+        bytes: u32,
+        letter: Letter,
+    },
+    /// What waits at `peer` for `other`, and the round trip between them.
+    Backlog {
+        peer: u32,
+        other: u32,
+        queued: usize,
+        rtt: Duration,
+    },
+    /// Something that no honest peer sends.
+    Broken { peer: u32, from: u32, why: Rejection },
+}
+
+/// Something that the network will do.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Flow(flow::Event),
+    Packet(packet::Event),
+}
+
+/// What comes out of a model: events for later, and arrivals now, both in their order.
+#[derive(Debug, Default)]
+pub(crate) struct Out {
+    pub(crate) later: Vec<(SimTime, Event)>,
+    pub(crate) arrivals: VecDeque<Arrival>,
+}
+
+/// What every model of the network can do. Peers go by their numbers, which are those of the order in which they were added.
+pub(crate) trait Network {
+    /// One more peer, that is not there yet.
+    fn add(&mut self, now: SimTime, site: Site);
+
+    /// A peer is there from now on, for the first time or again.
+    fn start(&mut self, now: SimTime, peer: u32);
+
+    /// A peer goes, `silently` or with a word to its neighbours.
+    fn leave(&mut self, now: SimTime, peer: u32, silently: bool);
+
+    /// Dials a peer that is `one_way_ns` away; false if there is a connection already, or on its way.
+    fn connect(&mut self, now: SimTime, from: u32, to: u32, one_way_ns: u64) -> bool;
+
+    /// Ends a connection after what was sent before. True if it is over at this side now; otherwise there is an arrival when
+    /// it is.
+    fn hang_up(&mut self, now: SimTime, from: u32, to: u32) -> bool;
+
+    /// Whether `from` may send to `to`.
+    fn is_open(&self, from: u32, to: u32) -> bool;
+
+    /// Sends a copy of a chunk over an open connection.
+    fn send_chunk(&mut self, now: SimTime, from: u32, to: u32, copy: Copy);
+
+    /// Sends a letter over an open connection.
+    fn send(&mut self, now: SimTime, from: u32, to: u32, mail: Mail);
+
+    /// What `peer` says to whoever dials it, along with the handshake.
+    fn greet(&mut self, peer: u32, greeting: Option<(Box<Message>, Bytes)>);
+
+    /// Sends what has been handed over. The driver calls it after everything else.
+    fn flush(&mut self, now: SimTime);
+
+    /// Probability of loss from now on.
+    fn set_loss(&mut self, loss: f64);
+
+    /// Another uplink; what is queued there keeps its time.
+    fn set_upload(&mut self, peer: u32, bps: u64);
+
+    /// Whether what is sent is counted from now on.
+    fn count(&mut self, on: bool);
+
+    /// The uplink of a peer.
+    fn uplink(&self, peer: u32) -> &Line;
+
+    /// Bytes that have left `peer` since the last call, if it could count them.
+    fn take_departed(&mut self, _peer: u32) -> u64 {
+        0
+    }
+
+    /// What `peer` sent while that was counted.
+    fn books(&self, peer: u32) -> Books;
+
+    /// Copies sent that did not arrive, in the whole run.
+    fn lost(&self) -> Lost;
+
+    /// What has come out and was not taken yet.
+    fn out(&mut self) -> &mut Out;
+}
+
+/// One of the models.
+pub(crate) enum Net {
+    Flow(Box<Flow>),
+    Packets(Box<Packets>),
+}
+
+impl Net {
+    /// One of its events has come.
+    pub(crate) fn handle(&mut self, now: SimTime, event: Event) {
+        match (self, event) {
+            (Net::Flow(net), Event::Flow(event)) => net.handle(now, event),
+            (Net::Packets(net), Event::Packet(event)) => net.handle(now, event),
+            (_, event) => unreachable!("no model but this one is in the run: {event:?}"),
+        }
+    }
+
+    /// What was sent while it was counted, if packets are modelled.
+    pub(crate) fn counted(&self) -> Option<Counted> {
+        match self {
+            Net::Flow(_) => None,
+            Net::Packets(net) => Some(net.counted()),
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::time::MS;
+impl Deref for Net {
+    type Target = dyn Network;
 
-    #[test]
-    fn losses_and_jitter_have_their_means() {
-        let mut weather = Weather::new(3, 0.005, 3.0 * MS as f64);
-        let draws: Vec<Fate> = (0..400_000).map(|_| weather.draw()).collect();
-        let lost = draws.iter().filter(|f| f.lost).count() as f64 / 400_000.0;
-        assert!((lost - 0.005).abs() < 0.0005, "{lost}");
-        let mean = draws.iter().map(|f| f.jitter_ns as f64).sum::<f64>() / 400_000.0;
-        assert!((mean / MS as f64 - 3.0).abs() < 0.03, "{mean}");
-        // Exponential: a share of 1/e exceeds the mean.
-        let beyond = draws.iter().filter(|f| f.jitter_ns > 3 * MS).count() as f64 / 400_000.0;
-        assert!((beyond - (-1.0f64).exp()).abs() < 0.01, "{beyond}");
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Net::Flow(net) => &**net,
+            Net::Packets(net) => &**net,
+        }
     }
+}
 
-    #[test]
-    fn the_extremes_are_exact() {
-        let mut weather = Weather::new(3, 0.0, 0.0);
-        let calm = Fate {
-            lost: false,
-            jitter_ns: 0,
-        };
-        assert!((0..1000).all(|_| weather.draw() == calm));
-        weather.set_loss(1.0);
-        assert!((0..1000).all(|_| weather.draw().lost));
-    }
-
-    #[test]
-    fn reliable_things_come_a_round_trip_later() {
-        let lost = Fate {
-            lost: true,
-            jitter_ns: 1,
-        };
-        assert_eq!(arrival(SimTime(5), 10, lost, false), None);
-        assert_eq!(arrival(SimTime(5), 10, lost, true), Some(SimTime(36)));
-        let fine = Fate { lost: false, ..lost };
-        assert_eq!(arrival(SimTime(5), 10, fine, false), Some(SimTime(16)));
+impl DerefMut for Net {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        match self {
+            Net::Flow(net) => &mut **net,
+            Net::Packets(net) => &mut **net,
+        }
     }
 }

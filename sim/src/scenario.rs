@@ -81,6 +81,8 @@ pub enum Fidelity {
     /// The protocol's code over a modelled network.
     #[default]
     Flow,
+    /// The protocol's code over real QUIC connections, in virtual time over the same modelled network.
+    Packet,
     /// Real programs over an emulated network.
     Lab,
 }
@@ -107,6 +109,14 @@ pub struct Stream {
     /// Rate of each group's first 40 ms (one frame at 25 a second) as a multiple of the mean; what remains is spread
     /// over the rest of the group. 1 is a constant rate.
     pub keyframe_x: f64,
+}
+
+impl Stream {
+    /// Packets that a copy of a chunk of mean size takes.
+    pub(crate) fn packets_per_chunk(&self) -> u64 {
+        let payload = self.rate.as_bps() as f64 / 8000.0 * self.chunk_ms;
+        crate::net::packets(wire::CHUNK_HEADER_LEN as u64 + payload as u64)
+    }
 }
 
 impl Default for Stream {

@@ -56,6 +56,11 @@ impl Clock {
         Time::from_micros((EPOCH_US + now.0 / 1000).saturating_add_signed(self.offset_us))
     }
 
+    /// The last instant at which it shows no more than `local`.
+    pub(crate) const fn until(self, local: Time) -> SimTime {
+        self.when(local).plus(999)
+    }
+
     /// The first instant at which it shows `local`; the run's start if that was before.
     pub(crate) const fn when(self, local: Time) -> SimTime {
         let us = local
@@ -79,6 +84,11 @@ mod tests {
             // A deadline is never found early: at that instant the clock shows it.
             let deadline = clock.read(at).offset_by(1);
             assert!(clock.read(clock.when(deadline)) >= deadline);
+            let last = clock.until(deadline);
+            assert_eq!(
+                (clock.read(last), clock.read(last.plus(1))),
+                (deadline, deadline.offset_by(1))
+            );
         }
         assert_eq!(Clock::default().when(Time::ZERO), SimTime::START);
         assert_eq!(Clock::default().when(Time::NEVER).0, u64::MAX);

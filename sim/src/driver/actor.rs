@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
-use swarm::{Input, Node};
-use wire::{Chunk, ChunkFlags, ChunkHeader, Message, Seq, Time};
+use swarm::{Class, Input, Node};
+use wire::{Chunk, ChunkFlags, ChunkHeader, Seq, Time};
 
 use super::encoder::Made;
-use super::ids::addr_of;
 use super::world::World;
 use crate::audit::What;
-use crate::baseline::{self, Act, Baseline, Facts, Happening, Note, Register, Scene};
+use crate::baseline::{self, Act, Baseline, Facts, Happening, Register, Scene};
 use crate::measure::Role;
-use crate::net::wire_bytes;
+use crate::net::{Letter, Mail, addr_of, wire_bytes};
 use crate::time::ms;
 
 /// What makes a peer do what it does.
@@ -28,23 +28,6 @@ impl Actor {
         match self {
             Actor::Node(node) => Some(node),
             Actor::Baseline(_) => None,
-        }
-    }
-}
-
-/// What goes over a connection beside chunks.
-#[derive(Debug)]
-pub(super) enum Letter {
-    Message(Box<Message>),
-    Note(Box<Note>),
-}
-
-impl Letter {
-    /// The number of its kind in the audit; no message of the wire has that of a note.
-    pub(super) fn code(&self) -> u8 {
-        match self {
-            Letter::Message(message) => message.code(),
-            Letter::Note(_) => u8::MAX,
         }
     }
 }
@@ -82,7 +65,7 @@ impl World {
             register: &mut crowd.register,
             space: &self.space,
             rng: &mut crowd.rng,
-            uplink_wait_ns: peer.uplink.wait_ns(self.now),
+            uplink_wait_ns: self.net.uplink(number).wait_ns(self.now),
             acts: &mut crowd.acts,
         };
         actor.handle(happening, &mut scene);
@@ -104,21 +87,24 @@ impl World {
                 self.connect(from, Some(id), &[addr_of(to)]);
             }
             Act::Disconnect(peer) => {
-                if let Some((conn, end)) = self.conns.between(from, peer) {
-                    self.hang_up(conn, end);
-                    self.tell_over(conn, end);
+                if self.net.hang_up(self.now, from, peer) {
+                    self.tell_over(from, peer);
                 }
             }
             Act::Tell { to, note } => {
                 let id = self.peers[to as usize].id;
-                if let Some((conn, end)) = self.open_to(from, &id, || format!("{note:?}")) {
-                    let bytes = note.bytes();
-                    self.post(conn, end.other(), Letter::Note(Box::new(note)), bytes);
+                if let Some(to) = self.open_to(from, &id, || format!("{note:?}")) {
+                    let mail = Mail {
+                        bytes: note.bytes(),
+                        letter: Letter::Note(Box::new(note)),
+                        frame: Bytes::new(),
+                    };
+                    self.post(from, to, mail);
                 }
             }
             Act::Send { to, chunk, hops } => {
                 let id = self.peers[to as usize].id;
-                self.send_chunk(from, id, chunk, hops, false, Time::NEVER);
+                self.send_chunk(from, id, chunk, hops, Class::Live, Time::NEVER);
             }
             Act::Play { index, in_time } => {
                 let seq = self.chunks.seq(index);

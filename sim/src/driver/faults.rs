@@ -50,13 +50,8 @@ impl World {
             let stream = self.stream;
             self.input(number, Input::LeaveStream { stream });
         }
-        for (conn, end) in self.conns.of(number) {
-            if crash {
-                self.fall_silent(conn, end);
-            } else {
-                self.hang_up(conn, end);
-            }
-        }
+        self.net.leave(self.now, number, crash);
+        self.schedule();
         self.take_last_words(number);
         if let Some(crowd) = &mut self.crowd {
             crowd.register.leave(number);
@@ -111,13 +106,13 @@ impl World {
                 self.queue.push(self.now.plus(seconds(away_s)), Event::Join(0));
             }
             Fault::Restart { .. } => {}
-            Fault::Loss { loss, .. } => self.weather.set_loss(loss),
+            Fault::Loss { loss, .. } => self.net.set_loss(loss),
             Fault::Upload { share, factor, .. } => {
                 for number in self.choose(share) {
                     let peer = &mut self.peers[number as usize];
                     let rate = Bitrate::from_bps(peer.spec.upload_bps).scaled(factor);
                     peer.spec.upload_bps = rate.as_bps();
-                    peer.uplink.set_rate(rate.as_bps());
+                    self.net.set_upload(number, rate.as_bps());
                     self.input(number, Input::Upload { rate });
                 }
             }

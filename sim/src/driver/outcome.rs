@@ -85,6 +85,17 @@ impl Giving {
     }
 }
 
+/// What a run at packet level sent during the window.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PacketFacts {
+    /// Packets of all peers.
+    pub packets: u64,
+    /// Their bytes, with all headers.
+    pub network_bytes: u64,
+    /// The same for each byte of media that was new to a consumer.
+    pub network_bytes_per_delivered_byte: f64,
+}
+
 /// A result file, and what tables and figures need beside it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {
@@ -131,6 +142,9 @@ pub struct Outcome {
     pub soonest_ms: Option<SoonestMs>,
     /// Results by protocol: `headwater`, and baselines that ran.
     pub results: BTreeMap<String, Results>,
+    /// What is known of a run at packet level only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packet: Option<PacketFacts>,
     /// What is known of a run of real programs only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lab: Option<LabFacts>,
@@ -190,10 +204,12 @@ pub(super) fn conclude(
         wall_s: 0.0,
         events: world.events,
         deliveries: world.deliveries,
-        lost: world.lost,
-        uplink_drops: world.peers.iter().map(|peer| peer.uplink.dropped).sum(),
-        source_busy: world.peers[0].uplink.busy_share(world.end),
-        expired: world.expired,
+        lost: world.net.lost().on_the_way,
+        uplink_drops: (0..world.peers.len() as u32)
+            .map(|peer| world.net.uplink(peer).dropped)
+            .sum(),
+        source_busy: world.net.uplink(0).busy_share(world.end),
+        expired: world.net.lost().expired,
         bans: world.bans,
         trackers: world.trackers.clone(),
         trust: results.groups.as_ref().map(Giving::of),
@@ -206,6 +222,7 @@ pub(super) fn conclude(
         bound_ms,
         soonest_ms,
         results: BTreeMap::from([("headwater".to_owned(), results)]),
+        packet: packet_facts(&world),
         lab: None,
         rows,
         curves: [arrival.curve(CURVE_POINTS), world.lags.curve(CURVE_POINTS)],
@@ -217,6 +234,19 @@ pub(super) fn conclude(
         trace: world.trace.into_lines(),
         params: world.scenario,
     }
+}
+
+/// From what the network counted in the window.
+fn packet_facts(world: &World) -> Option<PacketFacts> {
+    let counted = world.net.counted()?;
+    let delivered: u64 = logs(&world.peers, Role::Consumer)
+        .map(|log| log.media_in - log.media_duplicate)
+        .sum();
+    Some(PacketFacts {
+        packets: counted.packets,
+        network_bytes: counted.bytes,
+        network_bytes_per_delivered_byte: counted.bytes as f64 / delivered.max(1) as f64,
+    })
 }
 
 fn facts(world: &World) -> Facts<'_> {
@@ -340,7 +370,7 @@ pub(super) fn soonest(world: &World) -> Option<SoonestMs> {
 }
 
 fn row(world: &World, facts: &Facts<'_>, number: usize, peer: &Peer) -> PeerRow {
-    let log = &peer.log;
+    let (log, uplink) = (&peer.log, world.net.uplink(number as u32));
     let in_ms = |ns: u64| ns as f64 / MS as f64;
     let arrivals: Vec<f64> = facts
         .expected(log)
@@ -372,8 +402,8 @@ fn row(world: &World, facts: &Facts<'_>, number: usize, peer: &Peer) -> PeerRow 
         ),
         media: (log.media_in, log.media_duplicate, log.media_out),
         control: (log.control_in, log.control_out),
-        uplink_drops: peer.uplink.dropped,
-        uplink_busy: peer.uplink.busy_share(log.left.unwrap_or(world.end)),
+        uplink_drops: uplink.dropped,
+        uplink_busy: uplink.busy_share(log.left.unwrap_or(world.end)),
         node: peer.last_words,
     }
 }

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use swarm::{Class, Event as Milestone, Input, Output};
 use wire::{Chunk, Message, PeerId, Seq, Time};
 
-use super::actor::{Actor, Letter};
+use super::actor::Actor;
 use super::trace::words;
-use super::world::{Event, World};
+use super::world::World;
 use crate::audit::What;
 use crate::baseline::Happening;
 use crate::measure::Role;
-use crate::net::{ConnId, End, Phase, ack_bytes, arrival, wire_bytes};
+use crate::net::{Copy, Letter, Mail, wire_bytes};
 
 impl World {
     /// Does everything in the outbox of `from`.
@@ -28,12 +29,13 @@ impl World {
             // Nothing that is done calls a node, so nothing was put into the other one.
             debug_assert!(self.outbox.is_empty(), "outputs are done without calling a node");
             self.outbox = outbox;
+            self.schedule();
             // Last, because a node goes on sending until it is told that the connection is gone.
             let Some(peer) = hang_up.pop() else { return };
-            let link = self.ids.get(&peer).and_then(|to| self.conns.between(from, to));
-            if let Some((conn, end)) = link {
-                self.hang_up(conn, end);
-                self.tell_over(conn, end);
+            if let Some(to) = self.ids.get(&peer)
+                && self.net.hang_up(self.now, from, to)
+            {
+                self.tell_over(from, to);
             }
         }
     }
@@ -46,13 +48,10 @@ impl World {
                 hops,
                 class,
                 expires,
-            } => self.send_chunk(from, to, chunk, hops, class != Class::Live, expires),
-            Output::Send { to, message, frame } => self.send(from, to, message, frame.len() as u64),
+            } => self.send_chunk(from, to, chunk, hops, class, expires),
+            Output::Send { to, message, frame } => self.send(from, to, message, frame),
             Output::Connect { peer, addrs } => self.connect(from, peer, &addrs),
-            Output::Greeting { greeting, .. } => {
-                self.peers[from as usize].greeting =
-                    greeting.map(|(message, frame)| (message, frame.len() as u64));
-            }
+            Output::Greeting { greeting, .. } => self.net.greet(from, greeting),
             // Done after the others.
             Output::Disconnect { .. } => {}
             Output::Arrived {
@@ -121,18 +120,9 @@ impl World {
         }
     }
 
-    /// The open connection to send on; sending on none is a defect of the node.
-    pub(super) fn open_to(
-        &mut self,
-        from: u32,
-        to: &PeerId,
-        what: impl FnOnce() -> String,
-    ) -> Option<(ConnId, End)> {
-        let found = self
-            .ids
-            .get(to)
-            .and_then(|to| self.conns.between(from, to))
-            .filter(|(conn, end)| self.conns.get(*conn).phase(*end) == Phase::Open);
+    /// Whom to send to; sending without an open connection is a defect of the node.
+    pub(super) fn open_to(&mut self, from: u32, to: &PeerId, what: impl FnOnce() -> String) -> Option<u32> {
+        let found = self.ids.get(to).filter(|to| self.net.is_open(from, *to));
         if found.is_none() {
             self.violate(
                 from,
@@ -148,126 +138,59 @@ impl World {
         to: PeerId,
         chunk: Arc<Chunk>,
         hops: u8,
-        repair: bool,
+        class: Class,
         expires: Time,
     ) {
         let what = || format!("chunk {}", chunk.seq());
-        let Some((conn, end)) = self.open_to(from, &to, what) else {
+        let Some(to) = self.open_to(from, &to, what) else {
             return;
         };
-        let to = end.other();
-        let sender = &mut self.peers[from as usize];
-        let starts = self.now.plus(sender.uplink.wait_ns(self.now));
-        if sender.clock.read(starts) > expires {
-            self.expired += 1;
-            return;
-        }
-        let bytes = wire_bytes(chunk.frame_len() as u64);
-        let left = sender.uplink.offer(self.now, bytes, self.queue_ns);
-        if self.counting && left.is_some() {
-            sender.log.media_out += chunk.payload().len() as u64;
-            sender.log.copies_out += 1;
-        }
-        let c = self.conns.get(conn);
-        let fate = self.weather.draw();
-        match left.and_then(|left| arrival(left, c.one_way_ns, fate, false)) {
-            Some(at) => {
-                let event = Event::Chunk {
-                    conn,
-                    to,
-                    hops,
-                    repair,
-                    landed: false,
-                    chunk,
-                };
-                self.queue.push(c.once_open(to, at), event);
-            }
-            None => self.lost += 1,
-        }
+        let copy = Copy {
+            chunk,
+            hops,
+            class,
+            until: self.peers[from as usize].clock.until(expires),
+        };
+        self.net.send_chunk(self.now, from, to, copy);
     }
 
-    fn send(&mut self, from: u32, to: PeerId, message: Box<Message>, frame: u64) {
+    fn send(&mut self, from: u32, to: PeerId, message: Box<Message>, frame: Bytes) {
         let what = || format!("message {}", message.code());
-        let Some((conn, end)) = self.open_to(from, &to, what) else {
+        let Some(to) = self.open_to(from, &to, what) else {
             return;
         };
-        let other = self.conns.get(conn).peer(end.other());
-        self.note(from, |world| {
-            format!("to {other} {}", words(&message, &world.ids))
-        });
-        self.post(conn, end.other(), Letter::Message(message), frame);
+        self.note(from, |world| format!("to {to} {}", words(&message, &world.ids)));
+        let mail = Mail {
+            letter: Letter::Message(message),
+            bytes: frame.len() as u64,
+            frame,
+        };
+        self.post(from, to, mail);
     }
 
-    /// Sends a message towards `to`.
-    pub(super) fn post(&mut self, conn: ConnId, to: End, letter: Letter, frame: u64) {
-        let from = self.conns.get(conn).peer(to.other());
-        let bytes = wire_bytes(frame);
-        let sender = &mut self.peers[from as usize];
+    /// Sends a letter over an open connection.
+    pub(super) fn post(&mut self, from: u32, to: u32, mail: Mail) {
+        self.count_sent(from, mail.bytes, &mail.letter);
+        self.net.send(self.now, from, to, mail);
+    }
+
+    fn count_sent(&mut self, from: u32, bytes: u64, letter: &Letter) {
         if self.counting {
-            sender.log.control_out += bytes;
-            if let Letter::Message(message) = &letter {
+            let bytes = wire_bytes(bytes);
+            self.peers[from as usize].log.control_out += bytes;
+            if let Letter::Message(message) = letter {
                 let kind = self.kinds.entry(message.code()).or_default();
                 kind.messages += 1;
                 kind.bytes += bytes;
                 kind.source_bytes += if from == 0 { bytes } else { 0 };
             }
         }
-        let mut fate = self.weather.draw();
-        // Dropped at the tail of a full queue: sent again like a lost one.
-        fate.lost |= sender.uplink.wait_ns(self.now) > self.queue_ns;
-        let left = sender.uplink.push(self.now, bytes);
-        let c = self.conns.get_mut(conn);
-        // Reliable, so it does arrive.
-        let at = arrival(left, c.one_way_ns, fate, true).unwrap_or(left);
-        let at = c.in_order(to, at);
-        let event = Event::Message {
-            conn,
-            to,
-            landed: false,
-            bytes: frame as u32,
-            letter,
-        };
-        self.queue.push(at, event);
     }
 
-    /// A copy of a chunk is at `to`.
-    pub(super) fn chunk(
-        &mut self,
-        conn: ConnId,
-        to: End,
-        hops: u8,
-        repair: bool,
-        landed: bool,
-        chunk: Arc<Chunk>,
-    ) {
-        let c = self.conns.get(conn);
-        if c.phase(to) != Phase::Open {
-            return;
-        }
-        let (number, sender) = (c.peer(to), c.peer(to.other()));
-        let frame = chunk.frame_len() as u64;
-        let peer = &mut self.peers[number as usize];
-        if let Some(downlink) = peer.downlink.as_mut().filter(|_| !landed) {
-            match downlink.offer(self.now, wire_bytes(frame), self.queue_ns) {
-                Some(at) => {
-                    let event = Event::Chunk {
-                        conn,
-                        to,
-                        hops,
-                        repair,
-                        landed: true,
-                        chunk,
-                    };
-                    self.queue.push(at, event);
-                }
-                None => self.lost += 1,
-            }
-            return;
-        }
+    /// A copy of a chunk is at a peer.
+    pub(super) fn chunk(&mut self, number: u32, sender: u32, hops: u8, repair: bool, chunk: Arc<Chunk>) {
         self.deliveries += 1;
-        if self.scenario.network.acks {
-            peer.uplink.push(self.now, ack_bytes(frame));
-        }
+        let peer = &mut self.peers[number as usize];
         if let Some((index, _)) = self.chunks.find(chunk.seq()) {
             let first = peer.log.role == Role::Source || peer.log.delivered(index);
             if self.counting {
@@ -291,29 +214,14 @@ impl World {
         self.input(number, input);
     }
 
-    /// A control message is at `to`.
-    pub(super) fn letter(&mut self, conn: ConnId, to: End, landed: bool, bytes: u32, letter: Letter) {
-        let c = self.conns.get(conn);
-        if c.phase(to) != Phase::Open {
-            return;
-        }
-        let (number, sender) = (c.peer(to), c.peer(to.other()));
-        let on_wire = wire_bytes(u64::from(bytes));
-        let peer = &mut self.peers[number as usize];
-        if let Some(downlink) = peer.downlink.as_mut().filter(|_| !landed) {
-            let at = downlink.push(self.now, on_wire);
-            let event = Event::Message {
-                conn,
-                to,
-                landed: true,
-                bytes,
-                letter,
-            };
-            self.queue.push(at, event);
-            return;
-        }
+    /// A letter is at a peer.
+    pub(super) fn letter(&mut self, number: u32, sender: u32, bytes: u32, letter: Letter) {
         if self.counting {
-            peer.log.control_in += on_wire;
+            self.peers[number as usize].log.control_in += wire_bytes(u64::from(bytes));
+        }
+        if matches!(&letter, Letter::Message(message) if matches!(**message, Message::Greeting(_))) {
+            // The network said it, along with a handshake, and no node had it sent.
+            self.count_sent(sender, u64::from(bytes), &letter);
         }
         let detail = u64::from(letter.code()) << 32 | u64::from(bytes);
         self.fold(What::Message, number, detail ^ u64::from(sender) << 40);

@@ -1,4 +1,4 @@
-//! Connections: dialling, the handshake's three packets, and the end.
+//! Between the driver and the network: dialling, hanging up, and what reaches a peer.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,12 +6,9 @@ use std::time::Duration;
 use swarm::Input;
 use wire::PeerId;
 
-use super::actor::Letter;
-use super::ids::{addr_of, peer_at};
 use super::world::{Event, World};
 use crate::audit::What;
-use crate::net::{ACCEPTOR_HANDSHAKE_BYTES, ConnId, DIALLER_HANDSHAKE_BYTES, End, Phase, arrival};
-use crate::time::SimTime;
+use crate::net::{Arrival, addr_of, peer_at};
 
 impl World {
     /// The node wants a connection.
@@ -25,147 +22,111 @@ impl World {
             self.queue.push(at, Event::Unreachable(from, whom));
             return;
         };
-        if self.conns.between(from, to).is_some() {
-            return;
+        let one_way_ns = self.space.one_way_ns(from, to);
+        if self.net.connect(self.now, from, to, one_way_ns) {
+            self.fold(What::Dialled, from, u64::from(to));
+            self.note(from, |_| format!("dials {to}"));
         }
-        let conn = self
-            .conns
-            .dial(from, to, self.space.one_way_ns(from, to), self.now);
-        self.fold(What::Dialled, from, u64::from(conn.0));
-        self.note(from, |_| format!("dials {to}"));
-        let at = self.handshake_packet(conn, End::Acceptor, DIALLER_HANDSHAKE_BYTES / 2);
-        self.queue.push(at, Event::Dial(conn));
+        self.schedule();
     }
 
-    /// Sends a part of a handshake towards `to`: when it arrives.
-    fn handshake_packet(&mut self, conn: ConnId, to: End, bytes: u64) -> SimTime {
-        let c = self.conns.get(conn);
-        let (from, peer, one_way_ns) = (c.peer(to.other()), c.peer(to), c.one_way_ns);
-        let left = self.peers[from as usize].uplink.push(self.now, bytes);
-        if self.counting {
-            self.peers[from as usize].log.control_out += bytes;
-            self.peers[peer as usize].log.control_in += bytes;
+    /// Queues what the network will do.
+    pub(super) fn schedule(&mut self) {
+        for (at, event) in self.net.out().later.drain(..) {
+            self.queue.push(at, Event::Net(event));
         }
-        let fate = self.weather.draw();
-        // Reliable, so it does arrive.
-        arrival(left, one_way_ns, fate, true).unwrap_or(left)
     }
 
-    /// The first packet is at the acceptor.
-    pub(super) fn dialled(&mut self, conn: ConnId) {
-        let c = self.conns.get(conn);
-        let (dialler, acceptor, dialled_at) = (c.peer(End::Dialler), c.peer(End::Acceptor), c.dialled_at);
-        if c.phase(End::Dialler) == Phase::Closed {
-            return;
+    /// Has the network send what was handed over to it, and tells peers what has reached them.
+    pub(super) fn pump(&mut self) {
+        loop {
+            self.net.flush(self.now);
+            self.schedule();
+            let Some(arrival) = self.net.out().arrivals.pop_front() else {
+                return;
+            };
+            self.arrive(arrival);
         }
-        self.fold(What::Dialled, acceptor, u64::from(conn.0));
-        if self.peers[acceptor as usize].node.is_none() {
-            let at = dialled_at.plus(self.idle_timeout_ns).max(self.now);
-            self.queue.push(at, Event::Over(conn, End::Dialler));
-            return;
-        }
-        if let Some((other, end)) = self.conns.between(acceptor, dialler) {
-            let phase = self.conns.get(other).phase(end);
-            if phase == Phase::Dialling {
-                // Both dialled at once. Both sides decide alike: the dial of the peer with the lower number stands.
-                if dialler > acceptor {
-                    return;
-                }
-                self.conns.close(other, end);
-            } else {
-                // The dialler has closed the old one; that news is overtaken.
-                self.over(other, end);
+    }
+
+    fn arrive(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Connected {
+                peer,
+                other,
+                dialled,
+                rtt,
+            } => self.connected(peer, other, dialled, rtt),
+            Arrival::Disconnected { peer, other } => {
+                self.tell_over(peer, other);
+                self.settle(peer);
+            }
+            Arrival::Chunk {
+                peer,
+                from,
+                hops,
+                repair,
+                chunk,
+            } => self.chunk(peer, from, hops, repair, chunk),
+            Arrival::Letter {
+                peer,
+                from,
+                bytes,
+                letter,
+            } => self.letter(peer, from, bytes, letter),
+            Arrival::Backlog {
+                peer,
+                other,
+                queued,
+                rtt,
+            } => {
+                let other = self.peers[other as usize].id;
+                self.input(
+                    peer,
+                    Input::Backlog {
+                        peer: other,
+                        queued,
+                        rtt,
+                    },
+                );
+            }
+            Arrival::Broken { peer, from, why } => {
+                self.violate(from, format!("what it sent reached {peer} as {why:?}"));
             }
         }
-        self.conns.accept(conn);
-        let at = self.handshake_packet(conn, End::Dialler, ACCEPTOR_HANDSHAKE_BYTES);
-        self.queue.push(at, Event::Answer(conn));
-        if let Some((message, bytes)) = self.peers[acceptor as usize].greeting.clone() {
-            self.conns.get_mut(conn).in_order(End::Dialler, at);
-            self.post(conn, End::Dialler, Letter::Message(message), bytes);
-        }
     }
 
-    /// The answer is at the dialler, who knows now whom it talks to.
-    pub(super) fn answered(&mut self, conn: ConnId) {
-        if !self.conns.open(conn, End::Dialler) {
-            return;
-        }
-        let at = self.handshake_packet(conn, End::Acceptor, DIALLER_HANDSHAKE_BYTES / 2);
-        let now = self.now;
-        let c = self.conns.get_mut(conn);
-        c.opens_at(End::Dialler, now);
-        c.opens_at(End::Acceptor, at);
-        let rtt = now.since(c.dialled_at);
-        self.queue.push(at, Event::Proof(conn));
-        self.connected(conn, End::Dialler, rtt);
-    }
-
-    /// The dialler's proof is at the acceptor.
-    pub(super) fn proven(&mut self, conn: ConnId) {
-        if self.conns.open(conn, End::Acceptor) {
-            let rtt = 2 * self.conns.get(conn).one_way_ns;
-            self.connected(conn, End::Acceptor, rtt);
-        }
-    }
-
-    fn connected(&mut self, conn: ConnId, end: End, rtt_ns: u64) {
-        let c = self.conns.get(conn);
-        let (peer, other) = (c.peer(end), c.peer(end.other()));
-        self.fold(What::Connected, peer, u64::from(conn.0));
+    fn connected(&mut self, peer: u32, other: u32, dialled: bool, rtt: Duration) {
+        self.fold(What::Connected, peer, u64::from(other));
         let addr = addr_of(other);
         let input = Input::Connected {
             peer: self.peers[other as usize].id,
             addr,
             listen: vec![addr],
-            dialled: end == End::Dialler,
-            rtt: Duration::from_nanos(rtt_ns),
+            dialled,
+            rtt,
         };
         self.input(peer, input);
     }
 
-    /// An end learns that its connection is over.
-    pub(super) fn over(&mut self, conn: ConnId, end: End) {
-        let phase = self.conns.get(conn).phase(end);
-        self.conns.close(conn, end);
-        // Whoever was only being dialled has not heard of the connection yet.
-        if matches!(phase, Phase::Open | Phase::Dialling) {
-            let peer = self.conns.get(conn).peer(end);
-            self.tell_over(conn, end);
-            self.settle(peer);
-        }
-    }
-
-    /// Tells the node at an end that has been closed.
-    pub(super) fn tell_over(&mut self, conn: ConnId, end: End) {
-        let c = self.conns.get(conn);
-        let (number, other) = (c.peer(end), c.peer(end.other()));
-        self.fold(What::Disconnected, number, u64::from(conn.0));
+    /// Tells the node that a connection of its is over.
+    pub(super) fn tell_over(&mut self, peer: u32, other: u32) {
+        self.fold(What::Disconnected, peer, u64::from(other));
         let input = Input::Disconnected {
             peer: Some(self.peers[other as usize].id),
             addr: Some(addr_of(other)),
         };
-        self.tell(number, input);
+        self.tell(peer, input);
     }
 
-    /// A peer closes its end; the other end hears of it behind everything sent before.
-    pub(super) fn hang_up(&mut self, conn: ConnId, end: End) {
-        if !self.conns.close(conn, end) {
-            return;
-        }
-        let from = self.conns.get(conn).peer(end);
-        let left = self.now.plus(self.peers[from as usize].uplink.wait_ns(self.now));
-        let c = self.conns.get_mut(conn);
-        let at = left.plus(c.one_way_ns);
-        let at = c.in_order(end.other(), at);
-        self.queue.push(at, Event::Over(conn, end.other()));
-    }
-
-    /// A peer falls silent; the other end notices when the connection has been idle for too long.
-    pub(super) fn fall_silent(&mut self, conn: ConnId, end: End) {
-        if self.conns.close(conn, end) {
-            let at = self.now.plus(self.idle_timeout_ns);
-            self.queue.push(at, Event::Over(conn, end.other()));
+    /// What the network counted goes to the peers' logs.
+    pub(super) fn close_books(&mut self) {
+        for (number, peer) in (0u32..).zip(&mut self.peers) {
+            let books = self.net.books(number);
+            peer.log.copies_out += books.copies_out;
+            peer.log.media_out += books.media_out;
+            peer.log.control_out += books.handshake_out;
+            peer.log.control_in += books.handshake_in;
         }
     }
 }

@@ -1,26 +1,25 @@
 //! The state of a run and its loop.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use swarm::{Input, NewChunk, Node, NodeConfig, Outbox, Participation, PlayoutWish, Preference};
-use wire::{Bitrate, Chunk, Media, Message, PeerId, SecretKey, Seq, StreamId, StreamInfo};
+use wire::{Bitrate, Media, PeerId, SecretKey, Seq, StreamId, StreamInfo};
 
-use super::actor::{Actor, Crowd, Letter};
+use super::actor::{Actor, Crowd};
 use super::draw::{self, Drawn, Purpose, Spec};
 use super::encoder::Encoder;
-use super::ids::{Ids, addr_of};
+use super::ids::Ids;
 use super::outcome::{MessageCount, TrackerCount};
 use super::trace::Trace;
 use super::{Progress, RunError};
 use crate::audit::{Audit, What};
 use crate::baseline::{Baseline, Happening};
 use crate::measure::{ChunkLog, Histogram, PeerLog, Role, Violation, Window};
-use crate::net::{ConnId, Conns, End, Line, Weather};
+use crate::net::{self, Flow, FlowConfig, Net, PacketConfig, Packets, Site, Weather, addr_of};
 use crate::queue::Calendar;
-use crate::scenario::{Prefer, Scenario};
+use crate::scenario::{Fidelity, Prefer, Scenario};
 use crate::space::DelaySpace;
 use crate::time::{Clock, MS, SECOND, SimTime, ms, seconds};
 
@@ -35,31 +34,8 @@ const MOST_SPINS: u32 = 10_000;
 pub(super) enum Event {
     /// A node's deadline, unless it has an earlier one by now.
     Timer(u32),
-    /// A copy of a chunk reaches an end; `landed` = it is through the downlink already.
-    Chunk {
-        conn: ConnId,
-        to: End,
-        hops: u8,
-        repair: bool,
-        landed: bool,
-        chunk: Arc<Chunk>,
-    },
-    /// A control message reaches an end.
-    Message {
-        conn: ConnId,
-        to: End,
-        landed: bool,
-        bytes: u32,
-        letter: Letter,
-    },
-    /// First packet of a handshake, at the acceptor.
-    Dial(ConnId),
-    /// Its answer, at the dialler.
-    Answer(ConnId),
-    /// The dialler's proof, at the acceptor.
-    Proof(ConnId),
-    /// An end learns that the connection is over.
-    Over(ConnId, End),
+    /// The network does something.
+    Net(net::Event),
     /// A dial to nobody is given up.
     Unreachable(u32, Box<(Option<PeerId>, Option<std::net::SocketAddr>)>),
     /// The encoder has a chunk.
@@ -86,10 +62,6 @@ pub(super) struct Peer {
     /// When the node is to be called, as it said last: not before the timer, which is not moved when there is more time.
     pub(super) due: SimTime,
     pub(super) spins: u32,
-    pub(super) uplink: Line,
-    pub(super) downlink: Option<Line>,
-    /// What it tells whoever dials it along with the handshake, and its length.
-    pub(super) greeting: Option<(Box<Message>, u64)>,
     pub(super) log: PeerLog,
     /// What the node said when it went: slots, slots in use, neighbours, chunks asked for one by one.
     pub(super) last_words: (u16, u16, usize, u64),
@@ -105,8 +77,7 @@ pub(super) struct World {
     pub(super) counting: bool,
     pub(super) queue: Calendar<Event>,
     pub(super) audit: Audit,
-    pub(super) weather: Weather,
-    pub(super) conns: Conns,
+    pub(super) net: Net,
     pub(super) space: DelaySpace,
     pub(super) peers: Vec<Peer>,
     pub(super) ids: Ids,
@@ -117,7 +88,6 @@ pub(super) struct World {
     /// Arrivals at consumers, by substream and hops.
     pub(super) depths: Vec<Vec<u64>>,
     pub(super) churn_rng: ChaCha8Rng,
-    pub(super) queue_ns: u64,
     pub(super) idle_timeout_ns: u64,
     encoder: Encoder,
     pub(super) stream_key: SecretKey,
@@ -125,9 +95,6 @@ pub(super) struct World {
     pub(super) outbox: Outbox,
     pub(super) events: u64,
     pub(super) deliveries: u64,
-    /// Chunk copies sent and not delivered: lost, and dropped by a queue or for being late.
-    pub(super) lost: u64,
-    pub(super) expired: u64,
     pub(super) bans: u64,
     pub(super) trackers: TrackerCount,
     /// Messages sent during the window, by their number on the wire.
@@ -157,12 +124,7 @@ impl World {
             counting: false,
             queue: Calendar::new(),
             audit: Audit::new(),
-            weather: Weather::new(
-                draw::sub_seed(seed, Purpose::Weather),
-                scenario.network.loss,
-                scenario.network.jitter_ms * MS as f64,
-            ),
-            conns: Conns::default(),
+            net: network(scenario, SecretKey::from_bytes(&specs[0].secret).stream_id()),
             space,
             peers: Vec::with_capacity(specs.len()),
             ids: Ids::default(),
@@ -171,7 +133,6 @@ impl World {
             played_in_time: Vec::new(),
             depths: vec![Vec::new(); usize::from(scenario.stream.substreams)],
             churn_rng: draw::rng(seed, Purpose::Churn),
-            queue_ns: ms(scenario.network.queue_ms),
             idle_timeout_ns: ms(scenario.network.idle_timeout_ms),
             encoder: Encoder::new(&scenario.stream),
             stream_key: SecretKey::from_bytes(&specs[0].secret),
@@ -179,8 +140,6 @@ impl World {
             outbox: Outbox::new(),
             events: 0,
             deliveries: 0,
-            lost: 0,
-            expired: 0,
             bans: 0,
             trackers: TrackerCount::default(),
             kinds: BTreeMap::new(),
@@ -205,12 +164,14 @@ impl World {
     pub(super) fn add_peer(&mut self, spec: Spec) -> u32 {
         let number = self.peers.len() as u32;
         let id = node_key(&spec.secret).peer_id();
-        let download = self.scenario.network.download_x.map(|x| {
-            let bps = self.scenario.stream.rate.scaled(x).as_bps();
-            Line::new(bps, spec.joins)
-        });
         self.ids.insert(id, number);
-        self.conns.add_peer();
+        let rate = self.scenario.stream.rate;
+        let site = Site {
+            key: node_key(&spec.secret),
+            upload_bps: spec.upload_bps,
+            download_bps: self.scenario.network.download_x.map(|x| rate.scaled(x).as_bps()),
+        };
+        self.net.add(spec.joins, site);
         self.queue.push(spec.joins, Event::Join(number));
         self.peers.push(Peer {
             id,
@@ -221,9 +182,6 @@ impl World {
             timer: SimTime(u64::MAX),
             due: SimTime(u64::MAX),
             spins: 0,
-            uplink: Line::new(spec.upload_bps, spec.joins),
-            downlink: download,
-            greeting: None,
             log: PeerLog::new(spec.role, spec.joins),
             last_words: Default::default(),
             spec,
@@ -234,6 +192,7 @@ impl World {
     pub(super) fn run(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), RunError> {
         self.run_until(self.end, progress)?;
         self.now = self.end;
+        self.close_books();
         Ok(())
     }
 
@@ -270,25 +229,7 @@ impl World {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Timer(peer) => self.timer(peer),
-            Event::Chunk {
-                conn,
-                to,
-                hops,
-                repair,
-                landed,
-                chunk,
-            } => self.chunk(conn, to, hops, repair, landed, chunk),
-            Event::Message {
-                conn,
-                to,
-                landed,
-                bytes,
-                letter,
-            } => self.letter(conn, to, landed, bytes, letter),
-            Event::Dial(conn) => self.dialled(conn),
-            Event::Answer(conn) => self.answered(conn),
-            Event::Proof(conn) => self.proven(conn),
-            Event::Over(conn, end) => self.over(conn, end),
+            Event::Net(event) => self.net.handle(self.now, event),
             Event::Unreachable(peer, whom) => {
                 self.fold(What::Disconnected, peer, u64::MAX);
                 let (id, addr) = *whom;
@@ -300,6 +241,7 @@ impl World {
             Event::Fault(at) => self.fault(at),
             Event::Tick => {}
         }
+        self.pump();
     }
 
     fn tick(&mut self) {
@@ -308,9 +250,10 @@ impl World {
             self.trackers.each_second.push(trackers as u32);
         }
         self.counting = self.window.contains(self.now);
-        let fast = self.peers.iter().position(|peer| !peer.uplink.within_rate());
+        self.net.count(self.counting);
+        let fast = (0..self.peers.len() as u32).find(|peer| !self.net.uplink(*peer).within_rate());
         if let Some(peer) = fast {
-            self.violate(peer as u32, "its uplink carried more than its rate".to_owned());
+            self.violate(peer, "its uplink carried more than its rate".to_owned());
         }
         self.queue.push(self.now.plus(TICK_NS), Event::Tick);
     }
@@ -340,11 +283,26 @@ impl World {
 
     /// Tells a node, if it is there; what it wants done stays in the outbox.
     pub(super) fn tell(&mut self, number: u32, input: Input) {
+        // Whose connection is over, to them nothing may be sent before the node knows that.
+        if !matches!(input, Input::Disconnected { .. }) {
+            self.tell_sent(number);
+        }
         let peer = &mut self.peers[number as usize];
         match &mut peer.node {
             Some(Actor::Node(node)) => node.handle(peer.clock.read(self.now), input, &mut self.outbox),
             Some(Actor::Baseline(_)) => self.tell_baseline(number, &input),
             None => {}
+        }
+    }
+
+    /// Tells a node what has left it since it was last told, if the network can say.
+    fn tell_sent(&mut self, number: u32) {
+        let bytes = self.net.take_departed(number);
+        let peer = &mut self.peers[number as usize];
+        if let Some(Actor::Node(node)) = &mut peer.node
+            && bytes > 0
+        {
+            node.handle(peer.clock.read(self.now), Input::Sent { bytes }, &mut self.outbox);
         }
     }
 
@@ -364,6 +322,8 @@ impl World {
             }
             return;
         }
+        self.tell_sent(number);
+        let peer = &mut self.peers[number as usize];
         match &mut peer.node {
             Some(Actor::Node(node)) => node.handle_deadline(peer.clock.read(self.now), &mut self.outbox),
             _ => self.happen(number, Happening::Due),
@@ -432,6 +392,7 @@ impl World {
     }
 
     fn join(&mut self, number: u32) {
+        self.net.start(self.now, number);
         if self.crowd.is_some() {
             self.join_baseline(number);
             self.draw_departure(number);
@@ -521,6 +482,29 @@ impl World {
     }
 }
 
+/// The network model that the scenario asks for.
+fn network(scenario: &Scenario, stream: StreamId) -> Net {
+    let network = &scenario.network;
+    let seed = draw::sub_seed(scenario.seed, Purpose::Weather);
+    let weather = Weather::new(seed, network.loss, network.jitter_ms * MS as f64);
+    if scenario.fidelity == Fidelity::Packet {
+        return Net::Packets(Box::new(Packets::new(PacketConfig {
+            weather,
+            loss: network.loss,
+            packets: scenario.stream.packets_per_chunk(),
+            queue_ns: ms(network.queue_ms),
+            idle_timeout: Duration::from_nanos(ms(network.idle_timeout_ms)),
+            stream,
+        })));
+    }
+    Net::Flow(Box::new(Flow::new(FlowConfig {
+        weather,
+        queue_ns: ms(network.queue_ms),
+        idle_timeout_ns: ms(network.idle_timeout_ms),
+        acks: network.acks,
+    })))
+}
+
 /// A peer's own key. The stream's and the peercaster's own must not be the same.
 fn node_key(secret: &[u8; 32]) -> SecretKey {
     let mut secret = *secret;
@@ -554,6 +538,3 @@ fn summary(scenario: &Scenario, specs: &[Spec], space: &DelaySpace) -> Drawn {
         ),
     }
 }
-
-#[cfg(test)]
-mod tests;

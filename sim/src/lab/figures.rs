@@ -123,6 +123,7 @@ pub(super) fn outcome(rehearsal: &Rehearsal, record: &Record) -> Outcome {
         bound_ms: rehearsal.bound_ms,
         soonest_ms: rehearsal.soonest_ms,
         results: BTreeMap::from([("headwater".to_owned(), results)]),
+        packet: None,
         lab: Some(lab(&facts)),
         rows: Vec::new(),
         trace: Vec::new(),

@@ -39,9 +39,7 @@ pub(crate) fn network(rehearsal: &Rehearsal) -> anyhow::Result<Emulated> {
 
 /// The loss of packets with which a copy of a chunk is damaged with this probability.
 pub(crate) fn packet_loss(stream: &Stream, copy_loss: f64) -> f64 {
-    let payload = stream.rate.as_bps() as f64 / 8000.0 * stream.chunk_ms;
-    let packets = net::packets(wire::CHUNK_HEADER_LEN as u64 + payload as u64);
-    1.0 - (1.0 - copy_loss).powf(1.0 / packets as f64)
+    net::packet_loss(stream.packets_per_chunk(), copy_loss)
 }
 
 /// The command that changes the loss of the whole network.

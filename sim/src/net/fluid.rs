@@ -48,6 +48,11 @@ pub(crate) fn packets(payload: u64) -> u64 {
     payload.div_ceil(PACKET_PAYLOAD).max(1)
 }
 
+/// The loss of packets with which a copy of so many is damaged with this probability.
+pub(crate) fn packet_loss(packets: u64, copy_loss: f64) -> f64 {
+    1.0 - (1.0 - copy_loss).powf(1.0 / packets.max(1) as f64)
+}
+
 /// A line of a fixed rate with a queue before it; an uplink, or a downlink.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {

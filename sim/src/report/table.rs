@@ -55,6 +55,13 @@ fn write_table(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
         outcome.expired,
         outcome.bans
     )?;
+    if let Some(packet) = &outcome.packet {
+        writeln!(
+            out,
+            "packet level: {} packets in the window, {:.3} bytes of them for each byte delivered; lost and dropped are packets",
+            packet.packets, packet.network_bytes_per_delivered_byte
+        )?;
+    }
     let trackers = &outcome.trackers;
     writeln!(
         out,

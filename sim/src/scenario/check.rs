@@ -1,6 +1,6 @@
 //! Values that make no sense are refused before a run, each with its key.
 
-use super::{CapacityClass, Fault, Scenario, Space};
+use super::{CapacityClass, Fault, Fidelity, Scenario, Space};
 
 /// Most peers in a run, a guard against slips: at 200 KiB each they take 20 GB.
 const MAX_PEERS: usize = 100_000;
@@ -36,8 +36,20 @@ impl Scenario {
         self.check_stream()?;
         self.check_space()?;
         self.check_network()?;
+        self.check_fidelity()?;
         self.check_peers()?;
         self.check_times()
+    }
+
+    fn check_fidelity(&self) -> Result<(), String> {
+        if self.fidelity == Fidelity::Packet && !self.baselines.is_empty() {
+            return Err(
+                "the packet level cannot follow baselines: what they say to each other has no form on the wire; run them \
+                 without --packet"
+                    .to_owned(),
+            );
+        }
+        Ok(())
     }
 
     fn check_stream(&self) -> Result<(), String> {

@@ -1,0 +1,21 @@
+//! What a model of the network counts.
+
+/// What one peer sent while it was counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Books {
+    /// Copies of chunks, and the media in them.
+    pub(crate) copies_out: u64,
+    pub(crate) media_out: u64,
+    /// Bytes of the packets of handshakes.
+    pub(crate) handshake_out: u64,
+    pub(crate) handshake_in: u64,
+}
+
+/// Copies of chunks that were sent and did not arrive, in the whole run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lost {
+    /// Lost on the way, or dropped by a queue.
+    pub(crate) on_the_way: u64,
+    /// Not sent, because their time was past.
+    pub(crate) expired: u64,
+}
