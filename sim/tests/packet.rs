@@ -36,7 +36,8 @@ fn it_plays_and_the_same_happens_twice() {
     assert!(result.arrival_ms.p50 < 400.0, "{:?}", result.arrival_ms);
     assert_eq!(a.bans, 0);
     let bytes = a.packet.unwrap().network_bytes_per_delivered_byte;
-    assert!((1.05..1.25).contains(&bytes), "{bytes}");
+    // Donors get some, too, and a small swarm has much to say for each byte.
+    assert!((1.05..1.4).contains(&bytes), "{bytes}");
     assert_ne!(outcome(&small(&["seed=2"])).audit, a.audit);
 }
 
