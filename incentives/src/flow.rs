@@ -1,6 +1,6 @@
 //! How much can be shifted to a peer, and along which paths.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use petgraph::algo::maximum_flow::dinics;
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -62,6 +62,21 @@ pub fn plan(edges: &[(PeerId, PeerId, u64)], from: PeerId, target: PeerId) -> Pl
     }
     take(&graph, source, sink, &mut left, &mut plan);
     if greedy.total > plan.total { greedy } else { plan }
+}
+
+/// The most that `from` can shift to several together, in bytes: with which of them it ends is all the same. What they owe `from`
+/// already is there.
+pub fn reach(edges: &[(PeerId, PeerId, u64)], from: PeerId, targets: &BTreeSet<PeerId>) -> u64 {
+    let Some(&any) = targets.first() else { return 0 };
+    // All of them are one.
+    let into = |peer| if targets.contains(&peer) { any } else { peer };
+    let onward = edges
+        .iter()
+        .filter(|(_, creditor, _)| !targets.contains(creditor));
+    let merged: Vec<_> = onward
+        .map(|&(debtor, creditor, bytes)| (into(debtor), creditor, bytes))
+        .collect();
+    plan(&merged, from, any).total
 }
 
 /// The edges that lie on a path of at most five, and its two ends. `None` if there is none.

@@ -55,7 +55,8 @@ pub struct TrustStats {
     pub owed_to_me: u64,
     /// What this node owes others.
     pub owed_by_me: u64,
-    /// What of it neighbours owe: it counts with them at once.
+    /// What of it those who supply this node owe, or could be made to by shifts as far as is known. Where nobody supplies it, its
+    /// neighbours.
     pub spendable: u64,
     /// What shifts under way hold.
     pub pending: u64,

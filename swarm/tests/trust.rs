@@ -86,6 +86,12 @@ fn both_sides_of_every_account_agree_and_the_one_who_gives_is_owed() {
     let all: Vec<_> = (0..world.peers.len())
         .map(|n| world.stats(n).trust.unwrap())
         .collect();
+    // Nobody can spend more than he is owed, and whom nobody supplies has it with his neighbours.
+    assert!(
+        all.iter().all(|trust| trust.spendable <= trust.owed_to_me),
+        "{all:?}"
+    );
+    assert!(trust.spendable > trust.owed_to_me * 9 / 10, "{trust:?}");
     let owed: u64 = all.iter().map(|trust| trust.owed_to_me).sum();
     let owing: u64 = all.iter().map(|trust| trust.owed_by_me).sum();
     assert!(owed.abs_diff(owing) < owed / 20, "{owed} and {owing}");

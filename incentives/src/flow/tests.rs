@@ -198,6 +198,34 @@ fn where_paths_are_too_long_it_never_exceeds_what_is_possible_and_seldom_misses_
 }
 
 #[test]
+fn to_several_it_is_the_maximum_flow_to_them_together() {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let (mut flows, mut less) = (0, 0);
+    for _ in 0..1000 {
+        let nodes = rng.random_range(3..=6);
+        let one_in = rng.random_range(1..4);
+        let edges = random_edges(&mut rng, nodes, one_in);
+        let targets: BTreeSet<usize> = (1..nodes).filter(|_| rng.random_range(0..2) == 0).collect();
+        let reached = reach(&of(&edges), peer(0), &targets.iter().map(|&n| peer(n)).collect());
+        // They owe one more than there are whatever it gets.
+        let mut with_end = edges.clone();
+        with_end.extend(targets.iter().map(|&n| (nodes, n, 1 << 40)));
+        assert_eq!(
+            reached,
+            edmonds_karp(nodes + 1, &with_end, 0, nodes),
+            "{edges:?} {targets:?}"
+        );
+        let each = targets.iter().map(|&n| plan(&of(&edges), peer(0), peer(n)).total);
+        less += u32::from(reached < each.sum());
+        flows += u32::from(reached > 0);
+    }
+    assert!(
+        flows > 600 && less > 100,
+        "{flows} flows, {less} less than the sum"
+    );
+}
+
+#[test]
 fn nothing_comes_of_nothing() {
     assert_eq!(plan(&[], peer(0), peer(1)), Plan::default());
     assert_eq!(plan(&of(&vec![(1, 0, 5)]), peer(0), peer(0)), Plan::default());

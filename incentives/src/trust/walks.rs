@@ -1,5 +1,6 @@
 //! Adverts of this peer's accounts, and the walks that carry them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::RngExt as _;
@@ -60,6 +61,21 @@ impl<S: Store> Trust<S> {
     pub fn plan(&self, now: Time, target: PeerId) -> Plan {
         let edges: Vec<_> = self.view.edges(now).collect();
         flow::plan(&edges, self.me, target)
+    }
+
+    /// The most that could be shifted to these together by what is known, what they owe this peer already included.
+    pub fn reach(&self, now: Time, targets: &BTreeSet<PeerId>) -> u64 {
+        let others = self
+            .view
+            .edges(now)
+            .filter(|(_, creditor, _)| *creditor != self.me);
+        // Own claims as they are now: the view has them as they were when they were looked at last.
+        let own = self.peers.iter().filter_map(|(id, peer)| {
+            let bytes = u64::try_from(peer.pair.claim()).ok()?;
+            Some((*id, self.me, bytes))
+        });
+        let edges: Vec<_> = others.chain(own).collect();
+        flow::reach(&edges, self.me, targets)
     }
 
     pub(crate) fn plan_walk(&mut self, now: Time) {

@@ -129,7 +129,7 @@ pub struct TrustLine {
     pub earned_bytes: u64,
     /// What it owes others.
     pub owed_bytes: u64,
-    /// What of the first those owe that it is connected to.
+    /// What of the first those owe who supply it, or could be made to by shifts; where nobody does, its neighbours.
     pub spendable_bytes: u64,
     /// What shifts under way hold.
     pub pending_bytes: u64,

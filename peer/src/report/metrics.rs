@@ -219,7 +219,7 @@ const GAUGES: &[Gauge] = &[
     ),
     (
         "headwater_trust_spendable_bytes",
-        "What connected peers owe this node",
+        "What suppliers owe this node, or could be made to by shifts",
         |l| l.trust.map(|trust| trust.spendable_bytes as f64),
     ),
     ("headwater_trust_shifts", "Shifts of trust under way", |l| {

@@ -1,6 +1,8 @@
 //! A look inside, for people.
 
-use wire::{Substream, SubstreamSet, Time};
+use std::collections::BTreeSet;
+
+use wire::{PeerId, Substream, SubstreamSet, Time};
 
 use super::Node;
 use crate::stats::{LinkStats, NodeStats, StreamStats, SubstreamStats};
@@ -47,7 +49,7 @@ impl Node {
                 .iter()
                 .map(|stream| stream.stats(self, now))
                 .collect(),
-            trust: self.trust.stats(now, |peer| self.neighbours.contains(peer)),
+            trust: self.trust.stats(now, &self.creditable()),
             bytes_control: self.bytes_control,
             bytes_rejected: self.bytes_rejected,
         }
@@ -55,6 +57,20 @@ impl Node {
 }
 
 impl Node {
+    /// Those with whom credit is of use now: who supplies this node, or, if nobody does, its neighbours.
+    fn creditable(&self) -> BTreeSet<PeerId> {
+        let peers = self.streams.iter().flat_map(|stream| stream.peers.iter());
+        let suppliers: BTreeSet<_> = peers
+            .filter(|(_, state)| !state.supplies.is_empty())
+            .map(|(peer, _)| *peer)
+            .collect();
+        if suppliers.is_empty() {
+            self.neighbours.iter().map(|(peer, _)| *peer).collect()
+        } else {
+            suppliers
+        }
+    }
+
     /// Whether this node keeps a local tracker of any stream.
     pub fn keeps_tracker(&self) -> bool {
         self.streams.iter().any(|stream| stream.tracking.is_some())

@@ -3,6 +3,7 @@
 //! That goes as control messages, like any other. If the ledger cannot be written the core rests for a while: the node plays and
 //! serves as before, and signs nothing.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -97,21 +98,20 @@ impl Bookkeeping {
         now < self.shifts_until
     }
 
-    pub(super) fn stats(&self, now: Time, is_neighbour: impl Fn(&PeerId) -> bool) -> Option<TrustStats> {
+    /// What people are shown; `here` are those with whom credit is of use now.
+    pub(super) fn stats(&self, now: Time, here: &BTreeSet<PeerId>) -> Option<TrustStats> {
         let trust = self.trust.as_ref()?;
         let mut stats = TrustStats {
             bytes: self.bytes,
             rests: self.rests_until.is_some(),
             shifts: trust.shifts_under_way() as u32,
+            spendable: trust.reach(now, here),
             ..TrustStats::default()
         };
-        for (peer, balance) in trust.balances(now) {
+        for (_, balance) in trust.balances(now) {
             let claim = u64::try_from(balance.claim.unsigned_abs()).unwrap_or(u64::MAX);
             if balance.claim >= 0 {
                 stats.owed_to_me = stats.owed_to_me.saturating_add(claim);
-                if is_neighbour(&peer) {
-                    stats.spendable = stats.spendable.saturating_add(claim);
-                }
             } else {
                 stats.owed_by_me = stats.owed_by_me.saturating_add(claim);
             }
