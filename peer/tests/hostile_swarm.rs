@@ -22,6 +22,7 @@ use futures_util::future::join_all;
 use headwater::driver::{NodeHandle, StreamEvents, StreamItem};
 use stranger::{closed, hello, stranger};
 use swarm::{Event, Input, Participation, PlayoutWish};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use wire::message::{Advert, Join, Leave, PeerRecord, Pong, Role, Subscribed};
 use wire::{Bitrate, List, Message, PeerId, SecretKey, Seq, StreamId, SubstreamSet, VERSIONS, codec};
@@ -245,10 +246,23 @@ fn boast(stream: StreamId) -> (Join, Advert) {
     (join, advert)
 }
 
-/// Accepts whatever is asked, sends nothing, and counts how often it was asked.
-async fn promise(mut peer: Peer, stream: StreamId, asked: Arc<AtomicU64>) {
+/// Calls whom it is told of, accepts whatever is asked, sends nothing, and counts how often it was asked.
+async fn promise(
+    mut peer: Peer,
+    stream: StreamId,
+    asked: Arc<AtomicU64>,
+    mut to_call: mpsc::UnboundedReceiver<NodeHandle>,
+) {
     let (join, advert) = boast(stream);
-    while let Some(input) = peer.inputs.recv().await {
+    loop {
+        let input = tokio::select! {
+            Some(node) = to_call.recv() => {
+                assert!(peer.transport.connect(Some(node.peer()), node.local_addrs().to_vec()));
+                continue;
+            }
+            input = peer.inputs.recv() => input,
+        };
+        let Some(input) = input else { break };
         match input {
             Input::Connected { peer: who, .. } => {
                 peer.transport.send(&who, &join.clone().into());
@@ -285,14 +299,12 @@ async fn a_supplier_that_promises_and_never_sends() {
     let cast = Cast::begin(3).await;
     let peer = Peer::new(key(78));
     let id = peer.id;
+    let (call, to_call) = mpsc::unbounded_channel();
     for node in cast.nodes() {
-        assert!(
-            peer.transport
-                .connect(Some(node.peer()), node.local_addrs().to_vec())
-        );
+        call.send(node).unwrap();
     }
     let asked = Arc::new(AtomicU64::new(0));
-    let promising = tokio::spawn(promise(peer, cast.stream, asked.clone()));
+    let promising = tokio::spawn(promise(peer, cast.stream, asked.clone(), to_call));
     // A newcomer knows nobody yet, and believes it most; if it finds others sooner the next one may not.
     let mut newcomers = Vec::new();
     for n in 0..12 {
@@ -304,6 +316,7 @@ async fn a_supplier_that_promises_and_never_sends() {
         let wish = Participation::Consume(PlayoutWish::default());
         let via = cast.source.local_addrs().to_vec();
         let events = newcomer.join(cast.stream, via, wish).await.unwrap();
+        call.send(newcomer.clone()).unwrap();
         newcomers.push((newcomer, tokio::spawn(watch(events))));
     }
     cast.end(0.99, &[id]).await;
