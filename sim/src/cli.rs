@@ -128,18 +128,19 @@ pub(crate) fn main() -> ExitCode {
         Command::Run {
             scenario,
             seed,
-            mut set,
+            set,
             packet,
             baselines,
             output,
         } => {
+            let mut of_swarms = Vec::new();
             if packet {
-                set.push("fidelity=packet".to_owned());
+                of_swarms.push("fidelity=packet".to_owned());
             }
             if !baselines.is_empty() {
-                set.push(format!("baselines={baselines:?}"));
+                of_swarms.push(format!("baselines={baselines:?}"));
             }
-            run(&scenario, seed, set, &output)
+            run(&scenario, seed, set, of_swarms, &output)
         }
         Command::Lab(args) => lab::run(&args),
         Command::List => list(),
@@ -156,7 +157,22 @@ pub(crate) fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-fn run(name: &str, seed: Option<u64>, mut set: Vec<String>, output: &OutputArgs) -> Result<(), Failure> {
+/// Runs a scenario with `set` applied, and `of_swarms`, which rings and coordinates do not have.
+fn run(
+    name: &str,
+    seed: Option<u64>,
+    mut set: Vec<String>,
+    of_swarms: Vec<String>,
+    output: &OutputArgs,
+) -> Result<(), Failure> {
+    if !of_swarms.is_empty()
+        && let Plan::Overlay(_) = Plan::load(name, &set).map_err(Failure::input)?
+    {
+        return Err(Failure::input(format!(
+            "{name} is about rings or coordinates, which have neither a packet level nor baselines; leave --packet and --baselines out"
+        )));
+    }
+    set.extend(of_swarms);
     if let Some(seed) = seed {
         set.push(format!("seed={seed}"));
     }

@@ -52,6 +52,14 @@ fn bad_input_is_one_sentence_and_exit_code_2() {
     refused(&["run", "paper-fig5", "--set", "peers.cuont=3"], "cuont");
     refused(&["run", "paper-fig5", "--set", "network.loss=2"], "network.loss");
     refused(&["run", "planetlab", "--set", "space.file=/nowhere"], "/nowhere");
+    refused(
+        &["run", "doat-1k", "--packet"],
+        "neither a packet level nor baselines",
+    );
+    refused(
+        &["run", "coords-planetlab", "--baselines", "star"],
+        "neither a packet level nor baselines",
+    );
     refused(&["replay", "/nowhere.json"], "/nowhere.json");
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("x.toml");
