@@ -48,7 +48,10 @@ fn a_link_without_a_way() {
 
 #[test]
 fn inputs() {
-    refused(&["cast", "/nonexistent/film.ts"], &["/nonexistent/film.ts"]);
+    let home = tempfile::tempdir().unwrap();
+    let missing = home.path().join("film.ts");
+    let missing = missing.to_str().unwrap();
+    refused(&["cast", missing], &[missing]);
     refused(&["cast", "."], &["folder"]);
     refused(&["cast", "srt://host:9000"], &["not supported yet"]);
     refused(&["cast", "http://host/live.ts"], &["not supported yet"]);

@@ -102,7 +102,9 @@ fn statistics_have_samples_and_a_summary() {
         outcome.stdout.contains(last["stream"].as_str().unwrap()),
         "{outcome:?}"
     );
-    cast(home.path(), &["--stats", "/nonexistent/stats"]).refused(&["/nonexistent/stats", "--stats"]);
+    let nowhere = home.path().join("no-folder/stats");
+    let nowhere = nowhere.to_str().unwrap();
+    cast(home.path(), &["--stats", nowhere]).refused(&[nowhere, "--stats"]);
 }
 
 #[test]
