@@ -4,6 +4,7 @@
 mod bar;
 mod files;
 mod lab;
+mod sweep;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -59,6 +60,12 @@ Example: twenty real viewers with measured delays, and the same simulated:
   headwater-sim run planetlab --set peers.count=20 --set peers.ri=1.5 --json run.json
   headwater-sim compare run.json lab.json")]
     Lab(lab::LabArgs),
+    /// Run a scenario with several seeds and settings, and say what the settings do
+    #[command(after_help = "\
+Examples: does a shorter chunk bring less lag, and what does the wish for less lag cost in continuity?
+  headwater-sim sweep planetlab --set peers.count=40 --vary stream.chunk_ms=4,8,16 --svg figures
+  headwater-sim sweep planetlab --vary peers.prefer=live,balanced,smooth --seeds 1-5 --keep runs --csv runs.csv")]
+    Sweep(sweep::SweepArgs),
     /// List the scenarios in the box
     #[command(after_help = "Example: headwater-sim list")]
     List,
@@ -143,6 +150,7 @@ pub(crate) fn main() -> ExitCode {
             run(&scenario, seed, set, of_swarms, &output)
         }
         Command::Lab(args) => lab::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
         Command::List => list(),
         Command::Compare { a, b } => compare(&a, &b),
         Command::Replay { file, output } => replay(&file, &output),

@@ -15,6 +15,7 @@ mod queue;
 pub mod report;
 pub mod scenario;
 mod space;
+pub mod sweep;
 mod time;
 mod words;
 

@@ -4,9 +4,12 @@ mod compare;
 mod csv;
 mod figure;
 mod lab;
+mod sweep;
 mod table;
 
 pub use compare::compare;
+pub(crate) use compare::figures;
 pub use csv::write_csv;
-pub use figure::write_figures;
+pub use figure::{write_figures, write_sweep_figures};
+pub use sweep::{sweep_table, write_sweep_csv};
 pub use table::table;

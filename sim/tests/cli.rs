@@ -243,3 +243,75 @@ fn scenarios_of_the_overlay_give_a_table_a_result_and_a_replay() {
         "coords.liars",
     );
 }
+
+/// A sweep over a small swarm.
+const SWEEP: [&str; 12] = [
+    "sweep",
+    "planetlab",
+    "--set",
+    "peers.count=6",
+    "--set",
+    "measure.start_s=2",
+    "--set",
+    "measure.length_s=1",
+    "--set",
+    "joins.0.over_s=1",
+    "--seeds",
+    "1-2",
+];
+
+#[test]
+fn a_sweep_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keep, csv) = (folder.path().join("runs"), folder.path().join("all.csv"));
+    let (kept, table) = (keep.to_string_lossy(), csv.to_string_lossy());
+    let swept = |more: &[&str]| {
+        let output = sim(&[&SWEEP, more, &["--keep", &kept, "--csv", &table]].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let (first, said) = swept(&[
+        "--vary",
+        "peers.prefer=live",
+        "--svg",
+        &folder.path().to_string_lossy(),
+    ]);
+    assert!(said.contains("2 runs at 1 points"), "{said}");
+    assert!(!said.contains("there already"), "{said}");
+    assert!(first.contains("| live "), "{first}");
+    assert!(folder.path().join("planetlab-sweep-tradeoff.svg").exists());
+    // Two runs more, and those made before are taken as they are.
+    let (second, said) = swept(&["--vary", "peers.prefer=live,smooth", "--jobs", "2"]);
+    assert!(said.contains("2 of them are there already"), "{said}");
+    let row = |table: &str| {
+        table
+            .lines()
+            .find(|line| line.contains("| live"))
+            .map(str::to_owned)
+    };
+    let cells = |row: Option<String>| row.map(|row| row.split_whitespace().collect::<Vec<_>>().join(" "));
+    assert_eq!(cells(row(&first)), cells(row(&second)));
+    let lines = std::fs::read_to_string(&csv).unwrap();
+    assert_eq!(lines.lines().count(), 5, "{lines}");
+    // A result is one like any other.
+    let file = keep.join("planetlab-peers.prefer=live-2.json");
+    let name = file.to_string_lossy();
+    assert!(sim(&["replay", "--quiet", &name]).status.success());
+    // One that another program made is not taken.
+    std::fs::write(keep.join("program"), "another").unwrap();
+    let (_, said) = swept(&["--vary", "peers.prefer=live"]);
+    assert!(!said.contains("there already"), "{said}");
+}
+
+#[test]
+fn a_sweep_refuses_before_it_runs() {
+    refused(&["sweep", "no-such-thing"], "no-such-thing");
+    refused(&["sweep", "planetlab", "--vary", "peers.cuont=1,2"], "cuont");
+    refused(&["sweep", "planetlab", "--set", "fidelity=lab"], "fidelity");
+    refused(&["sweep", "doat-1k", "--svg", "x"], "nothing for --svg");
+    refused(&["sweep", "planetlab", "--keep", "/dev/null/x"], "--keep");
+    for wrong in [["--vary", "peers.count"], ["--seeds", "5-1"], ["--jobs", "0"]] {
+        let output = sim(&[["sweep", "planetlab"], wrong].concat());
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+    }
+}

@@ -109,5 +109,8 @@ fn a_missing_file_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("my.toml");
     let failure = Config::load(&missing, &Program::command(), &clap::Command::new("shared")).unwrap_err();
-    assert!(failure.to_string().contains(missing.to_str().unwrap()), "{failure}");
+    assert!(
+        failure.to_string().contains(missing.to_str().unwrap()),
+        "{failure}"
+    );
 }

@@ -36,15 +36,16 @@ impl Bar {
     }
 
     pub(super) fn show(&self, progress: Progress) {
-        let elapsed = self.started.elapsed().as_secs_f64();
-        let left = match progress.done_s {
-            done if done > 0.0 => elapsed * (progress.of_s - done) / done,
-            _ => 0.0,
-        };
         let (done, of) = (progress.done_s, progress.of_s);
         let deliveries = progress.deliveries as f64 / 1e6;
         let what = format!("{done:.1} of {of:.0} s simulated, {deliveries:.2} M deliveries");
-        self.draw(done, of, &what, left);
+        self.draw(done, of, &what, self.left(done, of));
+    }
+
+    /// The same for many runs; `share` is how much is done of them all, those at work included.
+    pub(super) fn show_runs(&self, done: usize, runs: usize, share: f64) {
+        let of = runs as f64;
+        self.draw(share, of, &format!("{done} of {runs} runs"), self.left(share, of));
     }
 
     /// The same for real programs, which take the time they take.
@@ -52,6 +53,16 @@ impl Bar {
         let (done, of) = (progress.done_s, progress.of_s);
         let what = format!("{done:.0} of {of:.0} s, {} peers there", progress.running);
         self.draw(done, of, &what, of - done);
+    }
+
+    /// Seconds left if it goes on as it went so far.
+    fn left(&self, done: f64, of: f64) -> f64 {
+        let elapsed = self.started.elapsed().as_secs_f64();
+        if done > 0.0 {
+            elapsed * (of - done) / done
+        } else {
+            0.0
+        }
     }
 
     fn draw(&self, done_s: f64, of_s: f64, what: &str, left_s: f64) {

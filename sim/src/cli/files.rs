@@ -51,7 +51,8 @@ fn write_texts(table: &str, outcome: &impl Serialize, output: &OutputArgs) -> Re
     write_text_and_json(table, outcome, output.json.as_deref(), output.quiet)
 }
 
-fn write_text_and_json(
+/// A table for people and, if asked for, something as JSON for programs.
+pub(super) fn write_text_and_json(
     table: &str,
     outcome: &impl Serialize,
     json: Option<&str>,

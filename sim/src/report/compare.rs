@@ -73,7 +73,7 @@ fn change(a: f64, b: f64) -> String {
 }
 
 /// All numbers of a result by their dotted path, without those given (parameters, seed) and the consumers' second copy.
-fn figures(result: &Value) -> Vec<(String, f64)> {
+pub(crate) fn figures(result: &Value) -> Vec<(String, f64)> {
     let mut found = Vec::new();
     for (key, value) in result.as_object().into_iter().flatten() {
         if key != "params" && key != "seed" {

@@ -4,8 +4,11 @@ mod depth;
 mod distance;
 mod lag;
 mod map;
+mod sweep;
 mod time;
 mod upload;
+
+pub use sweep::write_sweep_figures;
 
 use std::error::Error;
 use std::ops::Range;
