@@ -33,6 +33,10 @@ pub(crate) enum Step {
     Loss(f64),
     /// A share of those that keep a tracker, whoever that is by then, vanishes.
     Trackers(f64),
+    /// The peercaster is killed.
+    SourceDies,
+    /// It is started again, with its key and a new encoder.
+    SourceReturns,
 }
 
 /// All that is known of a run before it begins.
@@ -57,6 +61,7 @@ enum Coming {
     Join(u32),
     Depart { peer: u32, crash: bool },
     Fault(usize),
+    SourceReturns,
 }
 
 pub(super) fn rehearse(mut world: World) -> Rehearsal {
@@ -117,6 +122,10 @@ pub(super) fn rehearse(mut world: World) -> Rehearsal {
                 };
                 steps.push((now, step));
             }
+            Coming::SourceReturns => {
+                present[0] = true;
+                steps.push((now, Step::SourceReturns));
+            }
             Coming::Fault(at) => match scenario.faults[at] {
                 Fault::Crash { share, .. } | Fault::Leave { share, .. } => {
                     let crash = matches!(scenario.faults[at], Fault::Crash { .. });
@@ -135,8 +144,13 @@ pub(super) fn rehearse(mut world: World) -> Rehearsal {
                 }
                 Fault::Trackers { share, .. } => steps.push((now, Step::Trackers(share))),
                 Fault::Loss { loss, .. } => steps.push((now, Step::Loss(loss))),
-                // Such scenarios are refused before.
-                Fault::Upload { .. } | Fault::Restart { .. } => {}
+                Fault::Restart { away_s, .. } if present[0] => {
+                    present[0] = false;
+                    steps.push((now, Step::SourceDies));
+                    coming.push(now.plus(seconds(away_s)), Coming::SourceReturns);
+                }
+                // One that is away already cannot go. Scenarios in which uplinks change are refused before.
+                Fault::Restart { .. } | Fault::Upload { .. } => {}
             },
         }
     }
@@ -174,7 +188,8 @@ mod tests {
             "measure.start_s=2",
             "measure.length_s=6",
             "churn={mean_session_s=6}",
-            "faults=[{kind='crash',at_s=4,share=0.25},{kind='loss',at_s=5,loss=0.02}]",
+            "faults=[{kind='crash',at_s=4,share=0.25},{kind='loss',at_s=5,loss=0.02},\
+                {kind='restart',at_s=6,away_s=1.5},{kind='restart',at_s=7,away_s=9}]",
         ];
         let rehearsal = rehearse(world(&set));
         let mut run = world(&set);
@@ -199,5 +214,13 @@ mod tests {
         }
         assert!(rehearsal.steps.is_sorted_by_key(|step| step.0));
         assert!(rehearsal.steps.iter().any(|step| step.1 == Step::Loss(0.02)));
+        let of_source = |step: &&(SimTime, Step)| matches!(step.1, Step::SourceDies | Step::SourceReturns);
+        let of_source: Vec<_> = rehearsal.steps.iter().filter(of_source).collect();
+        let at = |s: f64| SimTime(seconds(s));
+        assert_eq!(
+            of_source,
+            [&(at(6.0), Step::SourceDies), &(at(7.5), Step::SourceReturns)],
+            "it cannot go while it is away"
+        );
     }
 }

@@ -71,6 +71,14 @@ impl Content {
         (group as f64 * self.gop_bytes / PACKET as f64).ceil() as u64
     }
 
+    /// The first packet that an encoder makes which begins anew after so many packets: that of the next group.
+    pub(crate) fn begins_again(&self, sent: u64) -> u64 {
+        match sent.checked_sub(1) {
+            Some(last) => self.group_begins(self.group_of(last) + 1),
+            None => 0,
+        }
+    }
+
     /// The group of a packet.
     fn group_of(&self, number: u64) -> u64 {
         let mut group = (number as f64 * PACKET as f64 / self.gop_bytes) as u64;
@@ -231,6 +239,20 @@ mod tests {
         }
         assert_eq!((starts, counters.len()), (5, 3), "four seconds and a bit");
         assert_ne!(content.packet(100)[30..], content.packet(101)[30..]);
+    }
+
+    #[test]
+    fn an_encoder_begins_anew_with_a_key_frame() {
+        let content = content(1.0);
+        let second = content.group_begins(1);
+        for (sent, first) in [
+            (0, 0),
+            (1, second),
+            (second, second),
+            (second + 1, content.group_begins(2)),
+        ] {
+            assert_eq!(content.begins_again(sent), first, "{sent}");
+        }
     }
 
     #[test]

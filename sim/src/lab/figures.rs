@@ -40,7 +40,7 @@ impl Facts<'_> {
     fn playout<'a>(&'a self, remains: &'a Remains) -> Playout<'a> {
         Playout {
             seen: &remains.seen,
-            sent_ns: &self.record.sent_ns,
+            sent: &self.record.sent,
             chunk_ns: ms(self.rehearsal.scenario.stream.chunk_ms),
         }
     }
@@ -53,8 +53,7 @@ impl Facts<'_> {
     }
 
     fn sent_in_window(&self) -> u64 {
-        let index = |ns: u64| self.record.sent_ns.partition_point(|sent| *sent < ns) as u64;
-        (index(self.window.end) - index(self.window.start)) * PACKET as u64
+        self.record.sent.within(&self.window) * PACKET as u64
     }
 
     /// Bytes of the window that viewers put out.
@@ -200,8 +199,10 @@ fn role(facts: &Facts<'_>, role: Role, lags: &mut Histogram, arrivals: &mut Hist
     };
     result.control_share = share(sum.control, sum.media_in + sum.media_out);
     result.duplicate_share = share(sum.duplicate, sum.media_in);
-    let source = facts.record.remains.get(&0).map(|remains| facts.counted(remains));
-    result.source_copies = share(source.unwrap_or_default().media_out, facts.sent_in_window());
+    let sources = facts.record.remains.get(&0).into_iter();
+    let sources = sources.chain(&facts.record.earlier_sources);
+    let copies = sources.map(|remains| facts.counted(remains).media_out).sum();
+    result.source_copies = share(copies, facts.sent_in_window());
     result
 }
 

@@ -61,15 +61,6 @@ pub(crate) fn check(scenario: &Scenario) -> Result<(), String> {
                 .to_owned(),
         );
     }
-    if scenario
-        .faults
-        .iter()
-        .any(|fault| matches!(fault, Fault::Restart { .. }))
-    {
-        return Err(
-            "the lab cannot follow faults with kind = \"restart\": the probe knows one peercaster's output only".to_owned(),
-        );
-    }
     if Content::new(&scenario.stream).group_begins(1) < LEAST_PACKETS {
         return Err(format!(
             "the lab cannot follow stream.gop_ms = {}: at this rate a group has no room for its tables",
@@ -92,7 +83,11 @@ mod tests {
     fn what_cannot_be_done_is_named() {
         assert_eq!(said(&[]), None);
         assert_eq!(
-            said(&["churn={mean_session_s=60}", "peers.passive_share=0.5"]),
+            said(&[
+                "churn={mean_session_s=60}",
+                "peers.passive_share=0.5",
+                "faults=[{kind='restart',at_s=1,away_s=2}]"
+            ]),
             None
         );
         for (set, key) in [
@@ -103,7 +98,6 @@ mod tests {
             ("stream.chunk_ms=8.5", "stream.chunk_ms"),
             ("peers.target_lag_ms=0.5", "peers.target_lag_ms"),
             ("faults=[{kind='upload',at_s=1,share=0.5,factor=2}]", "upload"),
-            ("faults=[{kind='restart',at_s=1,away_s=2}]", "restart"),
             ("baselines=['star']", "baselines"),
         ] {
             assert!(said(&[set]).is_some_and(|said| said.contains(key)), "{set}");

@@ -1,5 +1,7 @@
 //! What a viewer puts out, compared byte for byte with what was sent, and when it came.
 
+use std::ops::Range;
+
 use super::content::{Content, PACKET, SYNC};
 
 /// Packets with consecutive numbers that came in one read.
@@ -96,9 +98,48 @@ impl Probe {
 /// What follows from a viewer's output and the times at which packets were sent.
 pub(crate) struct Playout<'a> {
     pub(crate) seen: &'a Seen,
-    /// When each packet was handed to the peercaster.
-    pub(crate) sent_ns: &'a [u64],
+    pub(crate) sent: &'a Sent,
     pub(crate) chunk_ns: u64,
+}
+
+/// What was handed to the peercaster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sent {
+    /// When each packet was.
+    pub(crate) at_ns: Vec<u64>,
+    /// Packets that no encoder has made, because one ended and another began: their time above is when that one did.
+    pub(crate) never: Vec<Range<u64>>,
+}
+
+impl Sent {
+    /// Adds what an encoder has handed over that began at `began_ns` with packet `first`.
+    pub(crate) fn go_on(&mut self, began_ns: u64, first: u64, at_ns: Vec<u64>) {
+        let had = self.at_ns.len() as u64;
+        if first > had {
+            self.never.push(had..first);
+            self.at_ns.resize(first as usize, began_ns);
+        }
+        self.at_ns.extend(at_ns);
+    }
+
+    /// The first packet that was sent at this time or after it.
+    fn index(&self, ns: u64) -> u64 {
+        self.at_ns.partition_point(|sent| *sent < ns) as u64
+    }
+
+    /// How many of these packets were made.
+    fn made(&self, packets: Range<u64>) -> u64 {
+        let lacking = |gap: &Range<u64>| {
+            let (from, to) = (gap.start.max(packets.start), gap.end.min(packets.end));
+            to.saturating_sub(from)
+        };
+        packets.end - packets.start - self.never.iter().map(lacking).sum::<u64>()
+    }
+
+    /// How many were sent within this time.
+    pub(crate) fn within(&self, window: &Range<u64>) -> u64 {
+        self.made(self.index(window.start)..self.index(window.end))
+    }
 }
 
 /// The source hands over what is due once a millisecond; a chunk may be cut so much before its time is full.
@@ -111,12 +152,12 @@ impl Playout<'_> {
     }
 
     fn sent(&self, number: u64) -> Option<u64> {
-        self.sent_ns.get(number as usize).copied()
+        self.sent.at_ns.get(number as usize).copied()
     }
 
     /// The lag of each chunk whose first byte was sent within `window`, in milliseconds. A viewer hands over whole chunks,
     /// so one begins where its output begins after a pause, and after each chunk's time within what came at once.
-    pub(crate) fn lags_ms(&self, window: &std::ops::Range<u64>) -> Vec<f64> {
+    pub(crate) fn lags_ms(&self, window: &Range<u64>) -> Vec<f64> {
         let mut lags = Vec::new();
         // Of the latest chunk: where it begins to be another one, and which packet would continue it.
         let (mut full_at, mut continued) = (0, u64::MAX);
@@ -130,8 +171,7 @@ impl Playout<'_> {
                         lags.push(piece.at_ns.saturating_sub(sent) as f64 / 1e6);
                     }
                 }
-                let later = self.sent_ns.partition_point(|sent| *sent < full_at) as u64;
-                at = later.max(at + 1).min(piece.to);
+                at = self.sent.index(full_at).max(at + 1).min(piece.to);
                 continued = at;
             }
         }
@@ -140,17 +180,19 @@ impl Playout<'_> {
 
     /// Packets that came and packets that were due, of those sent within `window`: from the first one that came to the last
     /// one that would have come by `end_ns` at the lag that it has, so that who stalls for ever misses what follows.
-    pub(crate) fn came_and_due(&self, window: &std::ops::Range<u64>, end_ns: u64) -> Option<(u64, u64)> {
+    pub(crate) fn came_and_due(&self, window: &Range<u64>, end_ns: u64) -> Option<(u64, u64)> {
         let (first, last) = (self.seen.pieces.first()?, self.seen.pieces.last()?);
         let lag = last.at_ns.saturating_sub(self.sent(last.to - 1)?);
-        let index = |ns: u64| self.sent_ns.partition_point(|sent| *sent < ns) as u64;
-        let from = first.from.max(index(window.start));
-        let to = index(end_ns.saturating_sub(lag))
+        let from = first.from.max(self.sent.index(window.start));
+        let to = self
+            .sent
+            .index(end_ns.saturating_sub(lag))
             .max(last.to)
-            .min(index(window.end))
+            .min(self.sent.index(window.end))
             .max(from);
         let within = |piece: &Piece| piece.to.min(to).saturating_sub(piece.from.max(from));
-        Some((self.seen.pieces.iter().map(within).sum(), to - from))
+        let came = self.seen.pieces.iter().map(within).sum();
+        Some((came, self.sent.made(from..to)))
     }
 }
 

@@ -66,12 +66,16 @@ pub(crate) struct Remains {
 
 /// The stream as it is fed to the peercaster.
 pub(crate) struct Feed {
+    /// When its encoder began.
+    pub(crate) began_ns: u64,
+    /// With which packet.
+    pub(crate) first: u64,
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Vec<u64>>,
 }
 
 impl Feed {
-    /// Ends the stream: when each of its packets was handed over.
+    /// Ends the encoder: when each of its packets was handed over.
     pub(crate) fn finish(self) -> Vec<u64> {
         self.stop.store(true, Ordering::SeqCst);
         self.thread.join().unwrap_or_default()
@@ -79,8 +83,14 @@ impl Feed {
 }
 
 impl Launcher<'_> {
-    /// The peercaster with its stream, and its link.
-    pub(crate) fn cast(&self, part: &Part) -> Result<(Process, Feed, String), LabError> {
+    /// The peercaster with its stream from packet `first` on, and its link. It is the same one again if it was killed `earlier`
+    /// times; only its statistics and log have names of their own.
+    pub(crate) fn cast(
+        &self,
+        part: &Part,
+        earlier: usize,
+        first: u64,
+    ) -> Result<(Process, Feed, String), LabError> {
         let stream = &self.scenario.stream;
         let args = [
             "cast".to_owned(),
@@ -92,8 +102,13 @@ impl Launcher<'_> {
             "--substreams".to_owned(),
             stream.substreams.to_string(),
         ];
-        let mut process = self.start(0, "source", part, &args, [Stdio::piped(), Stdio::piped()])?;
-        let feed = process.child.stdin.take().map(|input| self.feed(input));
+        let name = match earlier {
+            0 => "source".to_owned(),
+            n => format!("source-{}", n + 1),
+        };
+        let pipes = [Stdio::piped(), Stdio::piped()];
+        let mut process = self.start(0, [&name, "source"], part, &args, pipes)?;
+        let feed = process.child.stdin.take().map(|input| self.feed(input, first));
         let output = process.child.stdout.take();
         let (Some(feed), Some(output)) = (feed, output) else {
             return Err(LabError::Failed("the peercaster has no pipes".to_owned()));
@@ -112,9 +127,10 @@ impl Launcher<'_> {
     pub(crate) fn join(&self, number: u32, part: &Part, link: &str) -> Result<Process, LabError> {
         if part.role == Role::Donor {
             let args = ["donate".to_owned(), link.to_owned()];
+            let name = format!("donor{number}");
             return self.start(
                 number,
-                &format!("donor{number}"),
+                [&name, &name],
                 part,
                 &args,
                 [Stdio::null(), Stdio::null()],
@@ -135,9 +151,10 @@ impl Launcher<'_> {
         if let Some(lag) = peers.target_lag_ms {
             args.extend(["--target-lag".to_owned(), format!("{lag:.0}")]);
         }
+        let name = format!("viewer{number}");
         let mut process = self.start(
             number,
-            &format!("viewer{number}"),
+            [&name, &name],
             part,
             &args,
             [Stdio::null(), Stdio::piped()],
@@ -148,15 +165,17 @@ impl Launcher<'_> {
         Ok(process)
     }
 
+    /// Starts a program that is called `name` and has the state folder of `owner`.
     fn start(
         &self,
         node: u32,
-        name: &str,
+        [name, owner]: [&str; 2],
         part: &Part,
         args: &[String],
         [input, output]: [Stdio; 2],
     ) -> Result<Process, LabError> {
         let at = |ending: &str| self.folder.join(format!("{name}{ending}"));
+        let state = self.folder.join(format!("{owner}.state"));
         let (stats, errors) = (at(".jsonl"), at(".log"));
         let log = File::create(&errors).map_err(|error| {
             LabError::Failed(format!("cannot write {} ({})", errors.display(), plain(&error)))
@@ -167,7 +186,7 @@ impl Launcher<'_> {
             .args(["--headless", "--upload", &format!("{}bit", part.upload_bps)])
             .args(["--area", &self.scenario.tracker.split_above.to_string()])
             .arg("--state")
-            .arg(at(".state"))
+            .arg(state)
             .arg("--stats")
             .arg(&stats)
             .stdin(input)
@@ -193,17 +212,23 @@ impl Launcher<'_> {
     }
 
     /// Hands the peercaster what the encoder has, once a millisecond.
-    fn feed(&self, mut input: ChildStdin) -> Feed {
+    fn feed(&self, mut input: ChildStdin, first: u64) -> Feed {
         let stop = Arc::new(AtomicBool::new(false));
         let (content, clock, stopped) = (self.content.clone(), self.clock, Arc::clone(&stop));
+        let began_ns = clock.now_ns();
         let thread = std::thread::spawn(move || {
             let (mut sent, mut bytes) = (Vec::new(), Vec::new());
-            let began = clock.now_ns();
+            // The stream's time when this encoder began.
+            let before_ns = content.due_ns(first);
             while !stopped.load(Ordering::SeqCst) {
                 let now = clock.now_ns();
                 bytes.clear();
-                while content.due_ns(sent.len() as u64) <= now - began {
-                    bytes.extend_from_slice(&content.packet(sent.len() as u64));
+                loop {
+                    let number = first + sent.len() as u64;
+                    if content.due_ns(number) - before_ns > now - began_ns {
+                        break;
+                    }
+                    bytes.extend_from_slice(&content.packet(number));
                     sent.push(now);
                 }
                 if input.write_all(&bytes).is_err() {
@@ -215,7 +240,12 @@ impl Launcher<'_> {
             }
             sent
         });
-        Feed { stop, thread }
+        Feed {
+            began_ns,
+            first,
+            stop,
+            thread,
+        }
     }
 }
 

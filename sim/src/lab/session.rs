@@ -8,6 +8,7 @@ use netlab::Counters;
 
 use super::clock::Clock;
 use super::cores::{self, CoreWait, Waited};
+use super::probe::Sent;
 use super::processes::{Feed, Launcher, Process, Remains};
 use super::{LabError, LabProgress, network, wait};
 use crate::driver::{Rehearsal, Step};
@@ -25,8 +26,9 @@ pub(super) struct Record {
     pub(super) clock: Clock,
     /// When the run's own time began.
     pub(super) began_ns: u64,
-    /// When each packet of the stream was handed to the peercaster.
-    pub(super) sent_ns: Vec<u64>,
+    pub(super) sent: Sent,
+    /// What the peercaster left each time that it was killed and started again.
+    pub(super) earlier_sources: Vec<Remains>,
     /// By the number of the peer; the peercaster is 0.
     pub(super) remains: BTreeMap<u32, Remains>,
     pub(super) counters: Counters,
@@ -47,7 +49,10 @@ pub(super) struct Session<'a> {
     interrupted: &'a AtomicBool,
     progress: &'a mut dyn FnMut(LabProgress),
     link: String,
-    feed: Feed,
+    /// `None` while the peercaster is away.
+    feed: Option<Feed>,
+    sent: Sent,
+    earlier_sources: Vec<Process>,
     processes: BTreeMap<u32, Process>,
     began_ns: u64,
     reported_ns: u64,
@@ -65,7 +70,7 @@ impl<'a> Session<'a> {
         interrupted: &'a AtomicBool,
         progress: &'a mut dyn FnMut(LabProgress),
     ) -> Result<Self, LabError> {
-        let (source, feed, link) = launcher.cast(&rehearsal.peers[0])?;
+        let (source, feed, link) = launcher.cast(&rehearsal.peers[0], 0, 0)?;
         let began_ns = launcher.clock.now_ns();
         Ok(Session {
             rehearsal,
@@ -73,7 +78,9 @@ impl<'a> Session<'a> {
             interrupted,
             progress,
             link,
-            feed,
+            feed: Some(feed),
+            sent: Sent::default(),
+            earlier_sources: Vec::new(),
             processes: BTreeMap::from([(0, source)]),
             began_ns,
             reported_ns: 0,
@@ -143,6 +150,8 @@ impl<'a> Session<'a> {
         for (number, process) in &mut self.processes {
             if process.is_running() {
                 running += usize::from(*number > 0);
+            } else if *number == 0 && self.feed.is_none() {
+                // It was killed, and is not back yet.
             } else if *number == 0 {
                 let why = process.last_words();
                 return Err(LabError::Failed(format!("the peercaster ended: {why}")));
@@ -189,7 +198,38 @@ impl<'a> Session<'a> {
                 }
                 Ok(())
             }
+            Step::SourceDies => {
+                self.leave(0, true);
+                self.end_feed();
+                Ok(())
+            }
+            Step::SourceReturns => self.return_source(),
         }
+    }
+
+    /// Takes down what the peercaster was handed.
+    fn end_feed(&mut self) {
+        if let Some(feed) = self.feed.take() {
+            let (began_ns, first) = (feed.began_ns, feed.first);
+            self.sent.go_on(began_ns, first, feed.finish());
+        }
+    }
+
+    /// Starts the peercaster again, with its key; its encoder begins anew with the next key frame.
+    fn return_source(&mut self) -> Result<(), LabError> {
+        let first = self.launcher.content.begins_again(self.sent.at_ns.len() as u64);
+        self.earlier_sources.extend(self.processes.remove(&0));
+        let earlier = self.earlier_sources.len();
+        let (source, feed, link) = self.launcher.cast(&self.rehearsal.peers[0], earlier, first)?;
+        self.processes.insert(0, source);
+        self.feed = Some(feed);
+        if link != self.link {
+            return Err(LabError::Failed(format!(
+                "the peercaster came back with another link: {link} instead of {}",
+                self.link
+            )));
+        }
+        Ok(())
     }
 
     fn join(&mut self, number: u32) -> Result<(), LabError> {
@@ -237,11 +277,14 @@ impl<'a> Session<'a> {
             }
             problems.extend(ending.iter_mut().filter_map(|process| process.end()));
         }
+        self.end_feed();
+        problems.extend(self.earlier_sources.iter_mut().filter_map(Process::end));
         let processes = std::mem::take(&mut self.processes);
         Ok(Record {
             clock: self.launcher.clock,
             began_ns: self.began_ns,
-            sent_ns: self.feed.finish(),
+            sent: self.sent,
+            earlier_sources: self.earlier_sources.into_iter().map(Process::remains).collect(),
             remains: processes
                 .into_iter()
                 .map(|(number, process)| (number, process.remains()))

@@ -58,16 +58,19 @@ fn every_wrong_byte_is_seen() {
 }
 
 /// Packets sent one a millisecond from 100 ms on; chunks of 8 ms.
-fn playout<'a>(seen: &'a Seen, sent: &'a [u64]) -> Playout<'a> {
+fn playout<'a>(seen: &'a Seen, sent: &'a Sent) -> Playout<'a> {
     Playout {
         seen,
-        sent_ns: sent,
+        sent,
         chunk_ns: 8 * MS,
     }
 }
 
-fn sent(packets: u64) -> Vec<u64> {
-    (0..packets).map(|n| (100 + n) * MS).collect()
+fn sent(packets: u64) -> Sent {
+    Sent {
+        at_ns: (0..packets).map(|n| (100 + n) * MS).collect(),
+        ..Sent::default()
+    }
 }
 
 #[test]
@@ -119,4 +122,30 @@ fn what_is_missing_counts_to_the_end() {
     let nothing = Seen::default();
     let none = super::tests::playout(&nothing, &sent);
     assert_eq!(none.came_and_due(&all, 501 * MS), None);
+}
+
+#[test]
+fn what_no_encoder_made_is_not_missed() {
+    // One ends after packet 399 at 499 ms, the next one begins with packet 500 at 800 ms.
+    let mut sent = sent(400);
+    sent.go_on(800 * MS, 500, (0..300).map(|n| (800 + n) * MS).collect());
+    assert_eq!(sent.at_ns.len(), 800);
+    assert!(sent.at_ns.is_sorted());
+    assert_eq!(sent.within(&(450 * MS..850 * MS)), 50 + 50);
+    let seen = Seen {
+        pieces: vec![piece(300 * MS, 100, 390), piece(1000 * MS, 520, 800)],
+        ..Seen::default()
+    };
+    let playout = playout(&seen, &sent);
+    // Ten were lost before the end of the one, twenty after the beginning of the other.
+    assert_eq!(
+        playout.came_and_due(&(0..u64::MAX), 1200 * MS),
+        Some((290 + 280, 300 + 300))
+    );
+    let mut first = Sent::default();
+    first.go_on(7, 0, vec![8, 9]);
+    assert_eq!(
+        (first.at_ns.as_slice(), first.never.len()),
+        ([8, 9].as_slice(), 0)
+    );
 }
