@@ -11,6 +11,7 @@ use super::holders::{Holder, MAX_OPEN, Open, Requests, Wanted, ask_best, holders
 use super::seats::SMALL_SWARM;
 use super::{Ctx, Stream};
 use crate::io::Class;
+use crate::neighbour::Neighbours;
 use crate::uplink::Copy;
 
 /// Holes are looked for this often.
@@ -209,7 +210,8 @@ impl Stream {
         let wanted = self.wanted();
         let mut missing: Vec<Missing> = Vec::new();
         let typical_delay_us = LazyCell::new(|| self.typical_delay_us());
-        let round_trip = self.typical_round_trip(ctx);
+        let neighbours = &*ctx.neighbours;
+        let round_trip = LazyCell::new(|| self.typical_round_trip(neighbours));
         let (first, then) = self.repair_order();
         let rest = self.window.holes(then).take_while(|&seq| seq < first);
         for seq in self.window.holes(first).chain(rest) {
@@ -255,14 +257,10 @@ impl Stream {
                 expected = expected.max(sub.parent_since + NEW_SUPPLIER);
             }
             let due = self.playout.as_ref().and_then(|p| p.due(generated));
-            if past {
-                expected = now;
-            } else if let Some(due) = due {
-                // Whatever its supplier's habits: a chunk that is late already is asked for while an answer can be in time.
-                let late = generated.offset_by((delay + LATE_US) as i64);
-                expected = expected.min(late.max(due - round_trip - ANSWER_TAKES));
-            }
-            if expected > now {
+            // Whatever its supplier's habits: a chunk that is late already is asked for while an answer can be in time.
+            let late = generated.offset_by((delay + LATE_US) as i64);
+            let presses = || late <= now && due.is_some_and(|due| due - *round_trip - ANSWER_TAKES <= now);
+            if !past && expected > now && !presses() {
                 continue;
             }
             missing.push(Missing {
@@ -287,9 +285,9 @@ impl Stream {
     }
 
     /// The median of the round trips to the peers of this stream.
-    fn typical_round_trip(&self, ctx: &Ctx<'_>) -> Duration {
-        let neighbours = self.peers.keys().filter_map(|peer| ctx.neighbours.get(peer));
-        let mut trips: Vec<Duration> = neighbours.map(|neighbour| neighbour.rtt()).collect();
+    fn typical_round_trip(&self, neighbours: &Neighbours) -> Duration {
+        let peers = self.peers.joined(neighbours.map());
+        let mut trips: Vec<Duration> = peers.map(|(_, _, neighbour)| neighbour.rtt()).collect();
         let middle = trips.len() / 2;
         if trips.is_empty() {
             return Duration::ZERO;
