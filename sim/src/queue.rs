@@ -47,8 +47,11 @@ pub(crate) struct Calendar<E> {
     /// Those pushed since, for this slot or earlier instants: few.
     late: BinaryHeap<Entry<E>>,
     slot: u64,
+    /// Empty slots have no memory of their own.
     ring: Vec<Vec<Entry<E>>>,
     in_ring: usize,
+    /// The memory of slots that are over, for those that get their first event: what was used last is still in the cache.
+    spare: Vec<Vec<Entry<E>>>,
     far: BinaryHeap<Entry<E>>,
     pushed: u64,
 }
@@ -61,6 +64,7 @@ impl<E> Calendar<E> {
             slot: 0,
             ring: (0..SLOTS).map(|_| Vec::new()).collect(),
             in_ring: 0,
+            spare: Vec::new(),
             far: BinaryHeap::new(),
             pushed: 0,
         }
@@ -81,7 +85,11 @@ impl<E> Calendar<E> {
         if slot <= self.slot {
             self.late.push(entry);
         } else if slot - self.slot < SLOTS {
-            self.ring[(slot % SLOTS) as usize].push(entry);
+            let events = &mut self.ring[(slot % SLOTS) as usize];
+            if events.capacity() == 0 {
+                *events = self.spare.pop().unwrap_or_default();
+            }
+            events.push(entry);
             self.in_ring += 1;
         } else {
             self.far.push(entry);
@@ -119,8 +127,8 @@ impl<E> Calendar<E> {
         }
         let index = (self.slot % SLOTS) as usize;
         if !self.ring[index].is_empty() {
-            // The two buffers change places, so neither is allocated again.
-            std::mem::swap(&mut self.current, &mut self.ring[index]);
+            let events = std::mem::take(&mut self.ring[index]);
+            self.spare.push(std::mem::replace(&mut self.current, events));
             self.in_ring -= self.current.len();
             self.current.sort_unstable();
         }
