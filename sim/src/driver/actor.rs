@@ -83,7 +83,7 @@ impl World {
     fn perform(&mut self, from: u32, act: Act) {
         match act {
             Act::Connect(to) => {
-                let id = self.peers[to as usize].id;
+                let id = self.ids.of(to);
                 self.connect(from, Some(id), &[addr_of(to)]);
             }
             Act::Disconnect(peer) => {
@@ -92,7 +92,7 @@ impl World {
                 }
             }
             Act::Tell { to, note } => {
-                let id = self.peers[to as usize].id;
+                let id = self.ids.of(to);
                 if let Some(to) = self.open_to(from, &id, || format!("{note:?}")) {
                     let mail = Mail {
                         bytes: note.bytes(),
@@ -103,7 +103,7 @@ impl World {
                 }
             }
             Act::Send { to, chunk, hops } => {
-                let id = self.peers[to as usize].id;
+                let id = self.ids.of(to);
                 self.send_chunk(from, id, chunk, hops, Class::Live, Time::NEVER);
             }
             Act::Play { index, in_time } => {

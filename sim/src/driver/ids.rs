@@ -24,17 +24,28 @@ impl Hasher for FirstBytes {
     }
 }
 
-/// From identity to number.
+/// From identity to number, and back.
 #[derive(Default)]
 pub(super) struct Ids {
     // With a fixed hasher, and only looked up, never iterated.
     #[allow(clippy::disallowed_types)]
     numbers: std::collections::HashMap<PeerId, u32, BuildHasherDefault<FirstBytes>>,
+    /// By number. Side by side, and not with each peer's much larger state: the sender is looked up with every delivery.
+    ids: Vec<PeerId>,
 }
 
 impl Ids {
-    pub(super) fn insert(&mut self, id: PeerId, number: u32) {
+    /// Gives the next number to a peer.
+    pub(super) fn add(&mut self, id: PeerId) -> u32 {
+        let number = self.ids.len() as u32;
         self.numbers.insert(id, number);
+        self.ids.push(id);
+        number
+    }
+
+    /// The identity of the peer with this number.
+    pub(super) fn of(&self, number: u32) -> PeerId {
+        self.ids[number as usize]
     }
 
     pub(super) fn get(&self, id: &PeerId) -> Option<u32> {
@@ -55,8 +66,8 @@ mod tests {
             bytes[31] = 1;
             PeerId::from_bytes(bytes)
         };
-        (0..1000).for_each(|n| ids.insert(id(n), n));
-        assert!((0..1000).all(|n| ids.get(&id(n)) == Some(n)));
+        assert!((0..1000).all(|n| ids.add(id(n)) == n));
+        assert!((0..1000).all(|n| ids.get(&id(n)) == Some(n) && ids.of(n) == id(n)));
         assert_eq!(ids.get(&id(1000)), None);
     }
 }

@@ -204,7 +204,7 @@ impl World {
             self.chunk_for_baseline(number, hops, &chunk);
             return;
         }
-        let from = self.peers[sender as usize].id;
+        let from = self.ids.of(sender);
         let input = Input::Chunk {
             from,
             chunk,
@@ -249,7 +249,7 @@ impl World {
             Message::Refused(refused) => start.on_refused(refused.substreams),
             _ => {}
         }
-        let from = self.peers[sender as usize].id;
+        let from = self.ids.of(sender);
         let input = Input::Message {
             from,
             message: *message,

@@ -15,7 +15,7 @@ impl World {
     pub(super) fn connect(&mut self, from: u32, whom: Option<PeerId>, addrs: &[SocketAddr]) {
         let by_addr = addrs.first().and_then(|addr| peer_at(*addr));
         let target = by_addr.filter(|to| *to != from && (*to as usize) < self.peers.len());
-        let right = |to: &u32| whom.is_none_or(|id| self.peers[*to as usize].id == id);
+        let right = |to: &u32| whom.is_none_or(|id| self.ids.of(*to) == id);
         let Some(to) = target.filter(right) else {
             let at = self.now.plus(self.idle_timeout_ns);
             let whom = Box::new((whom, addrs.first().copied()));
@@ -80,7 +80,7 @@ impl World {
                 queued,
                 rtt,
             } => {
-                let other = self.peers[other as usize].id;
+                let other = self.ids.of(other);
                 self.input(
                     peer,
                     Input::Backlog {
@@ -100,7 +100,7 @@ impl World {
         self.fold(What::Connected, peer, u64::from(other));
         let addr = addr_of(other);
         let input = Input::Connected {
-            peer: self.peers[other as usize].id,
+            peer: self.ids.of(other),
             addr,
             listen: vec![addr],
             dialled,
@@ -113,7 +113,7 @@ impl World {
     pub(super) fn tell_over(&mut self, peer: u32, other: u32) {
         self.fold(What::Disconnected, peer, u64::from(other));
         let input = Input::Disconnected {
-            peer: Some(self.peers[other as usize].id),
+            peer: Some(self.ids.of(other)),
             addr: Some(addr_of(other)),
         };
         self.tell(peer, input);

@@ -52,7 +52,6 @@ pub(super) enum Event {
 
 /// A peer, present or not.
 pub(super) struct Peer {
-    pub(super) id: PeerId,
     pub(super) spec: Spec,
     pub(super) clock: Clock,
     /// `None` before it joins and after it went.
@@ -162,9 +161,7 @@ impl World {
 
     /// Adds a peer that joins at its time.
     pub(super) fn add_peer(&mut self, spec: Spec) -> u32 {
-        let number = self.peers.len() as u32;
-        let id = node_key(&spec.secret).peer_id();
-        self.ids.insert(id, number);
+        let number = self.ids.add(node_key(&spec.secret).peer_id());
         let rate = self.scenario.stream.rate;
         let site = Site {
             key: node_key(&spec.secret),
@@ -174,7 +171,6 @@ impl World {
         self.net.add(spec.joins, site);
         self.queue.push(spec.joins, Event::Join(number));
         self.peers.push(Peer {
-            id,
             clock: Clock {
                 offset_us: spec.clock_offset_us,
             },
@@ -404,7 +400,7 @@ impl World {
         peer.log.left = None;
         let local = peer.clock.read(self.now);
         let config = NodeConfig {
-            peer: peer.id,
+            peer: self.ids.of(number),
             key: node_key(&peer.spec.secret),
             listen: vec![addr_of(number)],
             upload: Bitrate::from_bps(peer.spec.upload_bps),
