@@ -57,7 +57,7 @@ impl Stream {
         }
         let fresh = !state.interested;
         if record.is_some() {
-            state.record = record;
+            state.record = record.map(Box::new);
         }
         state.interested = true;
         if fresh && !source {

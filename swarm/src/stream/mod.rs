@@ -124,8 +124,9 @@ impl Ctx<'_> {
 pub(crate) struct StreamPeer {
     /// What it said last, and when.
     pub(crate) advert: Option<(Advert, Time)>,
-    /// What the tracker said of it, until it speaks for itself.
-    pub(crate) record: Option<PeerRecord>,
+    /// What the tracker said of it, until it speaks for itself. In a box, because it is seldom looked at, and all neighbours are
+    /// looked through many times a second.
+    pub(crate) record: Option<Box<PeerRecord>>,
     /// Whether the two tell each other adverts.
     pub(crate) interested: bool,
     /// When this node last said what it offers, and what of it mattered.

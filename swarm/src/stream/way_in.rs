@@ -96,7 +96,7 @@ impl Stream {
         if let Some(known) = self.membership.known.get(&peer) {
             let record = known.record.clone();
             let state = self.peers.entry(peer).or_default();
-            state.record = record;
+            state.record = record.map(Box::new);
             state.interested = true;
             self.send_advert(ctx, peer);
             self.seek_parents(ctx);
