@@ -10,7 +10,6 @@ use wire::{PeerId, Substream, SubstreamSet, Time};
 use super::repair::SILENT;
 use super::supply::reserve;
 use super::{Ctx, Stream, StreamPeer};
-use crate::neighbour::Neighbour;
 
 /// Each child before ours delays our copy by one copy's time; not all of them are served first.
 const CHILD_WEIGHT: f64 = 0.6;
@@ -134,30 +133,48 @@ impl StreamPeer {
     }
 }
 
+/// A neighbour that may be asked for a substream, whichever it is.
+#[derive(Clone, Copy)]
+pub(super) struct Supplier<'a> {
+    peer: PeerId,
+    state: &'a StreamPeer,
+    way_us: f64,
+}
+
 impl Stream {
-    /// Predicted lag of `substream` if `peer` supplied it, in microseconds. `None` if it cannot, or not below a bound.
-    #[allow(clippy::too_many_arguments, reason = "called once")]
+    /// The neighbours that may be asked to supply something.
+    pub(super) fn suppliers<'a>(&'a self, ctx: &'a Ctx<'_>) -> impl Iterator<Item = Supplier<'a>> {
+        let now = ctx.now;
+        let spoke = move |state: &StreamPeer| {
+            let advert = state.advert.as_ref();
+            advert.is_some_and(|(_, at)| now.since(*at) <= SPEAKS)
+        };
+        let neighbours = self.peers.joined(ctx.neighbours.map());
+        neighbours.filter_map(move |(peer, state, neighbour)| {
+            let silent = state.unanswered >= SILENT && !spoke(state);
+            let out = silent || neighbour.is_mute(now) || state.distrusted_until > now;
+            (!out).then(|| Supplier {
+                peer: *peer,
+                state,
+                way_us: neighbour.rtt_us() / 2.0,
+            })
+        })
+    }
+
+    /// Predicted lag of `substream` if this one supplied it, in microseconds. `None` if it cannot, or not below a bound.
     fn predicted_us(
         &self,
         ctx: &Ctx<'_>,
-        peer: &PeerId,
-        state: &StreamPeer,
-        neighbour: &Neighbour,
+        supplier: Supplier<'_>,
         substream: Substream,
         asked_now: u16,
         below: f64,
         places: Places,
     ) -> Option<f64> {
-        let spoke = |at: Time| ctx.now.since(at) <= SPEAKS;
-        let silent = state.unanswered >= SILENT && !state.advert.as_ref().is_some_and(|(_, at)| spoke(*at));
-        if silent
-            || neighbour.is_mute(ctx.now)
-            || state.distrusted_until > ctx.now
-            || state.supplied.contains(substream)
-        {
+        let Supplier { peer, state, way_us } = supplier;
+        if state.supplied.contains(substream) {
             return None;
         }
-        let way_us = neighbour.rtt_us() / 2.0;
         // Most are too late by their own lag alone; a microsecond covers what rounding may do.
         let offer = state.offer(ctx.now, substream, below - way_us + 1.0)?;
         let refused = |&(s, until): &(Substream, Time)| s == substream && until > ctx.now;
@@ -184,19 +201,19 @@ impl Stream {
             return None;
         }
         predicted = predicted
-            + UNRELIABLE_US * ctx.standings.of(*peer).unreliability(ctx.now)
-            + taste(ctx.config.peer, *peer) * TASTE_US;
+            + UNRELIABLE_US * ctx.standings.of(peer).unreliability(ctx.now)
+            + taste(ctx.config.peer, peer) * TASTE_US;
         let kept = if orphan { 0 } else { reserve(offer.slots) };
         if offer.free <= asked_now + state.asked.len() as u16 + kept {
             if self.fanout(substream) == 0
-                && !(places == Places::OfLeaves && offer.leaf && self.earns_at(ctx, *peer))
+                && !(places == Places::OfLeaves && offer.leaf && self.earns_at(ctx, peer))
             {
                 return None;
             }
             // A child that passes nothing on makes room at once; any other only for one that is worth more.
             predicted += if offer.leaf { LEAF_US } else { FULL_US };
         }
-        debug_assert!(*peer != ctx.config.peer);
+        debug_assert!(peer != ctx.config.peer);
         Some(predicted)
     }
 
@@ -208,7 +225,32 @@ impl Stream {
         asked_now: &[(PeerId, SubstreamSet)],
         below: f64,
     ) -> Option<(PeerId, f64)> {
-        self.best_of(ctx, substream, asked_now, below, Places::Free)
+        self.best_of(
+            self.suppliers(ctx),
+            ctx,
+            substream,
+            asked_now,
+            below,
+            Places::Free,
+        )
+    }
+
+    /// The same among suppliers that were looked up before, for several substreams in a row.
+    pub(super) fn best_among(
+        &self,
+        suppliers: &[Supplier<'_>],
+        ctx: &Ctx<'_>,
+        substream: Substream,
+        below: f64,
+    ) -> Option<(PeerId, f64)> {
+        self.best_of(
+            suppliers.iter().copied(),
+            ctx,
+            substream,
+            &[],
+            below,
+            Places::Free,
+        )
     }
 
     /// The same for a substream without a supplier when nobody has room in it: who has a child there that may have to give way.
@@ -221,11 +263,20 @@ impl Stream {
         if !self.sees_takers(ctx) {
             return None;
         }
-        self.best_of(ctx, substream, asked_now, f64::INFINITY, Places::OfLeaves)
+        let suppliers = self.suppliers(ctx);
+        self.best_of(
+            suppliers,
+            ctx,
+            substream,
+            asked_now,
+            f64::INFINITY,
+            Places::OfLeaves,
+        )
     }
 
-    fn best_of(
+    fn best_of<'a>(
         &self,
+        suppliers: impl Iterator<Item = Supplier<'a>>,
         ctx: &Ctx<'_>,
         substream: Substream,
         asked_now: &[(PeerId, SubstreamSet)],
@@ -233,20 +284,20 @@ impl Stream {
         places: Places,
     ) -> Option<(PeerId, f64)> {
         let mut best: Option<(PeerId, f64)> = None;
-        for (peer, state, neighbour) in self.peers.joined(ctx.neighbours.map()) {
+        for supplier in suppliers {
+            let peer = supplier.peer;
             let asked = asked_now
                 .iter()
-                .find(|(p, _)| p == peer)
+                .find(|(p, _)| *p == peer)
                 .map_or(0, |(_, set)| set.len() as u16);
             let spread = f64::from(asked) * SPREAD_US;
-            let Some(us) = self.predicted_us(ctx, peer, state, neighbour, substream, asked, below, places)
-            else {
+            let Some(us) = self.predicted_us(ctx, supplier, substream, asked, below, places) else {
                 continue;
             };
             let us = us + spread;
             if us < below {
                 below = us;
-                best = Some((*peer, us));
+                best = Some((peer, us));
             }
         }
         best

@@ -10,7 +10,7 @@ use rand::RngExt;
 use wire::message::{Displaced, Path, RefuseReason, Refused, Role, Subscribe, Subscribed, Unsubscribe};
 use wire::{PeerId, Seq, Substream, SubstreamSet, Time};
 
-use super::offers::UNKNOWN_LAG_US;
+use super::offers::{Supplier, UNKNOWN_LAG_US};
 use super::seats::Seat;
 use super::supply::{reserve, scarcest};
 use super::{Ctx, Stream, SubstreamState};
@@ -391,6 +391,7 @@ impl Stream {
         }
         // Playout waits for the slowest substream: it comes before others that would gain as much.
         let mean_us = f64::from(self.mean_lag_ms(ctx.now).unwrap_or(0)) * 1000.0;
+        let suppliers: Vec<Supplier<'_>> = self.suppliers(ctx).collect();
         let mut best: Option<(f64, Substream, PeerId)> = None;
         for substream in self.wanted().iter() {
             let Some(sub) = self.sub(substream) else { continue };
@@ -404,7 +405,7 @@ impl Stream {
             let Some(present_us) = self.lag_us(substream, ctx.now) else {
                 continue;
             };
-            let Some((peer, predicted_us)) = self.best_for(ctx, substream, &[], present_us) else {
+            let Some((peer, predicted_us)) = self.best_among(&suppliers, ctx, substream, present_us) else {
                 continue;
             };
             let gain = present_us - predicted_us - WORTH_MOVING_US.max(present_us * WORTH_MOVING_SHARE);
