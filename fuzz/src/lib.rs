@@ -102,12 +102,16 @@ pub fn trust(data: &[u8]) -> bool {
         TrustMessage::Advertise(edge) => edge.peek().is_ok_and(|edge| edge.bytes().count_ones() <= 1),
         TrustMessage::Advertised(edge) => cosigned(&edge),
         TrustMessage::Walk(edges) => edges.iter().all(cosigned),
+        TrustMessage::TellEdges(edges) => edges.iter().all(cosigned),
         TrustMessage::Fraud(proof) => {
             // Only who signed both is convicted.
             assert!(proof.check().is_ok_and(|by| by == proof.accused()) || proof.check().is_err());
             matches!(proof, FraudProof::States(..) | FraudProof::Receipts(..))
         }
-        TrustMessage::Decline { .. } | TrustMessage::Abort(_) | TrustMessage::Release(_) => true,
+        TrustMessage::Decline { .. }
+        | TrustMessage::Abort(_)
+        | TrustMessage::Release(_)
+        | TrustMessage::AskEdges { .. } => true,
     }
 }
 

@@ -61,14 +61,16 @@ pub enum Output {
 /// What a node learns.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// A shift of this peer is committed: `to` owes it that much more.
+    /// A shift of this peer is committed: the last on its path owes it that much more.
     Committed {
         /// The shift.
         id: ShiftId,
-        /// Who owes.
-        to: PeerId,
+        /// From this peer to who owes now.
+        path: Vec<PeerId>,
         /// Bytes.
         amount: u64,
+        /// How long it took.
+        took: Duration,
     },
     /// A shift of this peer will not happen, and nothing will be taken of its claims for it.
     Failed {
@@ -222,6 +224,8 @@ impl<S: Store> Trust<S> {
                 TrustMessage::Advertise(edge) => self.on_advertise(now, from, &edge),
                 TrustMessage::Advertised(edge) => self.on_advertised(now, from, &edge),
                 TrustMessage::Walk(edges) => self.on_walk(now, from, edges.into_vec()),
+                TrustMessage::AskEdges { owed } => self.on_ask_edges(now, from, owed),
+                TrustMessage::TellEdges(edges) => self.on_edges(now, from, edges.into_vec()),
                 TrustMessage::Fraud(proof) => self.on_fraud(proof),
             };
             if let Err(fault) = taken {

@@ -96,12 +96,12 @@ impl View {
         }
         self.edges.remove(&reverse);
         // Said again it lives no longer, unless it is a new one.
-        let until = match self.edges.get(&between) {
-            Some(known) if known.digest == digest => known.until,
-            _ => now + EDGE_LIFE,
+        let (until, bytes) = match self.edges.get(&between) {
+            Some(known) if known.digest == digest => (known.until, known.bytes),
+            _ => (now + EDGE_LIFE, edge.bytes()),
         };
         let known = Known {
-            bytes: edge.bytes(),
+            bytes,
             seq: edge.seq,
             until,
             digest,
@@ -116,6 +116,24 @@ impl View {
             weakest.map(|between| self.edges.remove(&between));
         }
         Ok(())
+    }
+
+    /// Counts so many bytes of an edge of others as gone, until there is a new advert of it.
+    pub fn take(&mut self, debtor: PeerId, creditor: PeerId, bytes: u64) {
+        if let Some(known) = self.edges.get_mut(&(debtor, creditor)) {
+            known.bytes = known.bytes.saturating_sub(bytes);
+        }
+    }
+
+    /// An edge that is known is as its advert says once more.
+    pub fn renew(&mut self, edge: &TrustEdge) {
+        if let Some(known) = self
+            .edges
+            .get_mut(&(edge.debtor, edge.creditor))
+            .filter(|known| known.seq == edge.seq)
+        {
+            known.bytes = edge.bytes();
+        }
     }
 
     /// What an account of this peer says: what the other owes it, negative if it is this peer that owes.

@@ -6,7 +6,7 @@ mod net;
 
 use std::time::Duration;
 
-use headwater_incentives::trust::{Event, SHIFT_TIME};
+use headwater_incentives::trust::{Event, Fault, SHIFT_TIME};
 use net::{MIB, Net};
 use rand::RngExt as _;
 use wire::trust::TrustMessage;
@@ -90,4 +90,33 @@ fn adverts_cost_a_peer_the_same_however_many_there_are() {
     // Four walks of at most five edges of some 300 bytes in half a minute: 600 bytes a second.
     assert!(rates.iter().all(|&rate| rate < 800.0), "{rates:?}");
     assert!(rates[1] < 1.3 * rates[0], "{rates:?}");
+}
+
+#[test]
+fn a_peer_that_is_asked_tells_whom_it_owes_and_who_owes_it() {
+    // 1 owes 0, 2 owes 1, 3 owes 2.
+    let mut net = Net::new(4, 3);
+    for n in 0..3 {
+        net.owe(n + 1, n, 40 * MIB);
+    }
+    net.connect(0, 2);
+    net.run_for(Duration::from_secs(15));
+    for (owed, debtor, creditor) in [(true, 2, 1), (false, 3, 2)] {
+        let (now, asked) = (net.now, net.id(2));
+        let edge = (net.id(debtor), net.id(creditor));
+        net.act(0, |trust, out| trust.ask_edges(now, asked, owed, out));
+        net.run_for(Duration::from_millis(100));
+        let now = net.now;
+        let known = |(from, to, bytes)| (from, to) == edge && bytes == 32 * MIB;
+        assert!(
+            net.trust(0).view().edges(now).any(known),
+            "asked with owed = {owed}"
+        );
+    }
+    // Nobody asked 3's creditor on behalf of 3.
+    let (now, from) = (net.now, net.id(2));
+    let edges = TrustMessage::TellEdges(Default::default());
+    net.act(3, |trust, out| trust.handle(now, from, edges, out));
+    let faults = net.trust(3).faults();
+    assert_eq!(faults.get(&Fault::Unexpected), Some(&1), "{faults:?}");
 }

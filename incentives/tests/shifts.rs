@@ -71,18 +71,21 @@ fn a_shift_moves_the_claim_from_the_first_to_the_last() {
 }
 
 #[test]
-fn more_than_a_quarter_of_a_claim_is_not_locked_at_once() {
+fn more_than_a_half_of_a_claim_is_not_locked_at_once() {
     let mut net = line(4, 1);
     let path = net.path(&[0, 1, 2, 3]);
     let now = net.now;
     let mut out = Vec::new();
     let mut ask = |net: &mut Net, mib: u64| net.trust(0).shift(now, &path, mib * MIB, &mut out);
-    assert_eq!(ask(&mut net, 17), Err(ShiftError::Room));
-    assert!(ask(&mut net, 10).is_ok());
-    assert!(net.shift(&[0, 1, 2, 3], 10 * MIB).is_some(), "not under way yet");
+    assert_eq!(ask(&mut net, 33), Err(ShiftError::Room));
+    assert!(ask(&mut net, 20).is_ok());
+    assert_eq!(
+        ask(&mut net, 20),
+        Err(ShiftError::Room),
+        "what is wanted counts, too"
+    );
     net.run_for(Duration::from_secs(12));
-    // Only one of the two found room.
-    assert_eq!(net.claim(0, 3), 10 * i128::from(MIB));
+    assert_eq!(net.claim(0, 3), 20 * i128::from(MIB));
     assert_eq!(net.pending(), 0);
 }
 

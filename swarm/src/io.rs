@@ -394,10 +394,12 @@ pub enum Event {
     },
     /// What others owed this node is owed by another peer now.
     Shifted {
-        /// Who owes.
-        to: PeerId,
+        /// From this node, over those who took part, to who owes now.
+        path: Vec<PeerId>,
         /// Bytes.
         amount: u64,
+        /// How long it took.
+        took: Duration,
     },
     /// A shift of trust did not happen; nothing was taken.
     ShiftFailed,

@@ -3,7 +3,6 @@
 mod inspect;
 mod standing;
 mod streams;
-mod trust;
 
 use std::time::Duration;
 
@@ -90,6 +89,7 @@ macro_rules! with_stream {
 // After the macros, which they use.
 mod connections;
 mod overlay;
+mod trust;
 
 use overlay::Overlay;
 pub use overlay::RING_CONNECTIONS;
@@ -352,6 +352,8 @@ impl Node {
             | Message::EdgeOffer(_)
             | Message::EdgeAgreed(_)
             | Message::TrustWalk(_)
+            | Message::EdgesAsked(_)
+            | Message::EdgesTold(_)
             | Message::Fraud(_)) => self.on_trust_message(now, from, message, out),
             Message::Survey(m) => self.on_survey(now, from, m, out),
             Message::Surveyed(m) => self.on_surveyed(now, from, m, out),
@@ -497,6 +499,7 @@ impl Node {
             self.next_ping_tick = now + PING_TICK;
             self.neighbours.enter_passed(&mut self.accounts);
             self.enter_in_ledger(now, out);
+            self.shift_ahead(now, out);
             self.ping_due(now, out);
         }
         for stream in self.streams.iter_mut().filter(|stream| stream.has_duty(now)) {

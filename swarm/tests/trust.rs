@@ -214,7 +214,7 @@ fn who_has_left_a_stream_may_spend_what_it_earned_there_with_somebody_else() {
         let events = world.peers[spender].events.iter();
         events
             .filter_map(|event| match event {
-                Event::Shifted { to: owes, amount } if *owes == to => Some(*amount),
+                Event::Shifted { path, amount, .. } if path.last() == Some(&to) => Some(*amount),
                 _ => None,
             })
             .sum::<u64>()

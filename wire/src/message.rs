@@ -523,4 +523,8 @@ messages! {
     80 TrustWalk,
     /// See [`Fraud`].
     81 Fraud,
+    /// See [`EdgesAsked`].
+    82 EdgesAsked,
+    /// See [`EdgesTold`].
+    83 EdgesTold,
 }

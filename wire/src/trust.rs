@@ -19,6 +19,8 @@ pub const MAX_SHIFT_PEERS: usize = 6;
 pub const MAX_PENDING: usize = 32;
 /// Most edges that a walk collects: its time to live.
 pub const MAX_WALK: usize = 5;
+/// Most edges told at once: as many as a viewer of sixteen substreams has suppliers.
+pub const MAX_TOLD: usize = 16;
 /// Most pieces of evidence of one kind with a proposal.
 pub const MAX_EVIDENCE: usize = 8;
 
@@ -336,6 +338,13 @@ pub enum TrustMessage {
     Advertised(Cosigned<TrustEdge>),
     /// A walk arrives: the edges of its way, the last one from the sender to the receiver.
     Walk(List<Cosigned<TrustEdge>, MAX_WALK>),
+    /// Asks whom the receiver owes, or who owes it.
+    AskEdges {
+        /// Whom it owes; else who owes it.
+        owed: bool,
+    },
+    /// The answer.
+    TellEdges(List<Cosigned<TrustEdge>, MAX_TOLD>),
     /// Somebody signed two things that exclude each other.
     Fraud(FraudProof),
 }

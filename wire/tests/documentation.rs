@@ -208,6 +208,7 @@ fn limits_are_those_of_the_code() {
         ("MAX_SHIFT_PEERS", trust::MAX_SHIFT_PEERS),
         ("MAX_PENDING", trust::MAX_PENDING),
         ("MAX_WALK", trust::MAX_WALK),
+        ("MAX_TOLD", trust::MAX_TOLD),
         ("MAX_EVIDENCE", trust::MAX_EVIDENCE),
         ("MAX_SUBSTREAMS", usize::from(MAX_SUBSTREAMS)),
         ("NO_LAG", usize::from(NO_LAG)),

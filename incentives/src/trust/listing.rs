@@ -23,6 +23,8 @@ pub struct Listed {
     pub shifted: i64,
     /// What shifts under way may still take from the claim.
     pub pending: u64,
+    /// What shifts under way may still add to the claim, or take from the debt.
+    pub arriving: u64,
     /// Shifts under way, those that wait for somebody's word included.
     pub shifts: usize,
     /// The number of the newest state that both have signed.
@@ -79,6 +81,7 @@ pub fn list(me: PeerId, records: &[store::Record]) -> Result<Vec<Listed>, StoreE
         let now_given = with(given, held.get(&peer));
         let now_taken = with(taken, given_to.get(&peer));
         let more = i128::from(now_given.total - given.total) - i128::from(now_taken.total - taken.total);
+        let arrives = state.pending.iter().filter(|p| p.raises == (p.low_owes != low));
         let takes = state.pending.iter().filter(|p| !p.raises && p.low_owes != low);
         Listed {
             peer,
@@ -87,6 +90,7 @@ pub fn list(me: PeerId, records: &[store::Record]) -> Result<Vec<Listed>, StoreE
             taken: now_taken.total,
             shifted: state.shifted.saturating_mul(sign as i64),
             pending: takes.map(|p| p.amount).sum(),
+            arriving: arrives.map(|p| p.amount).sum(),
             shifts: state.pending.len(),
             state: state.seq,
         }

@@ -17,8 +17,9 @@ pub(crate) use check::Refusal;
 /// there were; nobody makes a million states between two copies.
 pub(crate) const SKIP: u64 = 1 << 20;
 
-/// A shift may take a quarter of a claim at once (docs/INCENTIVES.md), so what is locked by a peer that went silent is bounded.
-pub(crate) const PENDING_SHARE: u64 = 4;
+/// Shifts may take half of a claim at once, so what a peer that went silent locks for their ten seconds is bounded. Who plans one
+/// takes a quarter of what it knows of: two who do not know of each other fit (docs/INCENTIVES.md).
+pub(crate) const PENDING_SHARE: u64 = 2;
 
 /// Proposals of the other side that are remembered to be compared with later ones.
 const SEEN: usize = 4;
@@ -179,7 +180,7 @@ impl Pair {
         self.proposed.as_ref().is_some_and(|p| p.at_risk.contains(&id))
     }
 
-    /// What of the creditor's claim may still be locked: a quarter of it less what is.
+    /// What of the creditor's claim may still be locked: half of it less what is.
     pub(crate) fn room(&self, now: Time, state: &AccountState, low_owes: bool) -> u64 {
         let claim = if low_owes {
             state.low_owes()

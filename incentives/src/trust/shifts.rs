@@ -12,6 +12,7 @@ use std::time::Duration;
 use wire::trust::{MAX_SHIFT_PEERS, Note, Pending, ShiftId, ShiftOrder, ShiftPrepare, TrustMessage};
 use wire::{PeerId, SignatureError, Signed, Time, Verifier};
 
+use super::pair::PENDING_SHARE;
 use super::{Event, Fault, Output, Trust, fault, records};
 use crate::store::Store;
 
@@ -21,8 +22,8 @@ pub const SHIFT_TIME: Duration = Duration::from_secs(10);
 /// What each peer keeps of that for itself: the note's way back to it.
 const HOP_TIME: Duration = Duration::from_millis(500);
 
-/// The smallest shift: one receipt's worth. Below that it costs more than it moves.
-pub const MIN_SHIFT: u64 = super::RECEIPT_BYTES;
+/// The smallest shift. One over two edges takes some 5 KB of messages, so below that it costs a tenth of what it moves.
+pub const MIN_SHIFT: u64 = 32 * 1024;
 
 /// Shifts under way that this peer takes part in: each locks an account or two for seconds.
 const MAX_SHIFTS: usize = 256;
@@ -38,7 +39,7 @@ pub enum ShiftError {
     Path,
     /// Less than [`MIN_SHIFT`].
     Small,
-    /// More than a quarter of what the first peer on the path owes, less what is under way.
+    /// More than half of what the first peer on the path owes, less what is under way.
     Room,
     /// The first or the last peer of the path is not connected.
     NotConnected,
@@ -167,6 +168,11 @@ impl<S: Store> Trust<S> {
         if self.room_for(now, next, &first) < amount {
             return Err(ShiftError::Room);
         }
+        for hop in order.path.windows(2).skip(1) {
+            // What may be pending there at once.
+            self.view
+                .take(hop[1], hop[0], amount.saturating_mul(PENDING_SHARE));
+        }
         let until = now + SHIFT_TIME;
         self.shifts.insert(
             id,
@@ -188,8 +194,28 @@ impl<S: Store> Trust<S> {
     }
 
     fn room_for(&self, now: Time, with: PeerId, entry: &Pending) -> u64 {
-        let peer = self.peers.get(&with);
-        peer.map_or(0, |peer| peer.pair.room(now, &peer.pair.state, entry.low_owes))
+        let Some(peer) = self.peers.get(&with) else {
+            return 0;
+        };
+        // What is wanted and not in the account yet will take its part.
+        let ahead = peer.pair.wanted.values();
+        let ahead = ahead.filter(|p| p.id != entry.id && !p.raises && p.low_owes == entry.low_owes);
+        let room = peer.pair.room(now, &peer.pair.state, entry.low_owes);
+        room.saturating_sub(ahead.map(|p| p.amount).sum())
+    }
+
+    /// The most that a shift may take of a peer's debt now.
+    pub fn room(&self, now: Time, debtor: PeerId) -> u64 {
+        let entry = Pending {
+            id: ShiftId([0; 32]),
+            amount: 0,
+            low_owes: debtor < self.me,
+            raises: false,
+            signer: debtor,
+            hops: 0,
+            base: 0,
+        };
+        self.room_for(now, debtor, &entry)
     }
 
     fn want(&mut self, with: PeerId, entry: Pending, until: Time) {
@@ -492,13 +518,21 @@ impl<S: Store> Trust<S> {
         let committed = self.notes.contains_key(&id);
         if !shift.told && (committed || shift.aborted && !pays) {
             shift.told = true;
-            let event = match shift.order.path.last() {
-                Some(&to) if committed => Event::Committed {
+            if !committed {
+                // Something on its way is not as the adverts say.
+                for hop in shift.order.path.windows(2).skip(1) {
+                    self.view.take(hop[1], hop[0], u64::MAX);
+                }
+            }
+            let event = if committed {
+                Event::Committed {
                     id,
-                    to,
+                    path: shift.order.path.to_vec(),
                     amount: shift.order.amount,
-                },
-                _ => Event::Failed { id },
+                    took: (now + SHIFT_TIME).since(shift.until),
+                }
+            } else {
+                Event::Failed { id }
             };
             self.out.push(Output::Event(event));
         }

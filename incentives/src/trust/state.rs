@@ -37,6 +37,8 @@ pub(crate) struct Peer {
     pub(crate) asked: BTreeSet<(ShiftId, u8)>,
     /// The advert of this account.
     pub(crate) edge: OwnEdge,
+    /// Questions for its edges that it has not answered.
+    pub(crate) asked_edges: u8,
     /// Walks that may still come in.
     pub(crate) walks: crate::walk::Allowance,
 }
@@ -54,6 +56,7 @@ impl Peer {
             retry_wait: RETRY,
             asked: BTreeSet::new(),
             edge: OwnEdge::default(),
+            asked_edges: 0,
             walks: crate::walk::Allowance::default(),
         }
     }

@@ -1,13 +1,14 @@
 //! Adverts of this peer's accounts, and the walks that carry them.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::RngExt as _;
-use wire::trust::{MAX_WALK, TrustEdge, TrustMessage};
+use wire::trust::{MAX_TOLD, MAX_WALK, TrustEdge, TrustMessage};
 use wire::{Cosigned, PeerId, Signed, Time, Verifier};
 
-use super::{Fault, Trust, fault};
+use super::{Fault, Output, Trust, fault};
 use crate::flow::{self, Plan};
 use crate::store::Store;
 use crate::view::{CLOCK_SKEW, EDGE_LIFE, EdgeError, View};
@@ -22,7 +23,7 @@ pub const WALKERS: usize = 4;
 /// An advert is made anew when half its life is over.
 const RENEW_AFTER: Duration = Duration::from_secs(300);
 /// An account that moves is not advertised more often than walks go out; and so long an answer is waited for.
-const OFFER_EVERY: Duration = Duration::from_secs(30);
+const OFFER_EVERY: Duration = Duration::from_secs(10);
 
 /// The advert of one account.
 #[derive(Clone, Debug, Default)]
@@ -136,26 +137,87 @@ impl<S: Store> Trust<S> {
             return Err(Fault::Foreign);
         }
         for (edge, signed) in claimed.iter().zip(&edges) {
-            View::check(now, edge).map_err(edge_fault)?;
-            if self.condemned.contains_key(&edge.debtor) || self.condemned.contains_key(&edge.creditor) {
-                return Err(Fault::Foreign);
-            }
-            let digest = signed.digest();
-            if !self.view.knows(edge, &digest) {
-                let debtor = Verifier::new(edge.debtor.as_bytes()).map_err(fault)?;
-                let creditor = Verifier::new(edge.creditor.as_bytes()).map_err(fault)?;
-                signed.open(&debtor, &creditor).map_err(fault)?;
-            }
-            match self.view.insert(now, edge, digest) {
-                // Walks overtake each other.
-                Ok(()) | Err(EdgeError::Stale) => {}
-                Err(error) => return Err(edge_fault(error)),
-            }
+            self.take_edge(now, edge, signed)?;
         }
         if edges.len() < MAX_WALK {
             self.walk_on(now, edges);
         }
         Ok(())
+    }
+
+    /// Asks a neighbour for its own edges: whom it owes, or who owes it. A walk would bring them by and by.
+    pub fn ask_edges(&mut self, now: Time, of: PeerId, owed: bool, out: &mut Vec<Output>) {
+        if let Some(peer) = self.peers.get_mut(&of).filter(|peer| peer.connected) {
+            peer.asked_edges = peer.asked_edges.saturating_add(1);
+            self.send(of, TrustMessage::AskEdges { owed });
+        }
+        self.finish(now, out);
+    }
+
+    /// Tells the greatest of this peer's edges; those with whom it is not connected are of no use to a shift.
+    pub(crate) fn on_ask_edges(&mut self, now: Time, from: PeerId, owed: bool) -> Result<(), Fault> {
+        if !self.peers.get_mut(&from).is_some_and(|peer| peer.walks.take(now)) {
+            return Err(Fault::TooMuch);
+        }
+        let edges = self.present.iter().filter(|id| **id != from).filter_map(|id| {
+            let peer = self.peers.get(id)?;
+            let (edge, signed) = peer.edge.holds(now)?;
+            let holds = peer.pair.claim().unsigned_abs() >= u128::from(edge.bytes());
+            (holds && (edge.debtor == self.me) == owed).then_some((Reverse(edge.bucket), *id, signed))
+        });
+        let mut edges: Vec<_> = edges.collect();
+        edges.sort_unstable_by_key(|(bucket, id, _)| (*bucket, *id));
+        let told = edges
+            .into_iter()
+            .take(MAX_TOLD)
+            .map(|(_, _, signed)| signed.clone());
+        let told = told.collect();
+        self.send(from, TrustMessage::TellEdges(told));
+        Ok(())
+    }
+
+    pub(crate) fn on_edges(
+        &mut self,
+        now: Time,
+        from: PeerId,
+        edges: Vec<Cosigned<TrustEdge>>,
+    ) -> Result<(), Fault> {
+        let Some(peer) = self.peers.get_mut(&from) else {
+            return Ok(());
+        };
+        let Some(left) = peer.asked_edges.checked_sub(1) else {
+            return Err(Fault::Unexpected);
+        };
+        peer.asked_edges = left;
+        for signed in &edges {
+            let edge = signed.peek().map_err(fault)?;
+            if edge.debtor != from && edge.creditor != from {
+                return Err(Fault::Foreign);
+            }
+            self.take_edge(now, &edge, signed)?;
+            // It holds at this moment, whatever was taken of it.
+            self.view.renew(&edge);
+        }
+        Ok(())
+    }
+
+    /// Takes an edge of others into the view. What is not known yet is checked.
+    fn take_edge(&mut self, now: Time, edge: &TrustEdge, signed: &Cosigned<TrustEdge>) -> Result<(), Fault> {
+        View::check(now, edge).map_err(edge_fault)?;
+        if self.condemned.contains_key(&edge.debtor) || self.condemned.contains_key(&edge.creditor) {
+            return Err(Fault::Foreign);
+        }
+        let digest = signed.digest();
+        if !self.view.knows(edge, &digest) {
+            let debtor = Verifier::new(edge.debtor.as_bytes()).map_err(fault)?;
+            let creditor = Verifier::new(edge.creditor.as_bytes()).map_err(fault)?;
+            signed.open(&debtor, &creditor).map_err(fault)?;
+        }
+        match self.view.insert(now, edge, digest) {
+            // Adverts overtake each other.
+            Ok(()) | Err(EdgeError::Stale) => Ok(()),
+            Err(error) => Err(edge_fault(error)),
+        }
     }
 
     /// Keeps the view's own edge, and as the one who proposes asks for an advert when the account has moved or time is over.

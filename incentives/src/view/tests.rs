@@ -110,3 +110,23 @@ fn who_is_removed_is_gone_from_every_edge() {
         [(peer(3), peer(2), 1 << 30)]
     );
 }
+
+#[test]
+fn what_was_taken_of_an_edge_is_gone_until_it_is_told_anew() {
+    let mut view = View::new(peer(0));
+    let known = edge(1, 2, 20, 4);
+    view.insert(at(0), &known, [1; 32]).unwrap();
+    let bytes = |view: &View| view.edges(at(1)).next().map(|(_, _, bytes)| bytes);
+    view.take(peer(1), peer(2), 1 << 19);
+    assert_eq!(bytes(&view), Some(1 << 19));
+    // A walk brings the same advert again, which says nothing new.
+    view.insert(at(1), &known, [1; 32]).unwrap();
+    assert_eq!(bytes(&view), Some(1 << 19));
+    view.take(peer(1), peer(2), u64::MAX);
+    assert_eq!(bytes(&view), Some(0));
+    view.renew(&known);
+    assert_eq!(bytes(&view), Some(1 << 20));
+    view.take(peer(1), peer(2), 1 << 19);
+    view.insert(at(2), &edge(1, 2, 21, 5), [2; 32]).unwrap();
+    assert_eq!(bytes(&view), Some(1 << 21));
+}

@@ -137,7 +137,7 @@ fn trust_is_refused_in_one_sentence() {
     );
     refused(&["trust", "path", "somebody"], &["PEER"]);
     let peer = "a".repeat(52);
-    refused(&["trust", "shift", &peer, "1kB"], &["the least is 262.1 kB"]);
+    refused(&["trust", "shift", &peer, "1kB"], &["the least is 32.8 kB"]);
     refused(&["trust", "shift", &peer, "64MB"], &["nobody is known"]);
     let made = run(home.path(), &cast_shortly(home.path(), "s"));
     assert_eq!(made.code, Some(0), "{made:?}");

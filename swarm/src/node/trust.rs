@@ -3,6 +3,8 @@
 //! That goes as control messages, like any other. If the ledger cannot be written the core rests for a while: the node plays and
 //! serves as before, and signs nothing.
 
+mod ahead;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use std::time::Duration;
 use incentives::store::{MemoryStore, Store, StoreError};
 use incentives::trust::{Event as TrustEvent, Fault, MIN_SHIFT, Output as TrustOutput};
 use incentives::{Account, Offence, Trust};
+use wire::message::Referral;
+use wire::trust::MAX_SHIFT_PEERS;
 use wire::trust::TrustMessage;
 use wire::{Message, PeerId, StreamId, Time};
 
@@ -28,6 +32,9 @@ const REST: Duration = Duration::from_secs(60);
 /// the way (walks begin every 30 s, give or take 10), and not much longer.
 const SHIFT_KEEPS: Duration = Duration::from_secs(60);
 
+/// Shifts to one peer that are begun at once.
+const AT_ONCE: usize = 6;
+
 /// Addresses tried for a shift: more than there are on the longest path.
 const MAX_SHIFT_DIALS: usize = 16;
 
@@ -40,6 +47,8 @@ pub(crate) struct Bookkeeping {
     next: Time,
     /// Until then a shift may need whoever is connected.
     shifts_until: Time,
+    /// What is kept for shifts that nobody asked for.
+    ahead: ahead::Ahead,
     /// When it is tried again, if the ledger could not be written.
     rests_until: Option<Time>,
     /// Bytes of messages about trust, both ways.
@@ -55,6 +64,7 @@ impl Bookkeeping {
             trust: None,
             next: Time::NEVER,
             shifts_until: Time::ZERO,
+            ahead: ahead::Ahead::default(),
             rests_until: None,
             bytes: 0,
             said: Vec::new(),
@@ -91,6 +101,11 @@ impl Bookkeeping {
     pub(crate) fn claim(&self, now: Time, peer: PeerId) -> Option<i64> {
         let claim = self.trust.as_ref()?.balance(now, peer).claim;
         Some(claim.clamp(i64::MIN.into(), i64::MAX.into()) as i64)
+    }
+
+    /// Whether anybody owes this node enough for a shift.
+    pub(crate) fn has_credit(&self) -> bool {
+        self.ahead.has_credit
     }
 
     /// Whether a shift was asked for a while ago: it may need whoever is connected.
@@ -179,6 +194,9 @@ impl Node {
     }
 
     pub(super) fn on_trust_message(&mut self, now: Time, from: PeerId, message: Message, out: &mut Outbox) {
+        if let Message::EdgesTold(told) = &message {
+            self.trust.ahead.learn(now, &told.at);
+        }
         if let Some((trust, said)) = self.trust.awake()
             && let Ok(message) = TrustMessage::try_from(message)
         {
@@ -223,18 +241,54 @@ impl Node {
                 });
             }
         }
+        self.begin_shifts(now, to, amount, MAX_SHIFT_PEERS);
+        self.act_on_trust(now, out);
+    }
+
+    /// Begins shifts along the ways that are known, of so many peers at most; what the core says waits.
+    fn begin_shifts(&mut self, now: Time, to: PeerId, amount: u64, most: usize) {
         let Some((trust, said)) = self.trust.awake() else {
             return;
         };
-        let mut left = amount.saturating_sub(trust.shifting_to(to));
-        for (path, bytes) in trust.plan(now, to).paths {
-            // A way of one edge is there already; of each claim on a longer one a quarter may move at once.
-            let part = left.min(bytes / 4);
-            if path.len() > 2 && part >= MIN_SHIFT && trust.shift(now, &path, part, said).is_ok() {
+        // One after the other: an order that names an older state of the account with `to` than the end of another is not let in.
+        if trust.shifting_to(to) > 0 {
+            return;
+        }
+        let mut left = amount;
+        // A way of one edge is there already.
+        let ways = trust.plan(now, to).paths.into_iter();
+        for (path, bytes) in ways
+            .filter(|(path, _)| (3..=most).contains(&path.len()))
+            .take(AT_ONCE)
+        {
+            // A quarter of each claim on the way: half may move at once, and others may come the same way. Who is not there, or has
+            // too much under way, is asked again later.
+            let part = left.min(bytes / 4).min(trust.room(now, path[1]));
+            if part >= MIN_SHIFT && trust.shift(now, &path, part, said).is_ok() {
                 left -= part;
             }
         }
-        self.act_on_trust(now, out);
+    }
+
+    /// Says along with edges where the others are.
+    fn with_whereabouts(&self, message: Message) -> Message {
+        let Message::EdgesTold(mut told) = message else {
+            return message;
+        };
+        let ends = told.edges.iter().filter_map(|edge| edge.peek().ok());
+        let others = ends.map(|edge| {
+            if edge.debtor == self.config.peer {
+                edge.creditor
+            } else {
+                edge.debtor
+            }
+        });
+        let at = others.filter_map(|peer| {
+            let addrs = self.neighbours.get(&peer)?.listen.iter().copied().collect();
+            Some(Referral { peer, addrs })
+        });
+        told.at = at.collect();
+        told.into()
     }
 
     /// Gives the last receipts before everybody is left.
@@ -269,7 +323,8 @@ impl Node {
             match output {
                 TrustOutput::Send { to, message } => {
                     let before = out.len();
-                    self.neighbours.send(now, &mut self.uplink, out, to, *message);
+                    let message = self.with_whereabouts((*message).into());
+                    self.neighbours.send(now, &mut self.uplink, out, to, message);
                     if let Some(Output::Send { frame, .. }) = out.get(before) {
                         self.trust.bytes += frame.len() as u64;
                     }
@@ -281,8 +336,12 @@ impl Node {
                     }
                     TrustEvent::Fault(..) => {}
                     TrustEvent::Fraud(proof) => self.penalise(now, proof.accused(), Offence::Fraud),
-                    TrustEvent::Committed { to, amount, .. } => {
-                        out.push(Output::Event(Event::Shifted { to, amount }));
+                    TrustEvent::Committed {
+                        path, amount, took, ..
+                    } => {
+                        // What more is lacking is looked at at once.
+                        self.trust.ahead.look_at(now);
+                        out.push(Output::Event(Event::Shifted { path, amount, took }));
                     }
                     TrustEvent::Failed { .. } => out.push(Output::Event(Event::ShiftFailed)),
                     TrustEvent::Ledger(error) => failed = Some(error),

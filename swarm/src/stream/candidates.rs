@@ -118,6 +118,18 @@ impl Stream {
         dials_now(ctx) > 0
     }
 
+    /// Connects to a peer that may take part in a shift.
+    pub(crate) fn visit(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, addrs: Vec<SocketAddr>) {
+        // What the peer or a tracker said of it counts for more.
+        let known = self
+            .membership
+            .known
+            .get(&peer)
+            .is_some_and(|known| !known.addrs.is_empty());
+        self.hear(ctx.now, peer, if known { Vec::new() } else { addrs });
+        self.dial(ctx, peer);
+    }
+
     pub(super) fn dial(&mut self, ctx: &mut Ctx<'_>, peer: PeerId) {
         let Some(known) = self.membership.known.get_mut(&peer) else {
             return;
@@ -188,7 +200,7 @@ impl Stream {
         if room == 0 {
             return;
         }
-        let mut open: Vec<(bool, bool, u64, PeerId)> = self
+        let mut open: Vec<(bool, bool, bool, u64, PeerId)> = self
             .membership
             .known
             .iter()
@@ -204,11 +216,13 @@ impl Stream {
                     (record.free_slots == 0, lag + way)
                 });
                 let promised = known.referred || self.seated_at(*peer, now);
-                (!promised, full, us as u64, *peer)
+                // Who gives nothing goes to those who owe it: they may let it in where others do not.
+                let owes = self.spends(ctx) && self.owes(ctx, *peer);
+                (!owes, !promised, full, us as u64, *peer)
             })
             .collect();
         open.sort();
-        for (unpromised, _, _, peer) in open.into_iter().take(room) {
+        for (_, unpromised, _, _, peer) in open.into_iter().take(room) {
             if unpromised && self.goes_where_it_is_sent() {
                 break;
             }
@@ -264,6 +278,7 @@ impl Stream {
             .filter(|(peer, state)| {
                 state.supplies.or(state.asked).or(state.supplied).is_empty()
                     && !self.needs(**peer)
+                    && !self.settles(ctx, **peer)
                     && ctx.neighbours.get(peer).is_some_and(|n| {
                         ctx.now.since(n.since) > Duration::from_secs(5) && n.ring_until <= ctx.now
                     })

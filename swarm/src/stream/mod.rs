@@ -26,6 +26,7 @@ mod restraint;
 mod seats;
 mod siblings;
 mod source;
+mod spending;
 mod supply;
 #[cfg(test)]
 mod testing;

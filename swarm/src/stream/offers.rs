@@ -30,6 +30,9 @@ const FULL_US: f64 = 60_000.0;
 /// Making a leaf move costs it a change of supplier.
 const LEAF_US: f64 = 40_000.0;
 
+/// A supplier that owes a node nothing which gives nothing serves it last.
+const CREDITLESS_US: f64 = 200_000.0;
+
 /// A peer that agreed to supply and sent nothing is chosen after all others for a while: its unreliability, 0.05 for
 /// once, times this. Half a second is more than any honest difference.
 const UNRELIABLE_US: f64 = 10_000_000.0;
@@ -204,6 +207,10 @@ impl Stream {
             + UNRELIABLE_US * ctx.standings.of(peer).unreliability(ctx.now)
             + taste(ctx.config.peer, peer) * TASTE_US;
         let kept = if orphan { 0 } else { reserve(offer.slots) };
+        // Where nothing is owed to it who gives nothing its copies go last.
+        if self.spends(ctx) && !self.owes(ctx, peer) {
+            predicted += CREDITLESS_US;
+        }
         if offer.free <= asked_now + state.asked.len() as u16 + kept {
             if self.fanout(substream) == 0
                 && !(places == Places::OfLeaves && offer.leaf && self.earns_at(ctx, peer))

@@ -87,10 +87,7 @@ impl Stream {
                     None => continue,
                 },
                 Seat::None if adrift.contains(substream) => continue,
-                Seat::None => match self
-                    .best_for(ctx, substream, &asks, f64::INFINITY)
-                    .or_else(|| self.best_full(ctx, substream, &asks))
-                {
+                Seat::None => match self.best_now(ctx, substream, &asks) {
                     Some((peer, _)) => peer,
                     None => continue,
                 },
@@ -105,6 +102,23 @@ impl Stream {
         }
         for (peer, set) in asks {
             self.ask(ctx, peer, set, now);
+        }
+    }
+
+    /// Whom to ask for a substream that has no supplier. Who has only its credit takes its place where that counts, even if
+    /// there is room elsewhere.
+    fn best_now(
+        &self,
+        ctx: &Ctx<'_>,
+        substream: Substream,
+        asks: &[(PeerId, SubstreamSet)],
+    ) -> Option<(PeerId, f64)> {
+        let free = || self.best_for(ctx, substream, asks, f64::INFINITY);
+        let full = || self.best_full(ctx, substream, asks);
+        if self.spends(ctx) {
+            full().or_else(free)
+        } else {
+            free().or_else(full)
         }
     }
 

@@ -18,6 +18,10 @@ use super::{Child, Ctx, Stream};
 /// Contributions that differ by less are alike: one substream of sixteen of the usual stream brings so much in 40 s.
 const ALIKE: u64 = 1024 * 1024;
 
+/// What is owed counts in these steps: ten seconds of such a substream. A new debtor gets it by small shifts, and who gives nothing
+/// needs it with each of its suppliers.
+pub(super) const CREDIT_ALIKE: u64 = 256 * 1024;
+
 /// What the children are is looked at this often: as often as they say it.
 const RANK_EVERY: Duration = Duration::from_millis(700);
 
@@ -36,7 +40,7 @@ pub(super) struct Rank {
 fn credit(contribution: Contribution) -> u64 {
     // What this node gave more than it got counts for nobody: a leaf owes more the longer it has been here. And if it did count,
     // a new name would be worth more than an old one.
-    u64::try_from(contribution.balance).unwrap_or(0) / ALIKE
+    u64::try_from(contribution.balance).unwrap_or(0) / CREDIT_ALIKE
 }
 
 impl Stream {
@@ -124,8 +128,23 @@ impl Stream {
 
     /// Whether this node may ask a peer for the place of a child that only takes.
     pub(super) fn earns_at(&self, ctx: &Ctx<'_>, peer: PeerId) -> bool {
-        let owes_me = ctx.contribution(peer, self.id).balance <= -(ALIKE as i64);
-        (self.contributes() && self.slots > 0) || owes_me
+        (self.contributes() && self.slots > 0) || self.owes(ctx, peer)
+    }
+
+    /// Whether this node has nothing but what it is owed to be served for.
+    pub(super) fn spends(&self, ctx: &Ctx<'_>) -> bool {
+        self.gives_nothing() && ctx.signed.has_credit()
+    }
+
+    /// Whether claims of this node or of a peer on the other are of use to it who spends them: those two stay connected.
+    pub(super) fn settles(&self, ctx: &Ctx<'_>, peer: PeerId) -> bool {
+        let owed = credit(ctx.contribution(peer, self.id)) > 0;
+        self.spends(ctx) && self.owes(ctx, peer) || owed && self.offers(ctx, peer) == Some(false)
+    }
+
+    /// Whether a peer owes this node so much that it tells.
+    pub(super) fn owes(&self, ctx: &Ctx<'_>, peer: PeerId) -> bool {
+        ctx.contribution(peer, self.id).balance <= -(CREDIT_ALIKE as i64)
     }
 }
 

@@ -3,7 +3,7 @@
 use arbitrary::{Result, Unstructured};
 use wire::message::*;
 use wire::trust::*;
-use wire::{Cosigned, Message, PeerId, SecretKey, Signed, Statement};
+use wire::{Cosigned, List, Message, PeerId, SecretKey, Signed, Statement};
 
 use super::draw::{list, peer, somebody, stream, time};
 use super::{PEERS, key};
@@ -118,7 +118,7 @@ fn prepare(u: &mut Unstructured<'_>) -> Result<ShiftPrepare> {
 }
 
 pub(super) fn message(u: &mut Unstructured<'_>) -> Result<Message> {
-    Ok(match u.int_in_range(0..=11u8)? {
+    Ok(match u.int_in_range(0..=13u8)? {
         0 => receipt(u)?.into(),
         1 => {
             let state = account(u)?;
@@ -156,6 +156,15 @@ pub(super) fn message(u: &mut Unstructured<'_>) -> Result<Message> {
                 let edge = edge(u)?;
                 cosigned(u, &edge)
             })?,
+        }
+        .into(),
+        11 => EdgesAsked { owed: u.arbitrary()? }.into(),
+        12 => EdgesTold {
+            edges: list(u, MAX_TOLD, |u| {
+                let edge = edge(u)?;
+                cosigned(u, &edge)
+            })?,
+            at: List::default(),
         }
         .into(),
         _ => {

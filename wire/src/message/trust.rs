@@ -3,8 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Message;
-use crate::trust::{AccountState, FraudProof, MAX_WALK, Note, Receipt, ShiftId, TrustEdge, TrustMessage};
+use super::{Message, Referral};
+use crate::trust::{
+    AccountState, FraudProof, MAX_TOLD, MAX_WALK, Note, Receipt, ShiftId, TrustEdge, TrustMessage,
+};
 use crate::{Cosigned, List, Signed};
 
 pub use crate::trust::{AccountProposal, ShiftPrepare};
@@ -54,6 +56,22 @@ pub struct TrustWalk {
     pub edges: List<Cosigned<TrustEdge>, MAX_WALK>,
 }
 
+/// Asks for the receiver's own edges, without waiting for a walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgesAsked {
+    /// Whom it owes; else who owes it.
+    pub owed: bool,
+}
+
+/// Answers with the greatest of them, to peers that are connected to the sender.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgesTold {
+    /// The edges.
+    pub edges: List<Cosigned<TrustEdge>, MAX_TOLD>,
+    /// Where those others can be reached.
+    pub at: List<Referral, MAX_TOLD>,
+}
+
 /// Somebody signed two things that exclude each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fraud {
@@ -75,6 +93,12 @@ impl From<TrustMessage> for Message {
             TrustMessage::Advertise(edge) => edge.into(),
             TrustMessage::Advertised(edge) => edge.into(),
             TrustMessage::Walk(edges) => TrustWalk { edges }.into(),
+            TrustMessage::AskEdges { owed } => EdgesAsked { owed }.into(),
+            TrustMessage::TellEdges(edges) => EdgesTold {
+                edges,
+                at: List::default(),
+            }
+            .into(),
             TrustMessage::Fraud(proof) => Fraud { proof }.into(),
         }
     }
@@ -97,6 +121,8 @@ impl TryFrom<Message> for TrustMessage {
             Message::EdgeOffer(edge) => TrustMessage::Advertise(edge),
             Message::EdgeAgreed(edge) => TrustMessage::Advertised(edge),
             Message::TrustWalk(walk) => TrustMessage::Walk(walk.edges),
+            Message::EdgesAsked(EdgesAsked { owed }) => TrustMessage::AskEdges { owed },
+            Message::EdgesTold(told) => TrustMessage::TellEdges(told.edges),
             Message::Fraud(fraud) => TrustMessage::Fraud(fraud.proof),
             other => return Err(other),
         })
@@ -111,4 +137,4 @@ impl Message {
 }
 
 const FIRST_TRUST: u8 = 70;
-const LAST_TRUST: u8 = 81;
+const LAST_TRUST: u8 = 83;

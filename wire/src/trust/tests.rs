@@ -155,6 +155,8 @@ fn each_has_a_message_of_its_own_and_comes_back_from_it() {
         TrustMessage::Advertised(edges.clone()),
         TrustMessage::Walk([edges].into_iter().collect()),
         TrustMessage::Fraud(FraudProof::States(key(1).peer_id(), one.clone(), one)),
+        TrustMessage::AskEdges { owed: true },
+        TrustMessage::TellEdges(List::default()),
     ];
     let mut codes = Vec::new();
     for message in messages {

@@ -121,6 +121,7 @@ pub(super) fn examples() -> Vec<Message> {
     let note = Signed::new(&note(), &SecretKey::from_bytes(&[9; 32]));
     let id = order().id();
     let edge = both(&edge(), [key(), other()]);
+    let told = edge.clone();
     vec![
         receipt.clone().into(),
         AccountProposal {
@@ -141,6 +142,12 @@ pub(super) fn examples() -> Vec<Message> {
         TrustWalk { edges: list([edge]) }.into(),
         Fraud {
             proof: FraudProof::States(account().low, state.clone(), state),
+        }
+        .into(),
+        EdgesAsked { owed: true }.into(),
+        EdgesTold {
+            edges: list([told]),
+            at: list([super::referral()]),
         }
         .into(),
     ]

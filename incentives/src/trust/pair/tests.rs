@@ -247,7 +247,7 @@ fn a_lock_is_signed_only_if_it_was_asked_for_and_there_is_room() {
     let mut two = Two::new();
     let lock = |two: &Two, entry: Pending| two.check(|next| next.pending = [entry].into_iter().collect());
     assert_eq!(lock(&two, entry(1, true, 8)), Err(Refusal::Lock));
-    for (n, mib) in [(1, 8), (2, 26), (3, 20)] {
+    for (n, mib) in [(1, 8), (2, 51), (3, 45)] {
         two.high.wanted.insert(id(n), entry(n, true, mib));
         two.high.counts_until.insert(id(n), at(10));
     }
@@ -258,11 +258,11 @@ fn a_lock_is_signed_only_if_it_was_asked_for_and_there_is_room() {
         "another amount"
     );
     assert_eq!(
-        lock(&two, entry(2, true, 26)),
+        lock(&two, entry(2, true, 51)),
         Err(Refusal::Room),
-        "over a quarter of 100"
+        "over a half of 100"
     );
-    let both = [entry(1, true, 8), entry(3, true, 20)];
+    let both = [entry(1, true, 8), entry(3, true, 45)];
     assert_eq!(
         two.check(|next| next.pending = both.into_iter().collect()),
         Err(Refusal::Room)
@@ -321,12 +321,12 @@ fn a_note_raises_a_debt_once() {
 #[test]
 fn the_proposer_leaves_out_what_does_not_fit() {
     let mut two = Two::new();
-    for (n, mib) in [(1, 15), (2, 15), (3, 10)] {
+    for (n, mib) in [(1, 30), (2, 30), (3, 20)] {
         two.low.wanted.insert(id(n), entry(n, true, mib));
         two.low.counts_until.insert(id(n), at(10));
     }
     let next = two.low.next(at(0), &two.facts());
-    assert_eq!(next.evidence.locks, [id(1), id(3)], "a quarter of 100");
+    assert_eq!(next.evidence.locks, [id(1), id(3)], "a half of 100");
 }
 
 #[test]

@@ -138,7 +138,7 @@ async fn shift(
                 node.shift(args.peer, left, named.clone()).await.map_err(session::node_ended)?;
             }
             item = events.recv() => match item {
-                Some(StreamItem::Event(Event::Shifted { to, amount })) if to == args.peer => {
+                Some(StreamItem::Event(Event::Shifted { path, amount, .. })) if path.last() == Some(&args.peer) => {
                     shifted += amount;
                     tracing::info!("shifted {} of {}", self::amount(shifted), self::amount(args.amount));
                 }

@@ -224,6 +224,7 @@ mod tests {
             taken: 1_200,
             shifted: 0,
             pending: if n == 1 { 256_000 } else { 0 },
+            arriving: 0,
             shifts: usize::from(n == 1),
             state: 3,
         }

@@ -154,6 +154,8 @@ pub(super) fn any_trust_message() -> impl Strategy<Value = Message> {
         any_signed(any_edge()).prop_map(TrustMessage::Advertise),
         any_cosigned(any_edge()).prop_map(TrustMessage::Advertised),
         any_list(any_cosigned(any_edge())).prop_map(TrustMessage::Walk),
+        any::<bool>().prop_map(|owed| TrustMessage::AskEdges { owed }),
+        any_list(any_cosigned(any_edge())).prop_map(TrustMessage::TellEdges),
         any_fraud().prop_map(TrustMessage::Fraud),
     ];
     message.prop_map(Message::from)
