@@ -2,9 +2,12 @@
 
 mod actor;
 mod draw;
+mod earlier;
 mod encoder;
 mod faults;
+mod giving;
 mod ids;
+mod ledger;
 mod outcome;
 mod outputs;
 mod picture;
@@ -18,7 +21,8 @@ use crate::scenario::{Scenario, ScenarioError};
 
 pub use draw::Drawn;
 pub(crate) use encoder::{KEYFRAME_MS, rates};
-pub use outcome::{BoundMs, Giving, MessageCount, Outcome, PacketFacts, SoonestMs};
+pub use giving::{Giving, Shifts};
+pub use outcome::{BoundMs, MessageCount, Outcome, PacketFacts, SoonestMs};
 pub(crate) use outcome::{CURVE_POINTS, TrackerCount};
 pub use picture::{Moment, Spot};
 pub(crate) use rehearsal::{Part, Rehearsal, Step};

@@ -2,6 +2,7 @@
 
 mod builtin;
 pub(crate) mod check;
+mod earlier;
 mod load;
 mod rate;
 
@@ -12,6 +13,7 @@ use crate::baseline::Baseline;
 use crate::overlay::OverlayScenario;
 
 pub use builtin::{NAMES, OVERLAY_NAMES, builtin};
+pub use earlier::Earlier;
 pub use load::ScenarioError;
 
 /// Anything that can be simulated.
@@ -57,6 +59,9 @@ pub struct Scenario {
     /// The non-consuming peers.
     #[serde(default)]
     pub donors: Donors,
+    /// Another stream, in which some of the consumers were before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<Earlier>,
     /// When the consumers join.
     #[serde(default = "defaults::joins")]
     pub joins: Vec<Wave>,

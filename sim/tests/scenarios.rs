@@ -28,6 +28,18 @@ fn small(name: &str, more: &[&str]) -> Scenario {
     if name == "peercaster-restart" {
         set.push("faults.0.away_s=0.5".to_owned());
     }
+    if full.earlier.is_some() {
+        for key in [
+            "viewers=9",
+            "donors=2",
+            "joins_over_s=1",
+            "viewers_leave_s=2",
+            "donors_leave_s=2.5",
+            "over_s=0.5",
+        ] {
+            set.push(format!("earlier.{key}"));
+        }
+    }
     if full.churn.is_some() {
         set.push("churn.mean_session_s=4".to_owned());
     }
@@ -203,5 +215,41 @@ fn nobody_suffers_where_there_is_enough() {
     for group in [&groups.contributors, &groups.free_riders] {
         assert!(group.continuity.mean > 0.995, "{group:?}");
         assert_eq!(group.never_started, 0);
+    }
+}
+
+#[test]
+fn who_donated_to_another_stream_comes_with_what_it_is_owed() {
+    let more = [
+        "earlier.viewers_leave_s=12",
+        "earlier.donors_leave_s=25",
+        "measure.start_s=30",
+        "measure.length_s=8",
+    ];
+    let outcome = outcome(&small("trust-shift", &more));
+    assert_eq!(outcome.peers, 1 + 24 + 1 + 6, "three of nine viewers change over");
+    let groups = outcome.results["headwater"].groups.as_ref().unwrap();
+    let earners = groups.earners.as_ref().unwrap();
+    assert_eq!(
+        (groups.contributors.peers, groups.free_riders.peers, earners.peers),
+        (17, 5, 2)
+    );
+    assert_eq!(earners.never_started, 0);
+    let shifts = outcome.trust.unwrap().shifted.unwrap();
+    assert!(shifts.committed > 0, "{shifts:?}");
+    assert_eq!(shifts.credit_lost_bytes, 0, "{shifts:?}");
+}
+
+#[test]
+fn another_stream_goes_only_with_what_it_can() {
+    for (set, about) in [
+        ("network.accounts=false", "network.accounts"),
+        ("earlier.donors=1000", "earlier.donors"),
+        ("earlier.overlap=2", "earlier.overlap"),
+        ("earlier.joins_over_s=500", "earlier.joins_over_s"),
+        ("baselines=[\"star\"]", "baselines"),
+    ] {
+        let refused = Scenario::load("trust-shift", &[set.to_owned()]).unwrap_err();
+        assert!(refused.to_string().contains(about), "{set}: {refused}");
     }
 }

@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use wire::Bitrate;
 
+use super::earlier::{self, Stay};
 use crate::measure::Role;
 use crate::scenario::Scenario;
 use crate::time::{SimTime, seconds};
@@ -42,7 +43,10 @@ pub(super) struct Spec {
     pub(super) clock_offset_us: i64,
     pub(super) secret: [u8; 32],
     pub(super) node_seed: u64,
+    /// When it joins the scenario's stream.
     pub(super) joins: SimTime,
+    /// Where it is before, or instead.
+    pub(super) earlier: Option<Stay>,
 }
 
 /// What was drawn, to be printed with the seed.
@@ -99,7 +103,7 @@ impl fmt::Display for Drawn {
     }
 }
 
-/// The peercaster, then the consumers, then the donors.
+/// The peercaster, then the consumers, then the donors, then those who are in another stream only.
 pub(super) fn population(scenario: &Scenario) -> Vec<Spec> {
     let mut rng = rng(scenario.seed, Purpose::Population);
     let rate = scenario.stream.rate;
@@ -141,6 +145,9 @@ pub(super) fn population(scenario: &Scenario) -> Vec<Spec> {
         let bps = upload(scenario.donors.upload_x);
         specs.push(spec(scenario, Role::Donor, false, bps, SimTime(joins), &mut rng));
     }
+    if let Some(before) = &scenario.earlier {
+        earlier::populate(scenario, before, &mut specs, &mut rng);
+    }
     specs
 }
 
@@ -164,6 +171,7 @@ pub(super) fn spec(
         secret,
         node_seed: rng.next_u64(),
         joins,
+        earlier: None,
     }
 }
 

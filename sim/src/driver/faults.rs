@@ -45,11 +45,16 @@ impl World {
 
     /// The peer is gone from now on.
     fn leave(&mut self, number: u32, crash: bool) {
-        self.fold(What::Left, number, u64::from(crash));
         if !crash {
             let stream = self.stream;
             self.input(number, Input::LeaveStream { stream });
         }
+        self.gone(number, crash);
+    }
+
+    /// The peer's node is over.
+    pub(super) fn gone(&mut self, number: u32, crash: bool) {
+        self.fold(What::Left, number, u64::from(crash));
         self.net.leave(self.now, number, crash);
         self.schedule();
         self.take_last_words(number);
@@ -122,7 +127,9 @@ impl World {
     /// The peers that keep a local tracker now.
     pub(super) fn trackers_there(&self) -> Vec<u32> {
         let keeps = |peer: &super::world::Peer| {
-            peer.node
+            let here = peer.spec.role != Role::Elsewhere;
+            here && peer
+                .node
                 .as_ref()
                 .and_then(Actor::node)
                 .is_some_and(|node| node.keeps_tracker())

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::giving::Giving;
 use super::picture::{Moment, Spot};
 use super::world::{Peer, World};
 use crate::bound::{Joiner, lower_bound, soonest_starts};
@@ -63,24 +64,6 @@ impl TrackerCount {
             swarm::TrackingChange::Split => self.splits += 1,
             swarm::TrackingChange::Merged => self.merges += 1,
             swarm::TrackingChange::TookOver => self.take_overs += 1,
-        }
-    }
-}
-
-/// Mean continuity of those who give and of those who do not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Giving {
-    /// Of those who pass chunks on.
-    pub contributor_continuity: f64,
-    /// Of those who only take.
-    pub free_rider_continuity: f64,
-}
-
-impl Giving {
-    fn of(groups: &Groups) -> Self {
-        Giving {
-            contributor_continuity: groups.contributors.continuity.mean,
-            free_rider_continuity: groups.free_riders.continuity.mean,
         }
     }
 }
@@ -212,7 +195,7 @@ pub(super) fn conclude(
         expired: world.net.lost().expired,
         bans: world.bans,
         trackers: world.trackers.clone(),
-        trust: results.groups.as_ref().map(Giving::of),
+        trust: results.groups.as_ref().map(|groups| world.giving(groups)),
         control: world
             .kinds
             .iter()
@@ -274,16 +257,19 @@ pub(super) fn results(world: &World, arrival: &mut Histogram) -> Results {
     }
 }
 
-/// The consumers who give and those who do not, unless all give.
+/// The consumers parted by what they give, here or before elsewhere, unless all give.
 fn groups(world: &World, facts: &Facts<'_>) -> Option<Groups> {
-    let of = |passive: bool| {
-        let is = move |peer: &&Peer| peer.spec.role == Role::Consumer && peer.spec.passive == passive;
-        Group::of(facts, world.peers.iter().filter(is).map(|peer| &peer.log))
+    let of = |passive: bool, came: bool| {
+        let consumers = world.peers.iter().filter(|peer| peer.spec.role == Role::Consumer);
+        let donated = |peer: &Peer| passive && peer.spec.earlier.is_some();
+        let of_it = consumers.filter(move |peer| peer.spec.passive == passive && donated(peer) == came);
+        Group::of(facts, of_it.map(|peer| &peer.log))
     };
-    let free_riders = of(true);
-    (free_riders.peers > 0).then(|| Groups {
-        contributors: of(false),
+    let (free_riders, earners) = (of(true, false), of(true, true));
+    (free_riders.peers + earners.peers > 0).then(|| Groups {
+        contributors: of(false, false),
         free_riders,
+        earners: (earners.peers > 0).then_some(earners),
     })
 }
 

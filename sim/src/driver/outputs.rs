@@ -54,6 +54,9 @@ impl World {
             Output::Greeting { greeting, .. } => self.net.greet(from, greeting),
             // Done after the others.
             Output::Disconnect { .. } => {}
+            // What comes of another stream is not measured.
+            Output::Arrived { stream, .. } | Output::Gap { stream, .. } if stream != self.stream => {}
+            Output::Play { stream, .. } if stream != self.stream => {}
             Output::Arrived {
                 seq,
                 lag_us,
@@ -85,8 +88,11 @@ impl World {
             }
             Output::Play { chunk, in_time, .. } => self.play(from, chunk.seq(), in_time),
             Output::Gap { from: first, to, .. } => self.gap(from, first, to),
+            Output::Event(ref event) if event.stream().is_some_and(|stream| stream != self.stream) => {}
             Output::Event(Milestone::Tracking { change, .. }) => self.trackers.note(change),
             Output::Event(Milestone::Banned { .. }) => self.bans += 1,
+            Output::Event(Milestone::Shifted { path, amount, took }) => self.note_shift(&path, amount, took),
+            Output::Event(Milestone::ShiftFailed) => self.shifts.abort(),
             Output::Event(Milestone::TrackerAnswered { .. }) => {
                 self.peers[from as usize].log.start.on_answer(self.now);
             }
@@ -191,7 +197,9 @@ impl World {
     pub(super) fn chunk(&mut self, number: u32, sender: u32, hops: u8, repair: bool, chunk: Arc<Chunk>) {
         self.deliveries += 1;
         let peer = &mut self.peers[number as usize];
-        if let Some((index, _)) = self.chunks.find(chunk.seq()) {
+        if chunk.header().stream == self.stream
+            && let Some((index, _)) = self.chunks.find(chunk.seq())
+        {
             let first = peer.log.role == Role::Source || peer.log.delivered(index);
             if self.counting {
                 let payload = chunk.payload().len() as u64;
@@ -245,8 +253,12 @@ impl World {
         let k = self.scenario.stream.substreams;
         let start = &mut self.peers[number as usize].log.start;
         match &*message {
-            Message::Subscribed(agreed) => start.on_agreed(self.now, agreed.substreams, k),
-            Message::Refused(refused) => start.on_refused(refused.substreams),
+            Message::Subscribed(agreed) if agreed.stream == self.stream => {
+                start.on_agreed(self.now, agreed.substreams, k);
+            }
+            Message::Refused(refused) if refused.stream == self.stream => {
+                start.on_refused(refused.substreams);
+            }
             _ => {}
         }
         let from = self.ids.of(sender);

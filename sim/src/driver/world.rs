@@ -9,8 +9,11 @@ use wire::{Bitrate, Media, PeerId, SecretKey, Seq, StreamId, StreamInfo};
 
 use super::actor::{Actor, Crowd};
 use super::draw::{self, Drawn, Purpose, Spec};
+use super::earlier::Other;
 use super::encoder::Encoder;
+use super::giving::ShiftCount;
 use super::ids::Ids;
+use super::ledger::Kept;
 use super::outcome::{MessageCount, TrackerCount};
 use super::trace::Trace;
 use super::{Progress, RunError};
@@ -41,6 +44,8 @@ pub(super) enum Event {
     /// The encoder has a chunk.
     Produce,
     Join(u32),
+    /// Something happens in the other stream.
+    Earlier(super::earlier::Event),
     /// A peer goes, with or without a word.
     Depart {
         peer: u32,
@@ -56,6 +61,8 @@ pub(super) struct Peer {
     pub(super) clock: Clock,
     /// `None` before it joins and after it went.
     pub(super) node: Option<Actor>,
+    /// What its nodes keep of what is owed, one after the other.
+    pub(super) ledger: Kept,
     /// The one live timer event; far in the future if there is none.
     pub(super) timer: SimTime,
     /// When the node is to be called, as it said last: not before the timer, which is not moved when there is more time.
@@ -89,6 +96,8 @@ pub(super) struct World {
     pub(super) churn_rng: ChaCha8Rng,
     pub(super) idle_timeout_ns: u64,
     encoder: Encoder,
+    /// The other stream, if there is one.
+    pub(super) other: Option<Other>,
     pub(super) stream_key: SecretKey,
     pub(super) stream: StreamId,
     pub(super) outbox: Outbox,
@@ -96,6 +105,7 @@ pub(super) struct World {
     pub(super) deliveries: u64,
     pub(super) bans: u64,
     pub(super) trackers: TrackerCount,
+    pub(super) shifts: ShiftCount,
     /// Messages sent during the window, by their number on the wire.
     pub(super) kinds: BTreeMap<u8, MessageCount>,
     pub(super) violation: Option<(u32, Violation)>,
@@ -134,6 +144,7 @@ impl World {
             churn_rng: draw::rng(seed, Purpose::Churn),
             idle_timeout_ns: ms(scenario.network.idle_timeout_ms),
             encoder: Encoder::new(&scenario.stream),
+            other: None,
             stream_key: SecretKey::from_bytes(&specs[0].secret),
             stream: SecretKey::from_bytes(&specs[0].secret).stream_id(),
             outbox: Outbox::new(),
@@ -141,6 +152,7 @@ impl World {
             deliveries: 0,
             bans: 0,
             trackers: TrackerCount::default(),
+            shifts: ShiftCount::default(),
             kinds: BTreeMap::new(),
             violation: None,
             trace: Trace::default(),
@@ -155,6 +167,7 @@ impl World {
             world.queue.push(when, Event::Fault(at));
         }
         world.queue.push(world.encoder.next_at(), Event::Produce);
+        world.open_other();
         world.queue.push(SimTime::START, Event::Tick);
         Ok(world)
     }
@@ -168,13 +181,14 @@ impl World {
             upload_bps: spec.upload_bps,
             download_bps: self.scenario.network.download_x.map(|x| rate.scaled(x).as_bps()),
         };
-        self.net.add(spec.joins, site);
-        self.queue.push(spec.joins, Event::Join(number));
+        let comes = self.plan_stays(number, &spec);
+        self.net.add(comes, site);
         self.peers.push(Peer {
             clock: Clock {
                 offset_us: spec.clock_offset_us,
             },
             node: None,
+            ledger: Kept::default(),
             timer: SimTime(u64::MAX),
             due: SimTime(u64::MAX),
             spins: 0,
@@ -233,6 +247,7 @@ impl World {
             }
             Event::Produce => self.produce(),
             Event::Join(peer) => self.join(peer),
+            Event::Earlier(event) => self.earlier(event),
             Event::Depart { peer, crash } => self.depart(peer, crash),
             Event::Fault(at) => self.fault(at),
             Event::Tick => {}
@@ -394,9 +409,29 @@ impl World {
             self.draw_departure(number);
             return;
         }
+        let local = self.begin(number);
+        let spec = &self.peers[number as usize].spec;
+        let (role, passive) = (spec.role, spec.passive);
+        self.fold(What::Joined, number, 0);
+        let input = match role {
+            Role::Source => self.publish(Seq(local.as_micros())),
+            Role::Consumer | Role::Elsewhere => self.entry(if passive {
+                Participation::ConsumePassively(self.wish())
+            } else {
+                Participation::Consume(self.wish())
+            }),
+            Role::Donor => self.entry(Participation::Donate),
+        };
+        self.input(number, input);
+        self.draw_departure(number);
+    }
+
+    /// Begins a node for the peer, which may have had one before; its clock.
+    pub(super) fn begin(&mut self, number: u32) -> wire::Time {
         let peer = &mut self.peers[number as usize];
-        let source = peer.spec.role == Role::Source;
-        // The peercaster comes back.
+        let source =
+            self.other.as_ref().is_some_and(|other| other.source == number) || peer.spec.role == Role::Source;
+        // It comes back.
         peer.log.left = None;
         let local = peer.clock.read(self.now);
         let config = NodeConfig {
@@ -417,32 +452,27 @@ impl World {
                 .map(|s| Duration::from_nanos(seconds(s))),
             split_above: self.scenario.tracker.split_above,
         };
-        let make = if self.scenario.network.accounts {
-            Node::with_accounts
+        let node = if self.scenario.network.accounts {
+            let ledger = Box::new(peer.ledger.clone());
+            Node::with_ledger(config, ledger, local)
+                .expect("memory takes everything, and gives back what it took")
         } else {
-            Node::new
+            Node::new(config, local)
         };
-        peer.node = Some(Actor::Node(Box::new(make(config, local))));
-        let (role, passive) = (peer.spec.role, peer.spec.passive);
-        self.fold(What::Joined, number, 0);
-        let input = match role {
-            Role::Source => self.publish(Seq(local.as_micros())),
-            Role::Consumer => self.entry(if passive {
-                Participation::ConsumePassively(self.wish())
-            } else {
-                Participation::Consume(self.wish())
-            }),
-            Role::Donor => self.entry(Participation::Donate),
-        };
-        self.input(number, input);
-        self.draw_departure(number);
+        peer.node = Some(Actor::Node(Box::new(node)));
+        local
     }
 
     fn publish(&mut self, session: Seq) -> Input {
         self.chunks.begin(session);
+        self.publication(self.stream_key.clone(), session)
+    }
+
+    /// A stream as the scenario has it, from its peercaster.
+    pub(super) fn publication(&self, key: SecretKey, session: Seq) -> Input {
         let stream = &self.scenario.stream;
         Input::Publish {
-            key: self.stream_key.clone(),
+            key,
             info: StreamInfo {
                 session,
                 revision: 0,
@@ -465,7 +495,7 @@ impl World {
         }
     }
 
-    fn wish(&self) -> PlayoutWish {
+    pub(super) fn wish(&self) -> PlayoutWish {
         let peers = &self.scenario.peers;
         PlayoutWish {
             prefer: match peers.prefer {

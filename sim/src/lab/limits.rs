@@ -47,6 +47,9 @@ pub(crate) fn check(scenario: &Scenario) -> Result<(), String> {
                 .to_owned(),
         );
     }
+    if scenario.earlier.is_some() {
+        return Err("the lab cannot follow earlier: it has one stream".to_owned());
+    }
     if !scenario.baselines.is_empty() {
         return Err("the lab cannot follow baselines: they are models, and no programs".to_owned());
     }

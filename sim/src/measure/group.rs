@@ -51,6 +51,9 @@ impl Group {
 pub struct Groups {
     /// Those who pass chunks on, as far as their uplinks go.
     pub contributors: Group,
-    /// Those who only take.
+    /// Those who only take, and have not given elsewhere either.
     pub free_riders: Group,
+    /// Those who only take here, and gave in another stream before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earners: Option<Group>,
 }

@@ -11,6 +11,8 @@ pub(crate) enum Role {
     Source,
     Consumer,
     Donor,
+    /// In another stream only.
+    Elsewhere,
 }
 
 impl Role {
@@ -20,6 +22,7 @@ impl Role {
             Role::Source => "source",
             Role::Consumer => "consumer",
             Role::Donor => "donor",
+            Role::Elsewhere => "elsewhere",
         }
     }
 }

@@ -33,6 +33,9 @@ fn write_table(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
         if let Some(groups) = &results.groups {
             group(out, "contributors", &groups.contributors)?;
             group(out, "free-riders", &groups.free_riders)?;
+            if let Some(earners) = &groups.earners {
+                group(out, "earned elsewhere", earners)?;
+            }
         }
         if let Some(donors) = &results.donors {
             writeln!(out)?;
@@ -55,6 +58,24 @@ fn write_table(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
         outcome.expired,
         outcome.bans
     )?;
+    if let Some(shifts) = outcome
+        .trust
+        .as_ref()
+        .and_then(|trust| trust.shifted.as_ref())
+        .filter(|shifts| shifts.shifts > 0)
+    {
+        writeln!(
+            out,
+            "shifts {}, committed {} of {} bytes, aborted {}, round trips each median {:.1} p90 {:.1}; credit lost {} bytes",
+            shifts.shifts,
+            shifts.committed,
+            shifts.shifted_bytes,
+            shifts.aborted,
+            shifts.round_trips.p50,
+            shifts.round_trips.p90,
+            shifts.credit_lost_bytes
+        )?;
+    }
     if let Some(packet) = &outcome.packet {
         writeln!(
             out,

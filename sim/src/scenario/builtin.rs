@@ -26,6 +26,7 @@ scenarios! {
         "peercaster-restart",
         "areas",
         "free-riders",
+        "trust-shift",
     ];
     /// Names of the scenarios of the overlay by itself.
     OVERLAY_NAMES: ["doat-1k", "doat-10k", "doat-churn", "doat-hostile", "doat-planetlab", "coords-planetlab"];

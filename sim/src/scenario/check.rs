@@ -38,7 +38,10 @@ impl Scenario {
         self.check_network()?;
         self.check_fidelity()?;
         self.check_peers()?;
-        self.check_times()
+        self.check_times()?;
+        self.earlier
+            .as_ref()
+            .map_or(Ok(()), |earlier| earlier.check(self))
     }
 
     fn check_fidelity(&self) -> Result<(), String> {

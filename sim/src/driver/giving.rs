@@ -1,0 +1,103 @@
+//! What giving was worth: continuity of those who give and of those who do not, and what became of shifts.
+
+use incentives::store::Store as _;
+use serde::{Deserialize, Serialize};
+use wire::PeerId;
+
+use super::world::World;
+use crate::measure::{Distribution, Groups};
+use crate::time::MS;
+
+/// What giving was worth.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Giving {
+    /// Mean continuity of those who pass chunks on.
+    pub contributor_continuity: f64,
+    /// Of those who only take, and have not given elsewhere.
+    pub free_rider_continuity: f64,
+    /// What became of shifts; absent where no accounts are signed.
+    #[serde(default, flatten, skip_serializing_if = "Option::is_none")]
+    pub shifted: Option<Shifts>,
+}
+
+/// What became of shifts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Shifts {
+    /// Shifts that were begun and ended.
+    pub shifts: u64,
+    /// Those that happened.
+    pub committed: u64,
+    /// Those that did not.
+    pub aborted: u64,
+    /// Bytes that moved.
+    pub shifted_bytes: u64,
+    /// What shifts took from peers' claims, over all their accounts, more than they gave.
+    pub credit_lost_bytes: u64,
+    /// How long they took, in mean round trips between those on the path.
+    pub round_trips: Distribution,
+}
+
+/// Shifts as they end.
+#[derive(Debug, Default)]
+pub(super) struct ShiftCount {
+    aborted: u64,
+    bytes: u64,
+    round_trips: Vec<f64>,
+}
+
+impl ShiftCount {
+    pub(super) fn abort(&mut self) {
+        self.aborted += 1;
+    }
+}
+
+impl World {
+    /// A shift of a peer's along `path` happened, after so long.
+    pub(super) fn note_shift(&mut self, path: &[PeerId], amount: u64, took: std::time::Duration) {
+        let numbers: Vec<u32> = path.iter().filter_map(|peer| self.ids.get(peer)).collect();
+        // The requester and its new debtor speak to each other, too.
+        let next = numbers.iter().cycle().skip(1);
+        let legs = numbers.iter().zip(next);
+        let round_trips_ns: u64 = legs.map(|(a, b)| 2 * self.space.one_way_ns(*a, *b)).sum();
+        let mean_ns = round_trips_ns as f64 / numbers.len().max(1) as f64;
+        self.shifts.bytes += amount;
+        self.shifts
+            .round_trips
+            .push(took.as_nanos() as f64 / mean_ns.max(MS as f64));
+    }
+
+    /// What shifts took from each peer's claims more than they gave.
+    fn credit_lost(&self) -> u64 {
+        let lost = (0..).zip(&self.peers).map(|(number, peer)| {
+            let listed = peer
+                .ledger
+                .load()
+                .and_then(|records| incentives::trust::list(self.ids.of(number), &records));
+            // What is under way still is nobody's loss.
+            let gained: i64 = listed
+                .iter()
+                .flatten()
+                .map(|account| account.shifted + account.arriving as i64)
+                .sum();
+            gained.min(0).unsigned_abs()
+        });
+        lost.sum()
+    }
+
+    pub(super) fn giving(&self, groups: &Groups) -> Giving {
+        let count = &self.shifts;
+        let committed = count.round_trips.len() as u64;
+        Giving {
+            contributor_continuity: groups.contributors.continuity.mean,
+            free_rider_continuity: groups.free_riders.continuity.mean,
+            shifted: self.scenario.network.accounts.then(|| Shifts {
+                shifts: committed + count.aborted,
+                committed,
+                aborted: count.aborted,
+                shifted_bytes: count.bytes,
+                credit_lost_bytes: self.credit_lost(),
+                round_trips: Distribution::of(count.round_trips.clone()),
+            }),
+        }
+    }
+}
