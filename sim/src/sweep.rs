@@ -9,7 +9,7 @@ mod words;
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 pub(crate) use summary::parts;
@@ -27,7 +27,12 @@ pub const MAX_RUNS: usize = 10_000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Point {
     /// Keys and values, as given.
+    #[serde(serialize_with = "as_map")]
     pub settings: Vec<(String, String)>,
+}
+
+fn as_map<S: Serializer>(settings: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(settings.iter().map(|(key, value)| (key, value)))
 }
 
 impl fmt::Display for Point {

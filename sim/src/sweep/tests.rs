@@ -174,6 +174,9 @@ fn medians_are_taken_point_by_point_and_protocol_by_protocol() {
             .keys()
             .all(|path| !path.contains("params"))
     );
+    let written = serde_json::to_value(&summary).unwrap();
+    assert_eq!(written["points"][2]["settings"], json!({"k": "b"}));
+    assert_eq!(written["points"][2]["figures"]["lag_ms.p50"]["median"], 20.0);
 }
 
 #[test]
