@@ -58,26 +58,32 @@ const FIGURES: [Figure; 6] = [
 /// # Errors
 /// When a file cannot be written or drawn.
 pub fn write_figures(outcome: &Outcome, directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    std::fs::create_dir_all(directory)
-        .map_err(|error| anyhow!("cannot make {} ({})", directory.display(), plain(&error)))?;
+    make(directory)?;
     let mut written = Vec::new();
     for (name, has, draw) in FIGURES.iter().filter(|(_, has, _)| has(outcome)) {
         debug_assert!(has(outcome), "as filtered");
         let path = directory.join(format!("{}-{}-{name}.svg", outcome.scenario, outcome.seed));
-        let mut svg = String::new();
-        paint(outcome, *draw, &mut svg)
-            .map_err(|error| anyhow!("cannot draw {}: {error}", path.display()))?;
-        std::fs::write(&path, svg)
-            .map_err(|error| anyhow!("cannot write {} ({})", path.display(), plain(&error)))?;
+        write(&path, &|root| draw(outcome, root))?;
         written.push(path);
     }
     Ok(written)
 }
 
-fn paint(outcome: &Outcome, draw: fn(&Outcome, &Canvas<'_>) -> Drawn, svg: &mut String) -> Drawn {
+fn make(directory: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(directory)
+        .map_err(|error| anyhow!("cannot make {} ({})", directory.display(), plain(&error)))
+}
+
+fn write(path: &Path, draw: &dyn Fn(&Canvas<'_>) -> Drawn) -> anyhow::Result<()> {
+    let mut svg = String::new();
+    paint(draw, &mut svg).map_err(|error| anyhow!("cannot draw {}: {error}", path.display()))?;
+    std::fs::write(path, svg).map_err(|error| anyhow!("cannot write {} ({})", path.display(), plain(&error)))
+}
+
+fn paint(draw: &dyn Fn(&Canvas<'_>) -> Drawn, svg: &mut String) -> Drawn {
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
-    draw(outcome, &root)?;
+    draw(&root)?;
     root.present()?;
     Ok(())
 }

@@ -2,12 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::anyhow;
 use plotters::prelude::*;
 
-use super::{BLUE, Canvas, Drawn, GREEN, GREY, PINK, RED, SIZE, YELLOW, axes, legend};
+use super::{BLUE, Canvas, Drawn, GREEN, GREY, PINK, RED, YELLOW, axes, legend, make, write};
 use crate::sweep::{Row, Spread, Summary};
-use crate::words::plain;
 
 /// The lines of the first figure: what they are called, the path, and the colour.
 const LINES: [(&str, &str, RGBColor); 5] = [
@@ -27,31 +25,19 @@ const PROTOCOLS: [RGBColor; 4] = [BLUE, RED, GREEN, PINK];
 /// # Errors
 /// When there is nothing to draw, or a file cannot be written or drawn.
 pub fn write_sweep_figures(summary: &Summary, directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    std::fs::create_dir_all(directory)
-        .map_err(|error| anyhow!("cannot make {} ({})", directory.display(), plain(&error)))?;
+    make(directory)?;
     let mut written = Vec::new();
-    let mut write = |name: &str, draw: &dyn Fn(&Canvas<'_>) -> Drawn| {
+    let mut add = |name: &str, draw: &dyn Fn(&Canvas<'_>) -> Drawn| {
         let path = directory.join(format!("{}-sweep-{name}.svg", summary.scenario));
-        let mut svg = String::new();
-        paint(draw, &mut svg).map_err(|error| anyhow!("cannot draw {}: {error}", path.display()))?;
-        std::fs::write(&path, svg)
-            .map_err(|error| anyhow!("cannot write {} ({})", path.display(), plain(&error)))?;
+        write(&path, draw)?;
         written.push(path);
         anyhow::Ok(())
     };
     if let Some(steps) = steps(summary) {
-        write("curve", &|root| curve(summary, &steps, root))?;
+        add("curve", &|root| curve(summary, &steps, root))?;
     }
-    write("tradeoff", &|root| tradeoff(summary, root))?;
+    add("tradeoff", &|root| tradeoff(summary, root))?;
     Ok(written)
-}
-
-fn paint(draw: &dyn Fn(&Canvas<'_>) -> Drawn, svg: &mut String) -> Drawn {
-    let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-    root.fill(&WHITE)?;
-    draw(&root)?;
-    root.present()?;
-    Ok(())
 }
 
 /// The values of the only setting that varies, with what came out of ours, if there are several and all are numbers.
