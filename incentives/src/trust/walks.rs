@@ -22,7 +22,8 @@ pub const WALKERS: usize = 4;
 
 /// An advert is made anew when half its life is over.
 const RENEW_AFTER: Duration = Duration::from_secs(300);
-/// An account that moves is not advertised more often than walks go out; and so long an answer is waited for.
+/// An account that moves is not advertised more often than this: three times between two walks, for who asks for edges plans by
+/// them at once. So long an answer is waited for, too.
 const OFFER_EVERY: Duration = Duration::from_secs(10);
 
 /// The advert of one account.

@@ -8,7 +8,7 @@ use wire::{PeerId, SubstreamSet, Time};
 use super::Stream;
 use super::rank::CREDIT_ALIKE;
 
-/// Credit is to last so long at least: a shift takes up to ten seconds, and a quarter of a claim moves at once.
+/// Credit is to last so long at least: a shift takes up to ten seconds, and is planned with a quarter of a claim.
 const AHEAD: Duration = Duration::from_secs(30);
 
 /// So many peers are wished to owe this node something before they supply it, while it lacks suppliers.

@@ -19,7 +19,7 @@ use crate::stream::Stream;
 /// Suppliers are looked at this often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Whom a peer owes it is asked again after so long: adverts are not made anew more often than twice a minute.
+/// Whom a peer owes it is asked again after so long: half of the time after which an account that moves is advertised anew.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 
 /// Debtors who are asked who owes them, and called, at once.
