@@ -113,6 +113,15 @@ pub struct Balance {
     pub pending: u64,
 }
 
+impl Balance {
+    /// What this peer owes the other and has not given it since. What was sent and has no receipt yet counts as given: who is owed
+    /// something and signs no receipts for what comes of it would be owed the same for ever.
+    pub fn owed(&self) -> u64 {
+        let owed = u64::try_from(self.claim.saturating_neg()).unwrap_or(0);
+        owed.saturating_sub(self.unreceipted)
+    }
+}
+
 /// The trust of one peer.
 pub struct Trust<S> {
     key: SecretKey,

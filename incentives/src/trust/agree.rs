@@ -378,6 +378,7 @@ impl<S: Store> Trust<S> {
         if !pair.adopt(state, agreed.clone()) {
             return;
         }
+        pair.note_all(&self.notes);
         self.writes.push(records::agreed(id, &agreed));
         if was_proposed && pair.proposed.is_none() {
             self.writes.push(records::proposed(id, None));

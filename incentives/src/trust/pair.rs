@@ -66,6 +66,9 @@ pub(crate) struct Pair {
     pub(crate) consented: BTreeSet<ShiftId>,
     /// Entries whose debtor was silent for too long: no note settles them any more.
     pub(crate) written_off: BTreeSet<ShiftId>,
+    /// Entries whose note is known here. They are settled: the other need not have signed a state that says so, and gains nothing
+    /// if it never does.
+    pub(crate) noted: BTreeSet<ShiftId>,
     /// Until when an entry counts against what may be pending.
     pub(crate) counts_until: BTreeMap<ShiftId, Time>,
     /// Since when an entry is known in this run.
@@ -112,6 +115,7 @@ impl Pair {
             released: BTreeSet::new(),
             consented: BTreeSet::new(),
             written_off: BTreeSet::new(),
+            noted: BTreeSet::new(),
             counts_until: BTreeMap::new(),
             known_since: BTreeMap::new(),
             seen: Vec::new(),
@@ -129,16 +133,34 @@ impl Pair {
         pending.low_owes == self.proposes()
     }
 
+    /// What the lower peer owes the higher one by a state and the notes that are known; negative if it is the other way round.
+    pub(crate) fn low_owes(&self, state: &AccountState) -> i128 {
+        let noted = state.pending.iter().filter(|p| self.noted.contains(&p.id));
+        state.low_owes() + noted.map(Pending::effect).sum::<i128>()
+    }
+
     /// What the other owes this peer in a state; negative if this peer owes.
-    pub(crate) fn claim_in(&self, state: &AccountState) -> i128 {
-        if self.proposes() {
-            -state.low_owes()
-        } else {
-            state.low_owes()
+    fn claim_in(&self, state: &AccountState) -> i128 {
+        let low_owes = self.low_owes(state);
+        if self.proposes() { -low_owes } else { low_owes }
+    }
+
+    /// Takes to heart that a note is known.
+    pub(crate) fn note(&mut self, note: &Note) {
+        if self.entry(note.id).is_some_and(|entry| self.settles(entry, note)) {
+            self.noted.insert(note.id);
         }
     }
 
-    /// What the other owes this peer by what both signed and by receipts that are not entered yet.
+    /// The same with all notes that there are.
+    pub(crate) fn note_all(&mut self, notes: &BTreeMap<ShiftId, (Note, Signed<Note>)>) {
+        let pending: Vec<_> = self.state.pending.iter().map(|p| p.id).collect();
+        for (note, _) in pending.iter().filter_map(|id| notes.get(id)) {
+            self.note(note);
+        }
+    }
+
+    /// What the other owes this peer by what both signed, by notes, and by receipts that are not entered yet.
     pub(crate) fn claim(&self) -> i128 {
         let (given, taken) = directions(&self.state, self.proposes());
         let more = |mut entered: Entered, receipts: &BTreeMap<u64, (Receipt, Signed<Receipt>)>| {
@@ -182,14 +204,12 @@ impl Pair {
 
     /// What of the creditor's claim may still be locked: half of it less what is.
     pub(crate) fn room(&self, now: Time, state: &AccountState, low_owes: bool) -> u64 {
-        let claim = if low_owes {
-            state.low_owes()
-        } else {
-            -state.low_owes()
-        };
+        let low = self.low_owes(state);
+        let claim = if low_owes { low } else { -low };
         let claim = u64::try_from(claim.max(0)).unwrap_or(u64::MAX);
         let counts = |p: &&Pending| {
-            p.low_owes == low_owes && !p.raises && self.counts_until.get(&p.id).is_some_and(|&end| now < end)
+            let open = !p.raises && !self.noted.contains(&p.id);
+            p.low_owes == low_owes && open && self.counts_until.get(&p.id).is_some_and(|&end| now < end)
         };
         let locked: u64 = state.pending.iter().filter(counts).map(|p| p.amount).sum();
         (claim / PENDING_SHARE).saturating_sub(locked)
@@ -363,6 +383,7 @@ impl Pair {
         self.wanted.retain(|id, _| !present(id));
         self.released.retain(present);
         self.consented.retain(present);
+        self.noted.retain(present);
         let risked = self.proposed.as_ref().map(|p| &p.at_risk);
         let open = |id: &ShiftId| present(id) || risked.is_some_and(|risked| risked.contains(id));
         self.written_off.retain(|id| open(id));

@@ -381,6 +381,9 @@ impl<S: Store> Trust<S> {
     fn keep_note(&mut self, now: Time, note: Note, signed: Signed<Note>) {
         self.writes.push(records::note(note.id, Some(&signed)));
         self.notes_since.insert(note.id, now);
+        for peer in self.peers.values_mut() {
+            peer.pair.note(&note);
+        }
         self.notes.insert(note.id, (note, signed));
     }
 

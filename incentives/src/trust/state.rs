@@ -240,6 +240,7 @@ impl<S: Store> Trust<S> {
             }
         }
         for peer in self.peers.values_mut() {
+            peer.pair.note_all(&self.notes);
             let entries = peer.pair.state.pending.iter().map(|p| p.id);
             let open = peer.pair.open_claims().into_keys();
             peer.pair.known_since = entries.chain(open).map(|id| (id, now)).collect();

@@ -230,7 +230,7 @@ impl<S: Store> Trust<S> {
         if !peer.pair.proposes() || !peer.connected {
             return;
         }
-        let low_owes = peer.pair.state.low_owes();
+        let low_owes = peer.pair.low_owes(&peer.pair.state);
         let Some(bucket) =
             TrustEdge::bucket_of(low_owes.abs()).filter(|&b| 1 << b.min(63) >= super::MIN_SHIFT)
         else {
@@ -278,7 +278,7 @@ impl<S: Store> Trust<S> {
             return Err(Fault::Foreign);
         }
         View::check(now, &edge).map_err(edge_fault)?;
-        let low_owes = peer.pair.state.low_owes();
+        let low_owes = peer.pair.low_owes(&peer.pair.state);
         let owed = if edge.debtor < edge.creditor {
             low_owes
         } else {
