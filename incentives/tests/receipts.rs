@@ -137,3 +137,37 @@ fn a_ledger_lists_what_its_peer_would_say() {
     }
     assert!(list(net.id(0), &[(vec![b'A'; 33], vec![1])]).is_err());
 }
+
+#[test]
+fn who_signs_nothing_for_what_it_takes_of_a_debt_cannot_spend_that_debt_once_more() {
+    const MIB: u64 = 1 << 20;
+    for seed in 0..4 {
+        let mut net = Net::new(3, seed);
+        net.owe(1, 0, 64 * MIB);
+        net.owe(2, 1, 64 * MIB);
+        net.connect(0, 2);
+        net.run_for(Duration::from_secs(15));
+        net.drop_if = Some(|from, _, message| from == 0 && matches!(message, TrustMessage::Receipt(_)));
+        net.serve(1, 0, 60 * MIB);
+        net.run_for(Duration::from_secs(1));
+        // Which of them proposes is chance: 0 may have to say it in a state that it wants signed.
+        let (creditor, other) = (net.id(0), net.id(2));
+        let owed = |net: &mut Net, debtor: usize| {
+            let now = net.now;
+            net.trust(debtor).balance(now, creditor).owed()
+        };
+        assert!(owed(&mut net, 1) <= 4 * MIB, "seed {seed}");
+        for _ in 0..3 {
+            let path = net.path(&[0, 1, 2]);
+            let now = net.now;
+            net.act(0, |trust, out| {
+                let _ = trust.shift(now, &path, 8 * MIB, out);
+            });
+            net.run_for(Duration::from_secs(12));
+        }
+        let left = owed(&mut net, 1) + owed(&mut net, 2);
+        assert!(left <= 4 * MIB, "seed {seed}: {left}");
+        let now = net.now;
+        assert_eq!(net.trust(0).balance(now, other).owed(), 0);
+    }
+}

@@ -301,6 +301,11 @@ impl<S: Store> Trust<S> {
                 .get(&from)
                 .is_some_and(|peer| peer.pair.entry(id).is_none())
         {
+            // What the creditor has taken of its claim without a receipt is not there to be shifted away.
+            if self.balance(now, from).owed() < order.amount {
+                self.give_up(now, id);
+                return false;
+            }
             let room = self.room_for(now, from, &entry);
             let wanted = self
                 .peers

@@ -103,6 +103,15 @@ impl Bookkeeping {
         Some(claim.clamp(i64::MIN.into(), i64::MAX.into()) as i64)
     }
 
+    /// Bytes that this node owes a peer and has not given it since, with a receipt or without; negative: the peer owes this node.
+    pub(crate) fn owed(&self, now: Time, peer: PeerId) -> Option<i64> {
+        let balance = self.trust.as_ref()?.balance(now, peer);
+        if balance.claim < 0 {
+            return Some(i64::try_from(balance.owed()).unwrap_or(i64::MAX));
+        }
+        Some(i64::try_from(balance.claim).map_or(i64::MIN, i64::saturating_neg))
+    }
+
     /// Whether anybody owes this node enough for a shift.
     pub(crate) fn has_credit(&self) -> bool {
         self.ahead.has_credit

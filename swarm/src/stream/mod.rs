@@ -103,9 +103,9 @@ impl Ctx<'_> {
     /// outlast a run, and move with shifts.
     pub(crate) fn contribution(&self, peer: PeerId, stream: StreamId) -> Contribution {
         let contribution = self.neighbours.contribution(peer, stream, self.accounts);
-        match self.signed.claim(self.now, peer) {
-            Some(claim) => Contribution {
-                balance: claim.saturating_neg(),
+        match self.signed.owed(self.now, peer) {
+            Some(balance) => Contribution {
+                balance,
                 ..contribution
             },
             None => contribution,

@@ -172,6 +172,23 @@ fn where_accounts_are_signed_they_say_what_is_owed() {
 }
 
 #[test]
+fn what_is_owed_is_served_once_with_a_receipt_for_it_or_without() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = supplier(&mut bench, 2);
+    bench.signs_for(11, 4 << 20);
+    ask(&mut bench, &mut viewer, 11, 20, taker(), 0);
+    assert!(!viewer.only_takes(&bench.ctx(), peer(11)));
+    // It takes what it is owed, and signs nothing for it.
+    let (trust, _) = bench.signed.awake().unwrap();
+    trust.sent(peer(11), (4 << 20) - 1);
+    assert!(viewer.only_takes(&bench.ctx(), peer(11)));
+    assert_eq!(
+        viewer.rank(&bench.ctx(), peer(11)),
+        viewer.rank(&bench.ctx(), peer(99))
+    );
+}
+
+#[test]
 fn who_gives_to_this_stream_ranks_above_who_is_owed_and_both_above_the_rest() {
     let mut bench = Bench::new(Bitrate::from_kbps(4_000));
     let mut viewer = supplier(&mut bench, 4);
