@@ -1,6 +1,5 @@
 //! The node: connections, pings, coordinate, and the streams it is in.
 
-mod inspect;
 mod standing;
 mod streams;
 
@@ -88,6 +87,7 @@ macro_rules! with_stream {
 
 // After the macros, which they use.
 mod connections;
+mod inspect;
 mod overlay;
 mod trust;
 

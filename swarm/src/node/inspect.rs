@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use wire::{PeerId, Substream, SubstreamSet, Time};
+use wire::{PeerId, StreamId, Substream, SubstreamSet, Time};
 
-use super::Node;
+use super::{Ctx, Node};
+use crate::io::Outbox;
 use crate::stats::{LinkStats, NodeStats, StreamStats, SubstreamStats};
 use crate::stream::Stream;
 
@@ -69,6 +70,21 @@ impl Node {
         } else {
             suppliers
         }
+    }
+
+    /// Whether a peer comes last here, where there is not enough for all: it only takes, as far as this node knows.
+    pub fn comes_last(&mut self, now: Time, stream: &StreamId, peer: PeerId) -> bool {
+        let mut last = false;
+        let out = &mut Outbox::new();
+        with_stream!(self, now, out, stream, |stream, ctx| last =
+            stream.only_takes(ctx, peer));
+        last
+    }
+
+    /// Bytes that this node owes a peer by what both signed, and has not given it since.
+    pub fn owed(&self, now: Time, peer: PeerId) -> u64 {
+        let owed = self.trust.owed(now, peer).unwrap_or(0);
+        u64::try_from(owed).unwrap_or(0)
     }
 
     /// Whether this node keeps a local tracker of any stream.

@@ -47,12 +47,18 @@ impl Stream {
     /// Whether a peer says that it passes chunks on; `None` while that is not known: a newcomer counts its slots when it has heard
     /// what the stream is like.
     fn offers(&self, ctx: &Ctx<'_>, peer: PeerId) -> Option<bool> {
-        let state = self.peers.get(&peer)?;
-        let said = state
-            .advert
-            .as_ref()
-            .map(|(advert, _)| (advert.role, advert.slots));
-        let (role, slots) = said.or(state.record.as_ref().map(|record| (record.role, record.slots)))?;
+        let state = self.peers.get(&peer);
+        let advert = state.and_then(|state| state.advert.as_ref());
+        let record = state.and_then(|state| state.record.as_ref());
+        let said = advert.map(|(advert, _)| (advert.role, advert.slots));
+        let said = said.or(record.map(|record| (record.role, record.slots)));
+        // The peercaster hears adverts of its own children only. What a member has said as its tracker's counts if it is no room,
+        // which changes.
+        let registered = || {
+            let record = self.tracking.as_ref()?.tracker.record(peer)?;
+            (record.role == Role::Passive).then_some((record.role, 0))
+        };
+        let (role, slots) = said.or_else(registered)?;
         let new = ctx
             .neighbours
             .get(&peer)
@@ -74,7 +80,7 @@ impl Stream {
     }
 
     /// Whether this peer has said what it gives, and it is nothing, and nothing is owed to it.
-    pub(super) fn only_takes(&self, ctx: &Ctx<'_>, peer: PeerId) -> bool {
+    pub(crate) fn only_takes(&self, ctx: &Ctx<'_>, peer: PeerId) -> bool {
         self.offers(ctx, peer) == Some(false) && !self.rank(ctx, peer).earns
     }
 

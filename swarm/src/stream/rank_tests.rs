@@ -1,11 +1,13 @@
 use std::time::Duration;
 
-use wire::message::{Advert, RefuseReason, Request, Role};
+use wire::message::{Advert, Join, PeerRecord, RefuseReason, Request, Role};
 use wire::{Bitrate, Message, PeerId, Seq, Substream, SubstreamSet};
 
 use super::super::Stream;
 use super::super::supply::NEW_HERE;
-use super::super::testing::{Bench, FIRST, K, asked, nothing, offer, one, peer, request_for, stream_id};
+use super::super::testing::{
+    Bench, FIRST, K, asked, nothing, offer, one, peer, record, request_for, stream_id,
+};
 use super::RANK_EVERY;
 
 /// Who says that it gives nothing.
@@ -207,6 +209,33 @@ fn who_gives_to_this_stream_ranks_above_who_is_owed_and_both_above_the_rest() {
         "{ranks:?}"
     );
     assert_eq!(ranks[0], viewer.rank(&bench.ctx(), peer(99)), "a stranger");
+}
+
+#[test]
+fn the_peercaster_has_it_from_its_register_who_gives_nothing() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut source = bench.source();
+    for (n, role) in [(10, Role::Passive), (11, Role::Consumer)] {
+        bench.connect(n, 20);
+        let join = Join {
+            stream: stream_id(),
+            record: PeerRecord { role, ..record(n, 0) },
+            want: 0,
+            need: SubstreamSet::EMPTY,
+            upload: Bitrate::from_kbps(1_000),
+            known: None,
+            promised: 0,
+        };
+        source.on_join(&mut bench.ctx(), peer(n), join);
+        // Neither is a child of its, and says to it what it gives.
+        if let Some(state) = source.peers.get_mut(&peer(n)) {
+            (state.advert, state.record) = (None, None);
+        }
+    }
+    assert!(source.only_takes(&bench.ctx(), peer(10)));
+    // Who has registered with no room may have some by now.
+    bench.now += NEW_HERE + Duration::from_secs(1);
+    assert!(!source.only_takes(&bench.ctx(), peer(11)));
 }
 
 #[test]
