@@ -1,6 +1,7 @@
 //! The driver: pops an event, calls the node it concerns, does what the node wants done.
 
 mod actor;
+mod attack;
 mod draw;
 mod earlier;
 mod encoder;
@@ -19,6 +20,7 @@ mod world;
 use crate::measure::Histogram;
 use crate::scenario::{Scenario, ScenarioError};
 
+pub use attack::RegionResult;
 pub use draw::Drawn;
 pub(crate) use encoder::{KEYFRAME_MS, rates};
 pub use giving::{Giving, Shifts};

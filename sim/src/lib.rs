@@ -21,8 +21,8 @@ mod words;
 
 pub use baseline::Baseline;
 pub use driver::{
-    BoundMs, Drawn, Giving, MessageCount, Moment, Outcome, PacketFacts, Progress, RunError, Shifts,
-    Simulation, SoonestMs, Spot, run,
+    BoundMs, Drawn, Giving, MessageCount, Moment, Outcome, PacketFacts, Progress, RegionResult, RunError,
+    Shifts, Simulation, SoonestMs, Spot, run,
 };
 pub use measure::{
     ClockError, Continuity, Distribution, Group, Groups, HopCount, InTime, PeerRow, Results, RoleResult,

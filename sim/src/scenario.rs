@@ -1,5 +1,6 @@
 //! Scenarios: what is simulated, as data. The keys are described in `docs/SIMULATION.md`.
 
+mod attackers;
 mod builtin;
 pub(crate) mod check;
 mod earlier;
@@ -12,6 +13,7 @@ use wire::Bitrate;
 use crate::baseline::Baseline;
 use crate::overlay::OverlayScenario;
 
+pub use attackers::{Attackers, Cheat};
 pub use builtin::{NAMES, OVERLAY_NAMES, builtin};
 pub use earlier::Earlier;
 pub use load::ScenarioError;
@@ -62,6 +64,9 @@ pub struct Scenario {
     /// Another stream, in which some of the consumers were before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earlier: Option<Earlier>,
+    /// Peers who cheat.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attackers: Vec<Attackers>,
     /// When the consumers join.
     #[serde(default = "defaults::joins")]
     pub joins: Vec<Wave>,

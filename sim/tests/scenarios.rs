@@ -40,6 +40,10 @@ fn small(name: &str, more: &[&str]) -> Scenario {
             set.push(format!("earlier.{key}"));
         }
     }
+    for (n, identities) in (0..full.attackers.len()).zip([8, 5]) {
+        set.push(format!("attackers.{n}.identities={identities}"));
+        set.push(format!("attackers.{n}.partners={}", identities - 1));
+    }
     if full.churn.is_some() {
         set.push("churn.mean_session_s=4".to_owned());
     }

@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use wire::Bitrate;
 
+use super::attack;
 use super::earlier::{self, Stay};
 use crate::measure::Role;
 use crate::scenario::Scenario;
@@ -21,6 +22,7 @@ pub(super) enum Purpose {
     Weather = 3,
     Churn = 4,
     Baseline = 5,
+    Attack = 6,
 }
 
 pub(super) fn rng(seed: u64, purpose: Purpose) -> ChaCha8Rng {
@@ -47,6 +49,8 @@ pub(super) struct Spec {
     pub(super) joins: SimTime,
     /// Where it is before, or instead.
     pub(super) earlier: Option<Stay>,
+    /// The region of attackers that it belongs to.
+    pub(super) region: Option<usize>,
 }
 
 /// What was drawn, to be printed with the seed.
@@ -103,7 +107,7 @@ impl fmt::Display for Drawn {
     }
 }
 
-/// The peercaster, then the consumers, then the donors, then those who are in another stream only.
+/// The peercaster, then the consumers, then the donors, then those who are in another stream only, then attackers.
 pub(super) fn population(scenario: &Scenario) -> Vec<Spec> {
     let mut rng = rng(scenario.seed, Purpose::Population);
     let rate = scenario.stream.rate;
@@ -147,6 +151,7 @@ pub(super) fn population(scenario: &Scenario) -> Vec<Spec> {
     }
     if let Some(before) = &scenario.earlier {
         earlier::populate(scenario, before, &mut specs, &mut rng);
+        attack::populate(scenario, before, &mut specs);
     }
     specs
 }
@@ -172,6 +177,7 @@ pub(super) fn spec(
         node_seed: rng.next_u64(),
         joins,
         earlier: None,
+        region: None,
     }
 }
 

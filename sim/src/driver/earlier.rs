@@ -17,7 +17,7 @@ use crate::scenario::{Earlier, Scenario};
 use crate::time::{SECOND, SimTime, ms, seconds};
 
 /// Between the end of one program and the start of the next.
-const CHANGE_NS: u64 = SECOND;
+pub(super) const CHANGE_NS: u64 = SECOND;
 
 /// What a peer does in the other stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +31,9 @@ pub(super) enum Part {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stay {
     pub(super) part: Part,
-    from: SimTime,
+    pub(super) from: SimTime,
     /// `None`: to the end.
-    until: Option<SimTime>,
+    pub(super) until: Option<SimTime>,
 }
 
 /// Something that happens in the other stream.

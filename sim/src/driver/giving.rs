@@ -4,6 +4,7 @@ use incentives::store::Store as _;
 use serde::{Deserialize, Serialize};
 use wire::PeerId;
 
+use super::attack::RegionResult;
 use super::world::World;
 use crate::measure::{Distribution, Groups};
 use crate::time::MS;
@@ -18,6 +19,12 @@ pub struct Giving {
     /// What became of shifts; absent where no accounts are signed.
     #[serde(default, flatten, skip_serializing_if = "Option::is_none")]
     pub shifted: Option<Shifts>,
+    /// The greatest gain of a region of attackers, as a multiple of what it is entitled to; absent where nobody cheats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sybil_gain_ratio: Option<f64>,
+    /// What came of each of these regions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<RegionResult>,
 }
 
 /// What became of shifts.
@@ -66,9 +73,12 @@ impl World {
             .push(took.as_nanos() as f64 / mean_ns.max(MS as f64));
     }
 
-    /// What shifts took from each peer's claims more than they gave.
+    /// What shifts took from each honest peer's claims more than they gave.
     fn credit_lost(&self) -> u64 {
-        let lost = (0..).zip(&self.peers).map(|(number, peer)| {
+        let honest = (0..)
+            .zip(&self.peers)
+            .filter(|(_, peer)| peer.spec.region.is_none());
+        let lost = honest.map(|(number, peer)| {
             let listed = peer
                 .ledger
                 .load()
@@ -87,7 +97,13 @@ impl World {
     pub(super) fn giving(&self, groups: &Groups) -> Giving {
         let count = &self.shifts;
         let committed = count.round_trips.len() as u64;
+        let regions = self.regions();
         Giving {
+            sybil_gain_ratio: regions
+                .iter()
+                .map(|region| region.gain_ratio)
+                .max_by(f64::total_cmp),
+            regions,
             contributor_continuity: groups.contributors.continuity.mean,
             free_rider_continuity: groups.free_riders.continuity.mean,
             shifted: self.scenario.network.accounts.then(|| Shifts {

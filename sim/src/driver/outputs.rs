@@ -48,8 +48,16 @@ impl World {
                 hops,
                 class,
                 expires,
-            } => self.send_chunk(from, to, chunk, hops, class, expires),
-            Output::Send { to, message, frame } => self.send(from, to, message, frame),
+            } => {
+                if self.lets_chunk_out(from, &to) {
+                    self.send_chunk(from, to, chunk, hops, class, expires);
+                }
+            }
+            Output::Send { to, message, frame } => {
+                if self.lets_out(from, &to, &message) {
+                    self.send(from, to, message, frame);
+                }
+            }
             Output::Connect { peer, addrs } => self.connect(from, peer, &addrs),
             Output::Greeting { greeting, .. } => self.net.greet(from, greeting),
             // Done after the others.
@@ -90,14 +98,29 @@ impl World {
             Output::Gap { from: first, to, .. } => self.gap(from, first, to),
             Output::Event(ref event) if event.stream().is_some_and(|stream| stream != self.stream) => {}
             Output::Event(Milestone::Tracking { change, .. }) => self.trackers.note(change),
-            Output::Event(Milestone::Banned { .. }) => self.bans += 1,
-            Output::Event(Milestone::Shifted { path, amount, took }) => self.note_shift(&path, amount, took),
+            Output::Event(Milestone::Banned { peer }) => self.note_ban(from, &peer),
+            Output::Event(Milestone::Shifted { path, amount, took }) => match self.region_of(from) {
+                Some(region) => self.note_attackers_shift(region, amount),
+                None => self.note_shift(&path, amount, took),
+            },
+            Output::Event(Milestone::ShiftFailed) if self.region_of(from).is_some() => {}
             Output::Event(Milestone::ShiftFailed) => self.shifts.abort(),
             Output::Event(Milestone::TrackerAnswered { .. }) => {
                 self.peers[from as usize].log.start.on_answer(self.now);
             }
             // The logs have it from the chunks themselves.
             Output::Event(_) => {}
+        }
+    }
+
+    /// A peer shut another one out.
+    fn note_ban(&mut self, by: u32, banned: &PeerId) {
+        let of = |number| self.region_of(number);
+        match (of(by), self.ids.get(banned).and_then(of)) {
+            (None, Some(region)) => self.note_shut_out(region),
+            (None, None) => self.bans += 1,
+            // What attackers do to others is not counted here.
+            (Some(_), _) => {}
         }
     }
 
@@ -196,6 +219,7 @@ impl World {
     /// A copy of a chunk is at a peer.
     pub(super) fn chunk(&mut self, number: u32, sender: u32, hops: u8, repair: bool, chunk: Arc<Chunk>) {
         self.deliveries += 1;
+        self.count_served(number, sender, &chunk);
         let peer = &mut self.peers[number as usize];
         if chunk.header().stream == self.stream
             && let Some((index, _)) = self.chunks.find(chunk.seq())
@@ -247,6 +271,9 @@ impl World {
                 return;
             }
         };
+        if !self.lets_in(number, &message) {
+            return;
+        }
         self.note(number, |world| {
             format!("from {sender} {}", words(&message, &world.ids))
         });

@@ -8,6 +8,7 @@ use swarm::{Input, NewChunk, Node, NodeConfig, Outbox, Participation, PlayoutWis
 use wire::{Bitrate, Media, PeerId, SecretKey, Seq, StreamId, StreamInfo};
 
 use super::actor::{Actor, Crowd};
+use super::attack::Attack;
 use super::draw::{self, Drawn, Purpose, Spec};
 use super::earlier::Other;
 use super::encoder::Encoder;
@@ -46,6 +47,8 @@ pub(super) enum Event {
     Join(u32),
     /// Something happens in the other stream.
     Earlier(super::earlier::Event),
+    /// Attackers do something.
+    Attack(super::attack::Move),
     /// A peer goes, with or without a word.
     Depart {
         peer: u32,
@@ -98,6 +101,8 @@ pub(super) struct World {
     encoder: Encoder,
     /// The other stream, if there is one.
     pub(super) other: Option<Other>,
+    /// Those who cheat, if there are any.
+    pub(super) attack: Option<Box<Attack>>,
     pub(super) stream_key: SecretKey,
     pub(super) stream: StreamId,
     pub(super) outbox: Outbox,
@@ -145,6 +150,7 @@ impl World {
             idle_timeout_ns: ms(scenario.network.idle_timeout_ms),
             encoder: Encoder::new(&scenario.stream),
             other: None,
+            attack: None,
             stream_key: SecretKey::from_bytes(&specs[0].secret),
             stream: SecretKey::from_bytes(&specs[0].secret).stream_id(),
             outbox: Outbox::new(),
@@ -168,6 +174,7 @@ impl World {
         }
         world.queue.push(world.encoder.next_at(), Event::Produce);
         world.open_other();
+        world.open_attack();
         world.queue.push(SimTime::START, Event::Tick);
         Ok(world)
     }
@@ -248,6 +255,7 @@ impl World {
             Event::Produce => self.produce(),
             Event::Join(peer) => self.join(peer),
             Event::Earlier(event) => self.earlier(event),
+            Event::Attack(what) => self.attack(what),
             Event::Depart { peer, crash } => self.depart(peer, crash),
             Event::Fault(at) => self.fault(at),
             Event::Tick => {}
@@ -415,7 +423,7 @@ impl World {
         self.fold(What::Joined, number, 0);
         let input = match role {
             Role::Source => self.publish(Seq(local.as_micros())),
-            Role::Consumer | Role::Elsewhere => self.entry(if passive {
+            Role::Consumer | Role::Elsewhere | Role::Attacker => self.entry(if passive {
                 Participation::ConsumePassively(self.wish())
             } else {
                 Participation::Consume(self.wish())
@@ -440,7 +448,8 @@ impl World {
             listen: vec![addr_of(number)],
             upload: Bitrate::from_bps(peer.spec.upload_bps),
             seed: peer.spec.node_seed,
-            max_neighbours: if source {
+            // Attackers know no limit of their own.
+            max_neighbours: if source || peer.spec.role == Role::Attacker {
                 self.scenario.source.max_neighbours
             } else {
                 self.scenario.network.max_neighbours
@@ -532,7 +541,7 @@ fn network(scenario: &Scenario, stream: StreamId) -> Net {
 }
 
 /// A peer's own key. The stream's and the peercaster's own must not be the same.
-fn node_key(secret: &[u8; 32]) -> SecretKey {
+pub(super) fn node_key(secret: &[u8; 32]) -> SecretKey {
     let mut secret = *secret;
     secret[0] ^= 1;
     SecretKey::from_bytes(&secret)

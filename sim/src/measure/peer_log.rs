@@ -13,6 +13,8 @@ pub(crate) enum Role {
     Donor,
     /// In another stream only.
     Elsewhere,
+    /// Cheats.
+    Attacker,
 }
 
 impl Role {
@@ -23,6 +25,7 @@ impl Role {
             Role::Consumer => "consumer",
             Role::Donor => "donor",
             Role::Elsewhere => "elsewhere",
+            Role::Attacker => "attacker",
         }
     }
 }

@@ -113,7 +113,7 @@ pub struct Results {
 pub struct PeerRow {
     /// The peer's number in the run; 0 is the peercaster.
     pub number: usize,
-    /// `source`, `consumer` or `donor`.
+    /// `source`, `consumer`, `donor`, `elsewhere` or `attacker`.
     pub role: &'static str,
     /// Uplink.
     pub upload_bps: u64,
@@ -171,7 +171,7 @@ impl Facts<'_> {
     pub(crate) fn expected(&self, log: &PeerLog) -> std::ops::Range<usize> {
         let since = match log.role {
             Role::Donor => log.first_chunk,
-            Role::Source | Role::Consumer | Role::Elsewhere => log.started,
+            Role::Source | Role::Consumer | Role::Elsewhere | Role::Attacker => log.started,
         };
         let (from, to) = self.window_chunks();
         match since {
@@ -183,7 +183,7 @@ impl Facts<'_> {
     pub(crate) fn startup_ms(log: &PeerLog) -> Option<f64> {
         let ready = match log.role {
             Role::Donor => log.first_chunk,
-            Role::Source | Role::Consumer | Role::Elsewhere => log.started,
+            Role::Source | Role::Consumer | Role::Elsewhere | Role::Attacker => log.started,
         }?;
         Some(ready.since(log.joined) as f64 / MS as f64)
     }

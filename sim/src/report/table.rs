@@ -76,6 +76,20 @@ fn write_table(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
             shifts.credit_lost_bytes
         )?;
     }
+    for region in outcome.trust.iter().flat_map(|trust| &trust.regions) {
+        writeln!(
+            out,
+            "attackers {}: {} names gave {:.1} MB, were served {:.1}, {:.1} of them before others, and are owed {:.1}; gain {:.3} of what \
+             they are entitled to",
+            region.name,
+            region.names,
+            region.gave_bytes as f64 / 1e6,
+            region.served_bytes as f64 / 1e6,
+            region.ahead_bytes as f64 / 1e6,
+            region.owed_bytes as f64 / 1e6,
+            region.gain_ratio
+        )?;
+    }
     if let Some(packet) = &outcome.packet {
         writeln!(
             out,

@@ -27,6 +27,7 @@ scenarios! {
         "areas",
         "free-riders",
         "trust-shift",
+        "sybils",
     ];
     /// Names of the scenarios of the overlay by itself.
     OVERLAY_NAMES: ["doat-1k", "doat-10k", "doat-churn", "doat-hostile", "doat-planetlab", "coords-planetlab"];

@@ -41,7 +41,9 @@ impl Scenario {
         self.check_times()?;
         self.earlier
             .as_ref()
-            .map_or(Ok(()), |earlier| earlier.check(self))
+            .map_or(Ok(()), |earlier| earlier.check(self))?;
+        let mut attackers = self.attackers.iter().enumerate();
+        attackers.try_for_each(|(at, attackers)| attackers.check(at, self))
     }
 
     fn check_fidelity(&self) -> Result<(), String> {
