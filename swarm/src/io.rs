@@ -109,7 +109,9 @@ pub enum Input {
         /// The new rate, counted in bytes of IP packets.
         rate: Bitrate,
     },
-    /// A connection is ready; the peer proved its identity.
+    /// A connection is ready. Who dialled may send along with its first packet what it has to say ([`Output::Connect`]), signed
+    /// by its identity; then the connection is ready half a round trip before the dialler has proved that it is here now, and
+    /// [`Input::Proven`] follows. Otherwise the peer has proved its identity.
     Connected {
         /// Who.
         peer: PeerId,
@@ -119,6 +121,15 @@ pub enum Input {
         listen: Vec<SocketAddr>,
         /// Whether this side dialled.
         dialled: bool,
+        /// The handshake's round trip; `None` while it is under way.
+        rtt: Option<Duration>,
+        /// Whether the other side has had what was to be said along with the first packet. Only for who dialled.
+        opened: bool,
+    },
+    /// The handshake of a connection that was ready before is over: it is the peer, at its address, and now.
+    Proven {
+        /// Who.
+        peer: PeerId,
         /// The handshake's round trip.
         rtt: Duration,
     },
@@ -224,6 +235,10 @@ pub enum Output {
         peer: Option<PeerId>,
         /// Where, in order of preference.
         addrs: Vec<SocketAddr>,
+        /// What to say along with the first packet, a round trip before anything else can be said. It may come twice, may be
+        /// said again by who overheard it, and may be seen on the way: nothing that does harm then. The driver may leave it out,
+        /// all of it, and says in [`Input::Connected`] whether it did.
+        opening: Vec<Message>,
     },
     /// Close a connection after what was sent before.
     Disconnect {

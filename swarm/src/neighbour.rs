@@ -34,12 +34,17 @@ const HEARD_LATELY: Duration = Duration::from_millis(50);
 /// Beyond the round trip, the answer to a call may take this long: some queue in a modem.
 const CALL_SLACK: Duration = Duration::from_millis(80);
 
+/// The round trip to who has not completed the handshake yet: the median between the hosts of PlanetLab, for a round trip's time.
+const UNPROVEN_RTT: Duration = Duration::from_millis(100);
+
 /// Weight of a new round trip in the smoothed one, as in RFC 6298.
 const RTT_GAIN: f64 = 0.125;
 
 /// A peer this node is connected to.
 #[derive(Debug)]
 pub(crate) struct Neighbour {
+    /// Whether the handshake is over.
+    proven: bool,
     pub(crate) addr: SocketAddr,
     /// Where others can reach it.
     pub(crate) listen: Vec<SocketAddr>,
@@ -144,13 +149,24 @@ pub(crate) struct Neighbours {
 }
 
 impl Neighbours {
+    /// The handshake of a connection is over that was used before. Whether it was not known yet.
+    pub(crate) fn prove(&mut self, peer: &PeerId, rtt: Duration) -> bool {
+        let Some(neighbour) = self.map.get_mut(peer).filter(|neighbour| !neighbour.proven) else {
+            return false;
+        };
+        neighbour.proven = true;
+        neighbour.rtt_us = rtt.as_micros() as f64;
+        neighbour.rtt_dev_us = neighbour.rtt_us / 8.0;
+        true
+    }
+
     pub(crate) fn insert(
         &mut self,
         now: Time,
         peer: PeerId,
         addr: SocketAddr,
         listen: Vec<SocketAddr>,
-        rtt: Duration,
+        rtt: Option<Duration>,
         dialled: bool,
     ) {
         // Another address led to a peer that is connected already: what is known of it stays.
@@ -158,8 +174,9 @@ impl Neighbours {
             known.addr = addr;
             return;
         }
-        let rtt_us = rtt.as_micros() as f64;
+        let rtt_us = rtt.unwrap_or(UNPROVEN_RTT).as_micros() as f64;
         let neighbour = Neighbour {
+            proven: rtt.is_some(),
             addr,
             listen,
             since: now,

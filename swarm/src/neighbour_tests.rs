@@ -15,7 +15,7 @@ fn neighbours(now: Time) -> Neighbours {
     let mut neighbours = Neighbours::default();
     for n in 1..=3 {
         let addr = SocketAddr::from(([10, 0, 0, n], 4000));
-        neighbours.insert(now, peer(n), addr, vec![addr], RTT, true);
+        neighbours.insert(now, peer(n), addr, vec![addr], Some(RTT), true);
     }
     neighbours.due_pings(now);
     neighbours

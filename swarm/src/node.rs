@@ -147,9 +147,11 @@ impl Node {
                 listen,
                 dialled,
                 rtt,
+                opened,
             } => {
-                self.on_connected(now, peer, addr, listen, dialled, rtt, out);
+                self.on_connected(now, peer, addr, listen, dialled, rtt, opened, out);
             }
+            Input::Proven { peer, rtt } => self.on_proven(peer, rtt),
             Input::Disconnected { peer, addr } => self.on_disconnected(now, peer, addr, out),
             Input::Backlog { peer, queued, rtt } => {
                 if let Some(neighbour) = self.neighbours.get_mut(&peer) {

@@ -282,7 +282,7 @@ impl Driver {
                         self.transport.send_frame(&to, frame);
                     }
                 },
-                Output::Connect { peer, addrs } => {
+                Output::Connect { peer, addrs, .. } => {
                     let addr = addrs.first().copied();
                     if !self.transport.connect(peer, addrs) {
                         self.own_inputs.push(Input::Disconnected { peer, addr });

@@ -104,7 +104,8 @@ impl World {
             addr,
             listen: vec![addr],
             dialled,
-            rtt,
+            rtt: Some(rtt),
+            opened: false,
         };
         self.input(peer, input);
     }

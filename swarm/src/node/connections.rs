@@ -23,7 +23,8 @@ impl Node {
         addr: SocketAddr,
         listen: Vec<SocketAddr>,
         dialled: bool,
-        rtt: Duration,
+        rtt: Option<Duration>,
+        opened: bool,
         out: &mut Outbox,
     ) {
         if peer == self.config.peer {
@@ -52,10 +53,20 @@ impl Node {
         let ids: Vec<StreamId> = self.streams.ids().collect();
         for id in ids {
             with_stream!(self, now, out, &id, |stream, ctx| stream
-                .on_connected(ctx, peer, addr, dialled));
+                .on_connected(ctx, peer, addr, dialled, opened));
+        }
+        if !dialled && rtt.is_some() {
+            self.on_reached();
         }
         self.ring_connected(now, peer, dialled, out);
         self.trust_connected(now, peer, out);
+    }
+
+    /// The handshake of a connection that was used before is over.
+    pub(super) fn on_proven(&mut self, peer: PeerId, rtt: Duration) {
+        if self.neighbours.prove(&peer, rtt) {
+            self.on_reached();
+        }
     }
 
     pub(super) fn on_disconnected(

@@ -41,7 +41,8 @@ fn connect(node: &mut Node, now: Time, n: u8, rtt_ms: u64) -> Vec<(PeerId, ByeRe
         addr: addr(n),
         listen: vec![addr(n)],
         dialled: false,
-        rtt: Duration::from_millis(rtt_ms),
+        rtt: Some(Duration::from_millis(rtt_ms)),
+        opened: false,
     };
     node.handle(now, connected, &mut out);
     let bye = |output| match output {
@@ -90,7 +91,8 @@ fn the_tracker_stays_however_far_it_is() {
         addr: addr(1),
         listen: vec![addr(1)],
         dialled: true,
-        rtt: Duration::from_millis(500),
+        rtt: Some(Duration::from_millis(500)),
+        opened: false,
     };
     node.handle(start, tracker, &mut out);
     for n in 2..=MOST as u8 {

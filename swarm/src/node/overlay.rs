@@ -176,7 +176,6 @@ impl Node {
 
     /// A connection stands: what waited for it goes.
     pub(super) fn ring_connected(&mut self, now: Time, peer: PeerId, dialled: bool, out: &mut Outbox) {
-        self.overlay.standing.on_connected(dialled);
         for message in self.overlay.waiting.take(&peer) {
             self.send_ring(now, peer, message, out);
         }
@@ -258,6 +257,7 @@ impl Node {
             out.push(Output::Connect {
                 peer: Some(peer),
                 addrs,
+                opening: Vec::new(),
             });
         }
         if self.overlay.waiting.has_undialled() {

@@ -247,6 +247,7 @@ impl Node {
                 out.push(Output::Connect {
                     peer: None,
                     addrs: vec![*addr],
+                    opening: Vec::new(),
                 });
             }
         }

@@ -145,6 +145,7 @@ impl Stream {
         ctx.out.push(Output::Connect {
             peer: Some(peer),
             addrs: known.addrs.clone(),
+            opening: Vec::new(),
         });
     }
 

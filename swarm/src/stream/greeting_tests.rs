@@ -58,7 +58,7 @@ fn who_is_named_along_with_the_handshake_is_dialled_before_the_answer() {
     bench.dialled();
     joiner.on_greeting(&mut bench.ctx(), peer(250), greeting(1..4));
     assert_eq!(bench.dialled(), []);
-    joiner.on_connected(&mut bench.ctx(), peer(250), addr(250), true);
+    joiner.on_connected(&mut bench.ctx(), peer(250), addr(250), true, false);
     bench.dialled();
     joiner.on_greeting(&mut bench.ctx(), peer(9), greeting(1..4));
     assert_eq!(bench.dialled(), []);
@@ -76,7 +76,7 @@ fn a_poor_uplink_bears_few_handshakes_at_once() {
     let mut bench = Bench::new(Bitrate::from_kbps(600));
     let mut joiner = bench.joiner();
     bench.connect(250, 100);
-    joiner.on_connected(&mut bench.ctx(), peer(250), addr(250), true);
+    joiner.on_connected(&mut bench.ctx(), peer(250), addr(250), true, false);
     bench.dialled();
     joiner.on_greeting(&mut bench.ctx(), peer(250), greeting(1..=MAX_GREETED as u8));
     let dialled = bench.dialled().len();

@@ -205,7 +205,7 @@ impl Stream {
         self.membership.racing.dialled.push(node.peer);
         if let Some(addr) = ctx.neighbours.get(&node.peer).map(|neighbour| neighbour.addr) {
             if self.wins(ctx, node.peer) {
-                self.take_for_tracker(ctx, node.peer, addr);
+                self.take_for_tracker(ctx, node.peer, addr, false);
             }
             return;
         }
@@ -261,7 +261,7 @@ impl Stream {
     pub(super) fn take_arrived(&mut self, ctx: &mut Ctx<'_>) -> bool {
         while let Some(peer) = self.membership.racing.nearest() {
             if let Some(addr) = ctx.neighbours.get(&peer).map(|neighbour| neighbour.addr) {
-                self.take_for_tracker(ctx, peer, addr);
+                self.take_for_tracker(ctx, peer, addr, false);
                 return true;
             }
             self.membership.racing.drop_out(&peer);

@@ -64,6 +64,7 @@ impl Stream {
         ctx.out.push(Output::Connect {
             peer: Some(node.peer),
             addrs: node.addrs.to_vec(),
+            opening: Vec::new(),
         });
     }
 

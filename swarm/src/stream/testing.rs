@@ -226,7 +226,7 @@ impl Bench {
     pub(super) fn connect(&mut self, n: u8, rtt_ms: u64) {
         let rtt = Duration::from_millis(rtt_ms);
         self.neighbours
-            .insert(self.now, peer(n), addr(n), vec![addr(n)], rtt, true);
+            .insert(self.now, peer(n), addr(n), vec![addr(n)], Some(rtt), true);
     }
 
     /// A peer connects and registers with the tracker of `source`.

@@ -74,21 +74,32 @@ impl Stream {
             .find(|(_, neighbour)| addrs.contains(&neighbour.addr));
         if let Some((peer, addr)) = connected.map(|(peer, neighbour)| (*peer, neighbour.addr)) {
             // A second handshake would only be refused: it was no tracker when it was asked last, or another stream came first.
-            return self.take_for_tracker(ctx, peer, addr);
+            return self.take_for_tracker(ctx, peer, addr, false);
         }
         if addrs.is_empty() {
             return;
         }
         ctx.uplink.book_unpaced(ctx.now, DIAL_BYTES);
-        ctx.out.push(Output::Connect { peer: None, addrs });
+        ctx.out.push(Output::Connect {
+            peer: None,
+            addrs,
+            opening: Vec::new(),
+        });
     }
 
     /// A connection to somebody whom this stream dialled or knows.
-    pub(crate) fn on_connected(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, addr: SocketAddr, dialled: bool) {
+    pub(crate) fn on_connected(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        peer: PeerId,
+        addr: SocketAddr,
+        dialled: bool,
+        opened: bool,
+    ) {
         let wins = self.wins(ctx, peer);
         let leads = self.membership.tracker.is_none() && self.membership.leads_to_tracker(ctx, addr);
         if wins || dialled && leads {
-            self.take_for_tracker(ctx, peer, addr);
+            self.take_for_tracker(ctx, peer, addr, opened);
         }
         self.arrive(ctx, peer);
         self.greet_sibling(ctx, peer);
@@ -186,15 +197,23 @@ impl Stream {
         }
     }
 
-    /// Asks a peer that is to be the tracker; if it is not it says so, and perhaps who is.
-    pub(super) fn take_for_tracker(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, addr: SocketAddr) {
+    /// Asks a peer that is to be the tracker, unless it was `asked` when it was dialled; if it is not it says so, and perhaps who is.
+    pub(super) fn take_for_tracker(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        peer: PeerId,
+        addr: SocketAddr,
+        asked: bool,
+    ) {
         self.register_with(ctx, peer, Some(addr));
         if !self.membership.answered && self.membership.racing.knows_nobody() {
             // If it is none, the overlay's table is asked in the same flight.
             self.membership.racing.look_up_at = ctx.now;
         }
         self.return_to_source(ctx, peer, addr);
-        self.send_join(ctx);
+        if !asked {
+            self.send_join(ctx);
+        }
     }
 }
 

@@ -55,7 +55,7 @@ fn who_is_sent_in_circles_begins_anew_after_a_while() {
     bench.dialled();
     let mut at = 1;
     bench.connect(at, 20);
-    joiner.on_connected(&mut bench.ctx(), peer(at), addr(250), true);
+    joiner.on_connected(&mut bench.ctx(), peer(at), addr(250), true, false);
     let mut followed = 0;
     loop {
         bench.out.clear();
@@ -82,7 +82,7 @@ fn who_is_sent_in_circles_begins_anew_after_a_while() {
         followed += 1;
         at = next;
         bench.connect(at, 20);
-        joiner.on_connected(&mut bench.ctx(), peer(at), addr(at), true);
+        joiner.on_connected(&mut bench.ctx(), peer(at), addr(at), true, false);
         let asked = bench
             .said()
             .into_iter()
@@ -131,7 +131,7 @@ fn a_tracker_that_the_stream_did_not_appoint_is_none() {
         let mut bench = Bench::new(Bitrate::from_kbps(4_000));
         let mut joiner = bench.joiner();
         bench.connect(1, 20);
-        joiner.on_connected(&mut bench.ctx(), peer(1), addr(250), true);
+        joiner.on_connected(&mut bench.ctx(), peer(1), addr(250), true, false);
         joiner.on_join_answer(&mut bench.ctx(), peer(1), answer(appointment));
         assert_eq!(joiner.info.is_some(), believed);
         let tracker = believed.then(|| peer(1));
@@ -148,7 +148,7 @@ fn a_tracker_that_the_stream_did_not_appoint_is_none() {
 fn sent_to_two(bench: &mut Bench) -> Stream {
     let mut joiner = bench.joiner();
     bench.connect(1, 20);
-    joiner.on_connected(&mut bench.ctx(), peer(1), addr(250), true);
+    joiner.on_connected(&mut bench.ctx(), peer(1), addr(250), true, false);
     let node = |n| {
         RingNode::new(
             peer(n),
@@ -165,12 +165,12 @@ fn sent_to_two(bench: &mut Bench) -> Stream {
     joiner.on_join_refused(&mut bench.ctx(), peer(1), refused);
     assert_eq!(bench.dialled().len(), 2);
     bench.connect(2, 90);
-    joiner.on_connected(&mut bench.ctx(), peer(2), addr(2), true);
+    joiner.on_connected(&mut bench.ctx(), peer(2), addr(2), true, false);
     assert_eq!(joiner.membership.tracker, Some(peer(2)));
     // The other's handshake is over before the first has answered.
     bench.pass(80);
     bench.connect(3, 170);
-    joiner.on_connected(&mut bench.ctx(), peer(3), addr(3), true);
+    joiner.on_connected(&mut bench.ctx(), peer(3), addr(3), true, false);
     joiner
 }
 
@@ -212,7 +212,7 @@ fn a_tracker_is_measured_against_its_siblings_again_later() {
     let mut bench = Bench::new(Bitrate::from_kbps(4_000));
     let mut joiner = bench.joiner();
     bench.connect(1, 90);
-    joiner.on_connected(&mut bench.ctx(), peer(1), addr(250), true);
+    joiner.on_connected(&mut bench.ctx(), peer(1), addr(250), true, false);
     let sibling = RingNode::new(
         peer(2),
         &coords::Coord::ORIGIN,
@@ -243,6 +243,6 @@ fn a_tracker_is_measured_against_its_siblings_again_later() {
         "{dials:?}"
     );
     bench.connect(2, 20);
-    joiner.on_connected(&mut bench.ctx(), peer(2), addr(2), true);
+    joiner.on_connected(&mut bench.ctx(), peer(2), addr(2), true, false);
     assert_eq!(joiner.membership.tracker, Some(peer(2)), "it is nearer");
 }

@@ -208,8 +208,12 @@ impl Life {
             addr: addr(n),
             listen: vec![addr(n)],
             dialled,
-            rtt,
+            rtt: u.ratio(3, 4)?.then_some(rtt),
+            opened: dialled && u.arbitrary()?,
         });
+        if u.ratio(1, 4)? {
+            self.feed(Input::Proven { peer, rtt });
+        }
         Ok(())
     }
 

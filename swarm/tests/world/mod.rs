@@ -361,7 +361,7 @@ impl World {
     fn perform(&mut self, from: usize, out: Outbox) {
         for output in out {
             match output {
-                Output::Connect { peer, addrs } => {
+                Output::Connect { peer, addrs, .. } => {
                     self.peers[from].dials += 1;
                     self.connect(from, peer, &addrs);
                 }
@@ -470,14 +470,16 @@ impl World {
             addr: b.addr,
             listen: vec![b.addr],
             dialled: true,
-            rtt,
+            rtt: Some(rtt),
+            opened: false,
         };
         let listener = Input::Connected {
             peer: a.id,
             addr: a.addr,
             listen: vec![a.addr],
             dialled: false,
-            rtt,
+            rtt: Some(rtt),
+            opened: false,
         };
         let greeting = b.greeting.clone().map(|(message, frame)| Input::Message {
             from: b.id,

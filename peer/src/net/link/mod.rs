@@ -337,7 +337,8 @@ fn connected(peer: PeerId, addr: SocketAddr, listen: Vec<SocketAddr>, dialled: b
         addr,
         listen,
         dialled,
-        rtt,
+        rtt: Some(rtt),
+        opened: false,
     }
 }
 

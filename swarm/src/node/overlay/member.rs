@@ -89,10 +89,6 @@ impl Standing {
         }
     }
 
-    pub(super) fn on_connected(&mut self, dialled: bool) {
-        self.reached |= !dialled;
-    }
-
     /// Somebody is there who may lead into the overlay. Should it go, the search begins anew.
     fn has_way_in(&mut self, now: Time) {
         self.nobody_since = now;
@@ -102,6 +98,11 @@ impl Standing {
 }
 
 impl Node {
+    /// Somebody whom this node did not dial has proved to be here.
+    pub(in crate::node) fn on_reached(&mut self) {
+        self.overlay.standing.reached = true;
+    }
+
     /// There are addresses that lead into the overlay.
     pub(in crate::node) fn enter_overlay(&mut self, now: Time, via: Vec<SocketAddr>) {
         self.overlay.via = via;
@@ -251,6 +252,7 @@ impl Node {
         out.push(Output::Connect {
             peer: None,
             addrs: self.overlay.via.clone(),
+            opening: Vec::new(),
         });
     }
 
