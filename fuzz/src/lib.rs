@@ -4,7 +4,8 @@
 
 use headwater_wire::trust::{FraudProof, TrustMessage};
 use headwater_wire::{
-    Cosigned, Link, SecretKey, Signed, Statement, StreamInfo, UncheckedChunk, Verifier, codec,
+    Cosigned, Link, MAX_OPENING, MAX_OPENING_MESSAGES, Opening, SecretKey, Signed, Statement, StreamInfo,
+    UncheckedChunk, Verifier, codec,
 };
 
 fn key() -> SecretKey {
@@ -59,6 +60,20 @@ pub fn link(data: &[u8]) -> bool {
             false
         }
     }
+}
+
+/// What a dialler says with its first packet. True when it is a right opening to the peer whose secret bytes are all 8.
+pub fn opening(data: &[u8]) -> bool {
+    let own = SecretKey::from_bytes(&[8; 32]).peer_id();
+    let Ok(opening) = Opening::unseal(data, own) else {
+        return false;
+    };
+    assert!(data.len() <= MAX_OPENING && opening.from != own);
+    let Ok((_, messages)) = opening.read() else {
+        return false;
+    };
+    assert!(messages.len() <= MAX_OPENING_MESSAGES);
+    true
 }
 
 /// The body of a signed description of a stream, or such a description with its signature. True when it is either.

@@ -32,6 +32,9 @@ impl Domain {
     /// A stream's word that a peer may keep a tracker of it, by the stream's key.
     pub const APPOINTMENT: Domain = Domain("headwater 1 appointment");
 
+    /// What a dialler says with its first packet, by the dialler's key.
+    pub const OPENING: Domain = Domain("headwater 1 opening");
+
     /// A local tracker's word about itself, by that peer's key.
     pub const TRACKER_LEASE: Domain = Domain("headwater 1 tracker lease");
 

@@ -7,7 +7,8 @@ mod common;
 use ed25519_dalek::{Signature, VerifyingKey};
 use headwater_wire::message::*;
 use headwater_wire::{
-    AEAD_OVERHEAD, CHUNK_HEADER_LEN, MAX_GROUP, MAX_PAYLOAD, MAX_SUBSTREAMS, MAX_TITLE, Message, codec, trust,
+    AEAD_OVERHEAD, CHUNK_HEADER_LEN, MAX_GROUP, MAX_OPENING, MAX_OPENING_MESSAGES, MAX_PAYLOAD,
+    MAX_SUBSTREAMS, MAX_TITLE, Message, codec, trust,
 };
 use rmpv::Value;
 use serde::Serialize;
@@ -143,6 +144,7 @@ fn every_structure_is_documented_as_it_is() {
         }
     }
     check_structure("StreamInfo", &common::stream_info());
+    check_structure("Opening", &common::opening());
     check_structure("TrackerLease", &common::tracker_lease());
     check_structure("Appointment", &common::appointment());
     check_structure("Receipt", &common::trust::receipt());
@@ -212,6 +214,8 @@ fn limits_are_those_of_the_code() {
         ("MAX_EVIDENCE", trust::MAX_EVIDENCE),
         ("MAX_SUBSTREAMS", usize::from(MAX_SUBSTREAMS)),
         ("NO_LAG", usize::from(NO_LAG)),
+        ("MAX_OPENING", MAX_OPENING),
+        ("MAX_OPENING_MESSAGES", MAX_OPENING_MESSAGES),
         ("MAX_GROUP", MAX_GROUP),
         ("MAX_PAYLOAD", MAX_PAYLOAD),
         ("AEAD_OVERHEAD", AEAD_OVERHEAD),

@@ -13,7 +13,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use data_encoding::HEXLOWER;
-use headwater_wire::{CHUNK_HEADER_LEN, UncheckedChunk, Verifier, codec};
+use headwater_wire::{CHUNK_HEADER_LEN, Opening, SecretKey, UncheckedChunk, Verifier, codec};
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -70,11 +70,21 @@ fn a_chunk_is_encoded_signed_and_read_as_ever() {
 }
 
 #[test]
+fn an_opening_is_encoded_signed_and_read_as_ever() {
+    check("opening", &common::sealed_opening());
+    let own = SecretKey::from_bytes(&[8; 32]).peer_id();
+    assert_eq!(
+        Opening::unseal(&golden("opening"), own).unwrap(),
+        common::opening()
+    );
+}
+
+#[test]
 fn no_golden_file_is_left_over() {
     let expected: BTreeSet<String> = common::examples()
         .iter()
         .map(common::name)
-        .chain(["chunk"])
+        .chain(["chunk", "opening"])
         .map(|name| format!("{name}.hex"))
         .collect();
     let found: BTreeSet<String> = fs::read_dir(path("").parent().unwrap())

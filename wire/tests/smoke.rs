@@ -106,6 +106,11 @@ proptest! {
     }
 
     #[test]
+    fn opening(data in prop_oneof![1 => noise(), 4 => damaged(vec![common::sealed_opening()])]) {
+        fuzz::opening(&data);
+    }
+
+    #[test]
     fn stream_info(data in prop_oneof![1 => noise(), 4 => damaged(stream_infos())]) {
         fuzz::stream_info(&data);
     }
@@ -116,6 +121,7 @@ fn undamaged_examples_are_read() {
     assert!(control_frames().iter().all(|data| fuzz::control_frame(data)));
     assert!(trust_frames().iter().all(|data| fuzz::trust(data)));
     assert!(fuzz::chunk_frame(&common::chunk_frame()));
+    assert!(fuzz::opening(&common::sealed_opening()));
     assert!(links().iter().all(|data| fuzz::link(data)));
     assert!(stream_infos().iter().all(|data| fuzz::stream_info(data)));
 }

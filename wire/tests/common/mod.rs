@@ -12,8 +12,8 @@ use bytes::Bytes;
 use coords::Coord;
 use headwater_wire::message::*;
 use headwater_wire::{
-    Bitrate, Chunk, ChunkFlags, ChunkHeader, List, Media, Message, PeerId, SecretKey, Seq, Signed,
-    StreamInfo, Substream, SubstreamSet, Time,
+    Bitrate, Chunk, ChunkFlags, ChunkHeader, List, Media, Message, Opening, PeerId, SecretKey, Seq, Signed,
+    StreamInfo, Substream, SubstreamSet, Time, VERSIONS, codec,
 };
 
 pub(crate) fn key() -> SecretKey {
@@ -93,6 +93,23 @@ fn ring_node() -> RingNode {
 
 fn filter_state() -> FilterState {
     FilterState { epoch: 9, seq: 6 }
+}
+
+/// As it goes into the first packet.
+pub(crate) fn sealed_opening() -> Vec<u8> {
+    let hello = Hello {
+        versions: VERSIONS,
+        agent: "headwater/0.1.0".to_owned(),
+        listen: [SocketAddr::from(([192, 0, 2, 7], 4000))].into_iter().collect(),
+        ..Hello::default()
+    };
+    let ping = codec::encode(&Message::from(Ping::default()));
+    let to = SecretKey::from_bytes(&[8; 32]).peer_id();
+    Opening::seal(&key(), Some(to), &hello, [&ping[..]]).unwrap()
+}
+
+pub(crate) fn opening() -> Opening {
+    Opening::unseal(&sealed_opening(), SecretKey::from_bytes(&[8; 32]).peer_id()).unwrap()
 }
 
 pub(crate) fn tracker_lease() -> TrackerLease {
