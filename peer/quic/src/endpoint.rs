@@ -56,12 +56,17 @@ pub fn server_config(tls: &Tls, tuning: &Tuning) -> Result<ServerConfig, TlsErro
     Ok(config)
 }
 
-/// How it dials somebody who must prove to be `expected`, if that is known.
+/// How it dials somebody who must prove to be `expected`, if that is known, with a sealed opening if there is one.
 ///
 /// # Errors
 /// As for [`Tls::client`].
-pub fn client_config(tls: &Tls, tuning: &Tuning, expected: Option<PeerId>) -> Result<ClientConfig, TlsError> {
-    let mut config = ClientConfig::new(Arc::new(tls.client(expected)?));
+pub fn client_config(
+    tls: &Tls,
+    tuning: &Tuning,
+    expected: Option<PeerId>,
+    opening: Option<&[u8]>,
+) -> Result<ClientConfig, TlsError> {
+    let mut config = ClientConfig::new(Arc::new(tls.client(expected, opening)?));
     config.transport_config(Arc::new(tuning.transport()));
     Ok(config)
 }

@@ -7,6 +7,7 @@
 pub mod congestion;
 mod endpoint;
 mod frames;
+mod opening;
 mod outgoing;
 mod pair;
 mod queue;
@@ -16,6 +17,7 @@ mod tuning;
 
 pub use endpoint::{SERVER_NAME, client_config, endpoint_config, server_config};
 pub use frames::{FrameBuffer, GREETING, MAX_GREETINGS};
+pub use opening::{ALPN_OPENING, Acceptor, Heard, MAX_EARLY, was_taken};
 pub use outgoing::{CONTROL_PRIORITY, Reporter, ahead_of, priority, room_for_chunks};
 pub use pair::{SIMULTANEOUS, Verdict, decide};
 pub use queue::{ControlFull, Dropped, QueuedChunk, SendQueue};

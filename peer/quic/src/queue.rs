@@ -166,6 +166,11 @@ impl SendQueue {
         self.dropped
     }
 
+    /// Whether it takes nothing more.
+    pub fn is_finishing(&self) -> bool {
+        self.finishing
+    }
+
     /// Takes nothing more.
     pub fn finish(&mut self) {
         self.finishing = true;

@@ -19,6 +19,8 @@ use rustls::{
 };
 use wire::{PeerId, SecretKey};
 
+use super::opening::{self, ALPN_OPENING};
+
 /// The protocol's name and version in the handshake (ALPN).
 pub const ALPN: &[u8] = b"headwater/1";
 
@@ -77,23 +79,35 @@ impl Tls {
     /// # Errors
     /// A [`TlsError`] if the library lacks what QUIC needs.
     pub fn server(&self) -> Result<QuicServerConfig, TlsError> {
+        Ok(QuicServerConfig::try_from(self.accepting()?)?)
+    }
+
+    pub(crate) fn key(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.key)
+    }
+
+    pub(crate) fn accepting(&self) -> Result<rustls::ServerConfig, TlsError> {
         let mut config = rustls::ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(self.verifier(None))
             .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(Arc::clone(
                 &self.key,
             ))));
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = vec![ALPN_OPENING.to_vec(), ALPN.to_vec()];
         // A resumed session would take over an identity instead of proving it, to save no round trip.
         config.send_tls13_tickets = 0;
-        Ok(QuicServerConfig::try_from(config)?)
+        Ok(config)
     }
 
-    /// For dialling `expected`, or anyone if that is `None`.
+    /// For dialling `expected`, or anyone if that is `None`, with a sealed opening if there is one.
     ///
     /// # Errors
     /// As for [`Tls::server`].
-    pub fn client(&self, expected: Option<PeerId>) -> Result<QuicClientConfig, TlsError> {
+    pub fn client(
+        &self,
+        expected: Option<PeerId>,
+        opening: Option<&[u8]>,
+    ) -> Result<QuicClientConfig, TlsError> {
         let mut config = rustls::ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .dangerous()
@@ -102,6 +116,10 @@ impl Tls {
                 &self.key,
             ))));
         config.alpn_protocols = vec![ALPN.to_vec()];
+        if let Some(opening) = opening {
+            config.alpn_protocols.push(ALPN_OPENING.to_vec());
+            config.alpn_protocols.extend(opening::names(opening));
+        }
         config.resumption = Resumption::disabled();
         config.enable_sni = false;
         Ok(QuicClientConfig::try_from(config)?)
