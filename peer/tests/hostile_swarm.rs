@@ -257,7 +257,7 @@ async fn promise(
     loop {
         let input = tokio::select! {
             Some(node) = to_call.recv() => {
-                assert!(peer.transport.connect(Some(node.peer()), node.local_addrs().to_vec()));
+                assert!(peer.transport.connect(Some(node.peer()), node.local_addrs().to_vec(), &[]));
                 continue;
             }
             input = peer.inputs.recv() => input,

@@ -85,7 +85,7 @@ async fn connected_says_where_the_peer_listens() {
     let mut a = Peer::listening(key(1), "0.0.0.0:0");
     let mut b = Peer::new(key(2));
     let port = a.addr().port();
-    assert!(a.transport.connect(Some(b.id), vec![b.addr()]));
+    assert!(a.transport.connect(Some(b.id), vec![b.addr()], &[]));
     match b.next().await {
         Input::Connected {
             peer,
@@ -127,14 +127,14 @@ async fn ipv6_and_a_dual_stack_socket() {
     connect(&mut a, &mut c).await;
     let mut d = Peer::new(key(4));
     let addr = format!("127.0.0.1:{}", a.addr().port()).parse().unwrap();
-    assert!(d.transport.connect(Some(a.id), vec![addr]));
+    assert!(d.transport.connect(Some(a.id), vec![addr], &[]));
     d.expect_connected(a.id).await;
     match a.next().await {
         Input::Connected { addr, .. } => assert_eq!(addr, d.addr(), "an IPv4 address in its plain form"),
         other => panic!("{other:?}"),
     }
     // A socket for IPv4 only still reaches IPv6.
-    assert!(c.transport.connect(Some(b.id), vec![b.addr()]));
+    assert!(c.transport.connect(Some(b.id), vec![b.addr()], &[]));
     c.expect_connected(b.id).await;
 }
 
@@ -142,15 +142,15 @@ async fn ipv6_and_a_dual_stack_socket() {
 async fn somebody_else_at_the_address_is_refused() {
     let (mut a, mut b) = (Peer::new(key(1)), Peer::new(key(2)));
     let expected = key(3).peer_id();
-    assert!(a.transport.connect(Some(expected), vec![b.addr()]));
+    assert!(a.transport.connect(Some(expected), vec![b.addr()], &[]));
     a.expect_disconnected(expected).await;
     b.nothing_for(Duration::from_millis(200)).await;
     // Without an expectation the same address is fine, and so is the second of two addresses.
-    assert!(a.transport.connect(None, vec![b.addr()]));
+    assert!(a.transport.connect(None, vec![b.addr()], &[]));
     a.expect_connected(b.id).await;
     b.expect_connected(a.id).await;
     let mut c = Peer::new(key(3));
-    assert!(a.transport.connect(Some(c.id), vec![b.addr(), c.addr()]));
+    assert!(a.transport.connect(Some(c.id), vec![b.addr(), c.addr()], &[]));
     a.expect_connected(c.id).await;
     c.expect_connected(a.id).await;
 }
@@ -161,18 +161,18 @@ async fn nobody_and_oneself_are_not_reached() {
     let closed = UdpSocket::bind("127.0.0.1:0").unwrap();
     let addr = closed.local_addr().unwrap();
     let begun = Instant::now();
-    assert!(a.transport.connect(None, vec![addr]));
+    assert!(a.transport.connect(None, vec![addr], &[]));
     match a.next().await {
         Input::Disconnected { peer: None, addr: at } => assert_eq!(at, Some(addr)),
         other => panic!("{other:?}"),
     }
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
-    assert!(a.transport.connect(None, vec![a.addr()]));
+    assert!(a.transport.connect(None, vec![a.addr()], &[]));
     match a.next().await {
         Input::Disconnected { peer: None, .. } => {}
         other => panic!("{other:?}"),
     }
-    assert!(!a.transport.connect(Some(a.id), vec![a.addr()]));
+    assert!(!a.transport.connect(Some(a.id), vec![a.addr()], &[]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -198,8 +198,8 @@ async fn simultaneous_dials_leave_one_connection_and_lose_no_message() {
     for round in 0..20 {
         let (small, large) = ordered_keys(1, 2);
         let (mut a, mut b) = (Peer::new(small), Peer::new(large));
-        assert!(a.transport.connect(Some(b.id), vec![b.addr()]));
-        assert!(b.transport.connect(Some(a.id), vec![a.addr()]));
+        assert!(a.transport.connect(Some(b.id), vec![b.addr()], &[]));
+        assert!(b.transport.connect(Some(a.id), vec![a.addr()], &[]));
         a.expect_connected(b.id).await;
         b.expect_connected(a.id).await;
         for nonce in 0..20 {
@@ -227,8 +227,8 @@ async fn simultaneous_dials_leave_one_connection_and_lose_no_message() {
 async fn the_losing_connection_of_two_is_closed() {
     let (small, large) = ordered_keys(1, 2);
     let (mut a, mut b) = (Peer::new(small), Peer::new(large));
-    assert!(a.transport.connect(Some(b.id), vec![b.addr()]));
-    assert!(b.transport.connect(Some(a.id), vec![a.addr()]));
+    assert!(a.transport.connect(Some(b.id), vec![b.addr()], &[]));
+    assert!(b.transport.connect(Some(a.id), vec![a.addr()], &[]));
     a.expect_connected(b.id).await;
     b.expect_connected(a.id).await;
     let ends = Instant::now() + PATIENCE;
@@ -250,10 +250,10 @@ async fn the_losing_connection_of_two_is_closed() {
 async fn dialling_somebody_connected_changes_nothing_but_answers_for_an_address() {
     let (mut a, mut b) = (Peer::new(key(1)), Peer::new(key(2)));
     connect(&mut a, &mut b).await;
-    assert!(a.transport.connect(Some(b.id), vec![b.addr()]));
+    assert!(a.transport.connect(Some(b.id), vec![b.addr()], &[]));
     a.nothing_for(Duration::from_millis(100)).await;
     // The node wants to know who is there.
-    assert!(a.transport.connect(None, vec![b.addr()]));
+    assert!(a.transport.connect(None, vec![b.addr()], &[]));
     a.expect_connected(b.id).await;
     b.nothing_for(Duration::from_millis(200)).await;
     assert_eq!(b.transport.stats().connections, 1);
@@ -289,7 +289,7 @@ async fn a_peer_that_was_killed_and_restarted_says_so_at_once() {
         let mut b = Peer::new(key(2));
         drop(guard);
         let (addr, id) = (b.addr(), b.id);
-        assert!(a.transport.connect(Some(b.id), vec![b.addr()]));
+        assert!(a.transport.connect(Some(b.id), vec![b.addr()], &[]));
         a.expect_connected(b.id).await;
         b.expect_connected(a.id).await;
         // Dropping it in the background leaves no time for goodbyes.
@@ -414,7 +414,7 @@ async fn a_silent_peer_is_given_up_in_two_seconds() {
             let _ = relay.send_to(&buffer[..len], target).await;
         }
     });
-    assert!(a.transport.connect(Some(b.id), vec![at]));
+    assert!(a.transport.connect(Some(b.id), vec![at], &[]));
     a.expect_connected(b.id).await;
     b.expect_connected(a.id).await;
     // Keep-alives hold it up.

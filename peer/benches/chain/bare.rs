@@ -147,7 +147,7 @@ fn tuning() -> Tuning {
 
 fn client(n: u8) -> anyhow::Result<ClientConfig> {
     let tls = Tls::new(&SecretKey::from_bytes(&[n + 1; 32]))?;
-    let mut config = ClientConfig::new(Arc::new(tls.client(None)?));
+    let mut config = ClientConfig::new(Arc::new(tls.client(None, None)?));
     config.transport_config(Arc::new(tuning().transport()));
     Ok(config)
 }

@@ -73,7 +73,7 @@ pub(crate) fn endpoints(tuning: &Tuning) -> anyhow::Result<(Endpoint, Endpoint, 
     server.transport_config(transport());
     let server = Endpoint::server(server, any)?;
     let tls = Tls::new(&SecretKey::from_bytes(&[2; 32]))?;
-    let mut config = ClientConfig::new(Arc::new(tls.client(None)?));
+    let mut config = ClientConfig::new(Arc::new(tls.client(None, None)?));
     config.transport_config(transport());
     Ok((server, Endpoint::client(any)?, config))
 }

@@ -5,10 +5,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use swarm::{Event, Input, NewChunk, Node, Outbox, Output, Wanting};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-use wire::{StreamId, Time};
+use wire::{StreamId, Time, codec};
 
 use super::handle::Command;
 use super::items::ItemSender;
@@ -282,9 +283,13 @@ impl Driver {
                         self.transport.send_frame(&to, frame);
                     }
                 },
-                Output::Connect { peer, addrs, .. } => {
+                Output::Connect { peer, addrs, opening } => {
                     let addr = addrs.first().copied();
-                    if !self.transport.connect(peer, addrs) {
+                    let opening: Vec<Bytes> = opening
+                        .iter()
+                        .map(|message| codec::encode(message).into())
+                        .collect();
+                    if !self.transport.connect(peer, addrs, &opening) {
                         self.own_inputs.push(Input::Disconnected { peer, addr });
                     }
                 }

@@ -21,9 +21,16 @@ pub(super) const MAX_DIALS_WAITING: usize = 256;
 const STAGGER: Duration = Duration::from_millis(150);
 
 /// Dials and, if somebody answers, runs the connection until it ends. Tells the node what came of it.
-pub(super) async fn run(shared: &Shared, peer: Option<PeerId>, addrs: Vec<SocketAddr>) {
+///
+/// The sealed opening goes to every address that is tried: whoever hears it twice hears the same.
+pub(super) async fn run(
+    shared: &Shared,
+    peer: Option<PeerId>,
+    addrs: Vec<SocketAddr>,
+    opening: Option<Vec<u8>>,
+) {
     let connected = tokio::select! {
-        connected = in_turn(shared, peer, &addrs) => connected,
+        connected = in_turn(shared, peer, &addrs, opening.as_deref()) => connected,
         () = shared.closing.cancelled() => None,
     };
     // Before the node hears of it: it may want to dial again at once.
@@ -46,9 +53,10 @@ async fn in_turn(
     shared: &Shared,
     peer: Option<PeerId>,
     addrs: &[SocketAddr],
+    opening: Option<&[u8]>,
 ) -> Option<(Connection, SocketAddr)> {
     let _turn = shared.dials.acquire().await.ok()?;
-    tokio::time::timeout(HANDSHAKE_TIMEOUT, first(shared, peer, addrs))
+    tokio::time::timeout(HANDSHAKE_TIMEOUT, first(shared, peer, addrs, opening))
         .await
         .ok()
         .flatten()
@@ -59,11 +67,12 @@ async fn first(
     shared: &Shared,
     peer: Option<PeerId>,
     addrs: &[SocketAddr],
+    opening: Option<&[u8]>,
 ) -> Option<(Connection, SocketAddr)> {
     let mut attempts: FuturesUnordered<_> = addrs
         .iter()
         .zip(0u32..)
-        .map(|(addr, place)| attempt(shared, peer, *addr, STAGGER * place))
+        .map(|(addr, place)| attempt(shared, peer, *addr, opening, STAGGER * place))
         .collect();
     loop {
         match attempts.next().await? {
@@ -79,12 +88,13 @@ async fn attempt(
     shared: &Shared,
     peer: Option<PeerId>,
     addr: SocketAddr,
+    opening: Option<&[u8]>,
     after: Duration,
 ) -> Result<(Connection, SocketAddr), (SocketAddr, String)> {
     tokio::time::sleep(after).await;
     let connecting = shared
         .endpoints
-        .dial(addr, peer)
+        .dial(addr, peer, opening)
         .map_err(|error| (addr, error.to_string()))?;
     match connecting.await {
         Ok(connection) => Ok((connection, addr)),

@@ -5,10 +5,12 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use quic::SERVER_NAME;
+use bytes::Bytes;
 use quic::tls::{Tls, TlsError};
+use quic::{Acceptor, Heard, SERVER_NAME};
 use quinn::{Connecting, Endpoint, ServerConfig};
-use wire::{PeerId, SecretKey};
+use wire::message::Hello;
+use wire::{Opening, PeerId, SecretKey};
 
 use super::socket::Departures;
 use super::{BindError, Tuning, socket};
@@ -18,6 +20,7 @@ use super::{BindError, Tuning, socket};
 pub(super) struct Endpoints {
     tls: Tls,
     tuning: Tuning,
+    acceptor: Acceptor,
     identity: SecretKey,
     departures: Departures,
     /// Those that accept.
@@ -34,7 +37,9 @@ impl Endpoints {
         tuning: Tuning,
     ) -> Result<Self, BindError> {
         let tls = Tls::new(identity)?;
+        let server = quic::server_config(&tls, &tuning)?;
         let mut endpoints = Endpoints {
+            acceptor: Acceptor::new(&tls, server.clone())?,
             tls,
             tuning,
             identity: identity.clone(),
@@ -45,9 +50,8 @@ impl Endpoints {
         // A socket for IPv4 of its own and a dual-stack one would fight over the port.
         let dual_stack = !listen.iter().any(SocketAddr::is_ipv4);
         for addr in listen {
-            let server = quic::server_config(&endpoints.tls, &endpoints.tuning)?;
             let endpoint = endpoints
-                .endpoint(*addr, dual_stack, Some(server))
+                .endpoint(*addr, dual_stack, Some(server.clone()))
                 .map_err(|source| BindError::Socket { addr: *addr, source })?;
             endpoints.listening.push(endpoint);
         }
@@ -70,9 +74,25 @@ impl Endpoints {
             .collect()
     }
 
-    /// Starts a handshake with `addr`, in which the other side must prove to be `expected` if that is known.
-    pub(super) fn dial(&self, addr: SocketAddr, expected: Option<PeerId>) -> Result<Connecting, DialError> {
-        let config = quic::client_config(&self.tls, &self.tuning, expected)?;
+    /// Settings for accepting one connection, and what will be heard of its first packet.
+    pub(super) fn listen(&self) -> Result<(Arc<ServerConfig>, Arc<Heard>), TlsError> {
+        self.acceptor.next()
+    }
+
+    /// What goes along with the first packet; `None` if it is too much.
+    pub(super) fn seal(&self, to: Option<PeerId>, hello: &Hello, messages: &[Bytes]) -> Option<Vec<u8>> {
+        Opening::seal(&self.identity, to, hello, messages.iter().map(|frame| &frame[..]))
+    }
+
+    /// Starts a handshake with `addr`, in which the other side must prove to be `expected` if that is known, with an opening
+    /// if there is one.
+    pub(super) fn dial(
+        &self,
+        addr: SocketAddr,
+        expected: Option<PeerId>,
+        opening: Option<&[u8]>,
+    ) -> Result<Connecting, DialError> {
+        let config = quic::client_config(&self.tls, &self.tuning, expected, opening)?;
         let endpoint = self.endpoint_for(addr)?;
         Ok(endpoint.connect_with(config, addr, SERVER_NAME)?)
     }

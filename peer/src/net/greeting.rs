@@ -57,7 +57,8 @@ pub(super) async fn accept(
     }
 }
 
-async fn say(connection: &Connection, frame: Bytes) -> Result<(), ConnectionError> {
+/// One message, on a stream of its own.
+pub(super) async fn say(connection: &Connection, frame: Bytes) -> Result<(), ConnectionError> {
     let mut stream = connection.open_uni().await?;
     // Who does not want it stops the stream, and misses nothing that it could not ask for.
     if stream.write_chunk(frame).await.is_ok() {

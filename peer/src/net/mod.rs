@@ -2,6 +2,7 @@
 //!
 //! - A control stream with length-prefixed messages, opened by the dialler; [`wire::message::Hello`] comes first.
 //! - Each chunk goes on a stream of its own, so that a lost packet holds up one chunk and not those behind it.
+//! - A dialler may say something with its first packet, before it has proved who it is (`link/early.rs`).
 //! - Whoever hosts a tracker may greet who dials, along with the handshake (`greeting.rs`).
 //! - Everything that others send is bounded: connections in all and per address, handshakes under way, frame lengths,
 //!   messages a second, streams and bytes per connection.
@@ -12,7 +13,7 @@
 //! `Disconnected`. That channel is bounded; while it is full, connections are not read, and QUIC's flow control tells
 //! their senders.
 //!
-//! **Invariant:** nothing here knows what a message means, except the first and a greeting.
+//! **Invariant:** nothing here knows what a message means, except the first, the last and a greeting.
 
 pub mod addrs;
 mod admission;
@@ -34,9 +35,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quic::{HANDSHAKE_TIMEOUT, IP_UDP_HEADERS, MAX_DIALS, QueuedChunk};
-use quinn::{Endpoint, Incoming};
+use quinn::{Connecting, Connection, ConnectionError, Endpoint, Incoming};
 use swarm::{Class, Input};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wire::message::ByeReason;
@@ -49,6 +51,7 @@ use crate::clock::Clock;
 use admission::{Admission, Gate, Place};
 use endpoint::Endpoints;
 use greeting::Greetings;
+use link::early::Said;
 use table::Table;
 
 /// How long goodbyes may take at the end.
@@ -174,6 +177,15 @@ impl Shared {
         self.dialling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// An opening as it goes into the first packet; `None` if there is nothing to say, or too much.
+    fn seal(&self, to: Option<PeerId>, messages: &[Bytes]) -> Option<Vec<u8>> {
+        if messages.is_empty() {
+            return None;
+        }
+        let hello = link::hello::of(self, None);
+        self.endpoints.seal(to, &hello, messages)
+    }
+
     fn dial_done(&self, peer: Option<PeerId>, addrs: &[SocketAddr]) {
         let mut dialling = self.dialling();
         match (peer, addrs.first()) {
@@ -242,7 +254,10 @@ impl Transport {
 
     /// Dials a peer in the background; the answer is an input. Does nothing if the peer is connected or being dialled.
     /// Returns false if too much is being dialled already; then there is no other answer.
-    pub fn connect(&self, peer: Option<PeerId>, addrs: Vec<SocketAddr>) -> bool {
+    ///
+    /// The messages of `opening`, encoded, go along with the first packet if all of them fit; whether they did is said with the
+    /// answer.
+    pub fn connect(&self, peer: Option<PeerId>, addrs: Vec<SocketAddr>, opening: &[Bytes]) -> bool {
         let shared = &self.shared;
         if addrs.is_empty() || peer == Some(shared.own) {
             return false;
@@ -263,10 +278,11 @@ impl Transport {
                 return true;
             }
         }
+        let opening = shared.seal(peer, opening);
         let task = Arc::clone(shared);
         shared
             .tasks
-            .spawn(async move { dial::run(&task, peer, addrs).await });
+            .spawn(async move { dial::run(&task, peer, addrs, opening).await });
         true
     }
 
@@ -414,15 +430,51 @@ async fn accept(shared: Arc<Shared>, endpoint: Endpoint) {
 }
 
 async fn admit(shared: &Shared, incoming: Incoming, mut place: Place) {
-    let handshake = async { greeting::accept(incoming.accept()?, &shared.greetings).await };
-    let connection = tokio::select! {
-        handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake) => handshake,
+    let by = Instant::now() + HANDSHAKE_TIMEOUT;
+    let (config, heard) = match shared.endpoints.listen() {
+        Ok(listening) => listening,
+        Err(error) => {
+            tracing::debug!(%error, "no connection can be accepted");
+            return incoming.refuse();
+        }
+    };
+    let handshake = async {
+        let mut connecting = incoming.accept_with(config)?;
+        // Once the dialler's first message is whole.
+        connecting.handshake_data().await?;
+        if let Some(said) = heard.opening().and_then(|sealed| said(sealed, shared.own)) {
+            return Ok(Begun::Opened(connecting, said));
+        }
+        let connection = greeting::accept(connecting, &shared.greetings).await?;
+        Ok::<_, ConnectionError>(Begun::Established(connection))
+    };
+    let begun = tokio::select! {
+        begun = timeout_at(by, handshake) => begun,
         () = shared.closing.cancelled() => return,
     };
-    place.established();
-    match connection {
-        Ok(Ok(connection)) => link::run_accepted(shared, connection).await,
+    match begun {
+        Ok(Ok(Begun::Opened(connecting, said))) => {
+            link::early::run(shared, connecting, said, place, by).await;
+        }
+        Ok(Ok(Begun::Established(connection))) => {
+            place.established();
+            link::run_accepted(shared, connection).await;
+        }
         Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
         Err(_) => tracing::debug!("a handshake took too long"),
     }
+}
+
+/// How far somebody who dialled is.
+enum Begun {
+    /// It said something with its first packet.
+    Opened(Connecting, Said),
+    /// It did not, and the handshake is over.
+    Established(Connection),
+}
+
+fn said(sealed: &[u8], own: PeerId) -> Option<Said> {
+    Said::read(sealed, own)
+        .inspect_err(|error| tracing::debug!(%error, "passed over"))
+        .ok()
 }

@@ -123,7 +123,7 @@ impl Peer {
 
 /// `a` dials `b`.
 pub(crate) async fn connect(a: &mut Peer, b: &mut Peer) {
-    assert!(a.transport.connect(Some(b.id), vec![b.addr()]));
+    assert!(a.transport.connect(Some(b.id), vec![b.addr()], &[]));
     a.expect_connected(b.id).await;
     b.expect_connected(a.id).await;
 }

@@ -27,7 +27,7 @@ pub(crate) async fn stranger(
     to: SocketAddr,
     first: &[u8],
 ) -> (quinn::Connection, quinn::SendStream, quinn::RecvStream) {
-    let crypto: QuicClientConfig = Tls::new(identity).unwrap().client(None).unwrap();
+    let crypto: QuicClientConfig = Tls::new(identity).unwrap().client(None, None).unwrap();
     let mut config = quinn::ClientConfig::new(Arc::new(crypto));
     config.transport_config(Arc::new(Tuning::default().transport()));
     let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();

@@ -1,17 +1,17 @@
-//! Chunks coming in over one connection, and greetings: one stream each, read and checked here, beside all other connections.
+//! Chunks coming in over one connection, and what is said before the control stream is there: one stream each, read and checked here, beside all other connections.
 
 use std::convert::Infallible;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use quic::{Checked, GREETING, MAX_GREETINGS};
+use quic::{Checked, GREETING, MAX_EARLY, MAX_GREETINGS};
 use quinn::RecvStream;
 use swarm::{Input, Rejection};
 use wire::codec::{self, LENGTH_LEN};
 use wire::{MAX_CHUNK_FRAME, Message, UncheckedChunk};
 
-use super::{End, Session};
+use super::{End, Link, Session, control};
 
 /// Pieces taken from QUIC at a time.
 const BATCH: usize = 16;
@@ -26,15 +26,21 @@ const MAX_PIECES: usize = 128;
 /// are bounded; such a peer only shuts itself out.
 pub(super) async fn read(session: Session<'_>) -> Result<Infallible, End> {
     let mut reads = FuturesUnordered::new();
-    // Only who was dialled greets.
-    let mut greetings = if session.link.dialled { MAX_GREETINGS } else { 0 };
+    // Only who was dialled speaks before the control stream is there: it answers the opening, or else it greets.
+    let mut early = match session.link {
+        Link {
+            opening_taken: true, ..
+        } => MAX_EARLY,
+        Link { dialled: true, .. } => MAX_GREETINGS,
+        _ => 0,
+    };
     loop {
         tokio::select! {
             stream = session.link.connection.accept_uni() => reads.push(read_frame(stream?)),
             Some(frame) = reads.next(), if !reads.is_empty() => match frame {
-                Frame::Whole(frame) if greetings > 0 && frame.first() == Some(&GREETING) => {
-                    greetings -= 1;
-                    take_greeting(session, &frame).await?;
+                Frame::Whole(frame) if early > 0 && frame.first() == Some(&GREETING) => {
+                    early -= 1;
+                    take_early(session, &frame).await?;
                 }
                 Frame::Whole(frame) => take(session, frame).await?,
                 Frame::TooLong => reject(session, MAX_CHUNK_FRAME, Rejection::Malformed).await?,
@@ -118,12 +124,15 @@ async fn take(session: Session<'_>, frame: Bytes) -> Result<(), End> {
     }
 }
 
-async fn take_greeting(session: Session<'_>, frame: &Bytes) -> Result<(), End> {
+async fn take_early(session: Session<'_>, frame: &Bytes) -> Result<(), End> {
+    let Session { link, .. } = session;
     let bytes = frame.len();
     match frame.get(LENGTH_LEN..).map(codec::decode) {
-        Some(Ok(message @ Message::Greeting(_))) => {
-            let from = session.link.peer;
-            session.input(Input::Message { from, message, bytes }).await
+        Some(message) if link.opening_taken || matches!(message, Ok(Message::Greeting(_))) => {
+            match control::out_of_turn(link.peer, message, bytes) {
+                Some(input) => session.input(input).await,
+                None => Ok(()),
+            }
         }
         _ => reject(session, bytes, Rejection::Malformed).await,
     }

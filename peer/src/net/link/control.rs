@@ -98,24 +98,37 @@ pub(super) async fn read(
             }
             continue;
         }
-        let input = match codec::decode(&frame) {
-            // Once is enough.
-            Ok(Message::Hello(_)) => rejected(from, bytes, Rejection::Malformed),
-            Ok(message) => {
-                said_goodbye = matches!(message, Message::Bye(_));
-                Input::Message { from, message, bytes }
-            }
-            // A later version may have more kinds.
-            Err(FrameError::UnknownKind(kind)) => {
-                tracing::trace!(peer = %from.short(), kind, "message of unknown kind");
-                continue;
-            }
-            Err(error) => {
-                tracing::debug!(peer = %from.short(), %error, "malformed message");
-                rejected(from, bytes, Rejection::Malformed)
-            }
-        };
-        session.input(input).await?;
+        let message = codec::decode(&frame);
+        said_goodbye = matches!(message, Ok(Message::Bye(_)));
+        if let Some(input) = input_of(from, message, bytes) {
+            session.input(input).await?;
+        }
+    }
+}
+
+/// What the node is told of a message.
+fn input_of(from: PeerId, message: Result<Message, FrameError>, bytes: usize) -> Option<Input> {
+    Some(match message {
+        // Once is enough.
+        Ok(Message::Hello(_)) => rejected(from, bytes, Rejection::Malformed),
+        Ok(message) => Input::Message { from, message, bytes },
+        // A later version may have more kinds.
+        Err(FrameError::UnknownKind(kind)) => {
+            tracing::trace!(peer = %from.short(), kind, "message of unknown kind");
+            return None;
+        }
+        Err(error) => {
+            tracing::debug!(peer = %from.short(), %error, "malformed message");
+            rejected(from, bytes, Rejection::Malformed)
+        }
+    })
+}
+
+/// The same for a message that did not come over the control stream, where alone a connection begins and ends.
+pub(super) fn out_of_turn(from: PeerId, message: Result<Message, FrameError>, bytes: usize) -> Option<Input> {
+    match message {
+        Ok(Message::Bye(_)) => Some(rejected(from, bytes, Rejection::Malformed)),
+        message => input_of(from, message, bytes),
     }
 }
 

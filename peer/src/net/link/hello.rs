@@ -1,5 +1,7 @@
 //! The first message in each direction, and the version.
 
+use std::net::SocketAddr;
+
 use quic::CONTROL_PRIORITY;
 use quinn::{Connection, RecvStream, SendStream};
 use wire::message::Hello;
@@ -41,14 +43,19 @@ pub(super) fn read(frame: &[u8]) -> Result<Hello, End> {
     }
 }
 
-async fn greet(shared: &Shared, connection: &Connection, send: &mut SendStream) -> Result<(), End> {
-    let hello = Message::from(Hello {
+/// What this side says first to somebody whom it sees there.
+pub(in crate::net) fn of(shared: &Shared, observed: Option<SocketAddr>) -> Hello {
+    Hello {
         versions: VERSIONS,
         features: 0,
         agent: shared.agent.clone(),
         listen: shared.local_addrs.iter().copied().collect(),
-        observed: Some(plain(connection.remote_address())),
-    });
+        observed,
+    }
+}
+
+async fn greet(shared: &Shared, connection: &Connection, send: &mut SendStream) -> Result<(), End> {
+    let hello = Message::from(of(shared, Some(plain(connection.remote_address()))));
     send.set_priority(CONTROL_PRIORITY)
         .map_err(|_| End::Broken(Code::Protocol, "the control stream was closed"))?;
     send.write_chunk(codec::encode(&hello).into()).await?;

@@ -6,12 +6,13 @@
 mod chunks_in;
 mod chunks_out;
 mod control;
-mod hello;
+pub(super) mod early;
+pub(super) mod hello;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -21,7 +22,7 @@ use quic::{
     Code, ControlFull, HANDSHAKE_TIMEOUT, QueuedChunk, SIMULTANEOUS, SUPERSEDE_GRACE, SendQueue, Verdict,
     YIELD_TIMEOUT,
 };
-use quinn::{Connection, ConnectionError};
+use quinn::{Connection, ConnectionError, SendStream};
 use swarm::Input;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -86,6 +87,10 @@ pub(super) struct Link {
     pub(super) dialled: bool,
     /// Only an address was dialled: the node waits to hear who is there, even if it is somebody it knows.
     asked_by_addr: bool,
+    /// The other side had an opening of this one with the first packet.
+    opening_taken: bool,
+    /// The handshake is over: it is the peer, now.
+    proven: AtomicBool,
     pub(super) connection: Connection,
     pub(super) opened: Instant,
     queue: Mutex<SendQueue>,
@@ -105,11 +110,14 @@ impl Link {
         asked_by_addr: bool,
         connection: Connection,
     ) -> Self {
+        let handshake = connection.handshake_data();
         Link {
             peer,
             addr,
             dialled,
             asked_by_addr,
+            opening_taken: dialled && quic::was_taken(handshake),
+            proven: AtomicBool::new(true),
             connection,
             opened: Instant::now(),
             queue: Mutex::new(SendQueue::default()),
@@ -118,6 +126,10 @@ impl Link {
             superseded: CancellationToken::new(),
             abandoned: CancellationToken::new(),
         }
+    }
+
+    pub(super) fn is_proven(&self) -> bool {
+        self.proven.load(Ordering::Acquire)
     }
 
     /// Queues an encoded control message; a peer that has not read for too long is given up.
@@ -136,8 +148,15 @@ impl Link {
     /// Closes the connection after what is queued and a goodbye. Its absence would tell the other side that another
     /// connection of this pair takes over.
     pub(super) fn leave(&self, reason: ByeReason) {
-        self.send(codec::encode(&Bye { reason }.into()).into());
-        self.finish();
+        {
+            // In one step: what is said before the control stream is there ends where the queue does.
+            let mut queue = self.queue();
+            if let Err(ControlFull) = queue.push_control(codec::encode(&Bye { reason }.into()).into()) {
+                self.abandoned.cancel();
+            }
+            queue.finish();
+        }
+        self.control_ready.notify_one();
     }
 
     fn finish(&self) {
@@ -191,17 +210,6 @@ pub(super) async fn run_dialled(
         connection.close(Code::Oneself.into(), b"this is myself");
         return Dialled::Failed;
     }
-    let verdict = shared.table().verdict_on_dialled(shared.own, peer);
-    if matches!(verdict, Some(Verdict::Yield | Verdict::Replace)) {
-        // Nothing was said on it, so the other side has not taken note of it.
-        connection.close(Code::Duplicate.into(), b"connected already");
-        if expected.is_none() {
-            // An error says that the node has ended.
-            let known = connected(peer, addr, vec![addr], true, connection.rtt());
-            let _ = shared.inputs.send(known).await;
-        }
-        return Dialled::Answered;
-    }
     let link = Arc::new(Link::new(
         peer,
         addr,
@@ -209,6 +217,17 @@ pub(super) async fn run_dialled(
         expected.is_none(),
         connection.clone(),
     ));
+    let verdict = shared.table().verdict_on_dialled(shared.own, peer);
+    // Who took the opening has taken note of the connection, too, and may have answered on it.
+    let unknown = verdict == Some(Verdict::Yield) && !link.opening_taken;
+    if unknown || verdict == Some(Verdict::Replace) {
+        connection.close(Code::Duplicate.into(), b"connected already");
+        if expected.is_none() {
+            // An error says that the node has ended.
+            let _ = shared.inputs.send(connected(&link, vec![addr])).await;
+        }
+        return Dialled::Answered;
+    }
     let (send, recv) = match hello::open(shared, &connection).await {
         Ok(streams) => streams,
         Err(error) => {
@@ -254,45 +273,71 @@ async fn run(
     shared: &Shared,
     link: &Arc<Link>,
     listen: Vec<SocketAddr>,
-    send: quinn::SendStream,
+    send: SendStream,
     reader: FrameReader,
     expect_hello: bool,
 ) {
-    if begin(shared, link, listen).await.is_err() {
+    if begin(shared, link, listen, &[]).await.is_err() {
         return;
     }
+    let ready = std::future::ready(Ok((send, reader))).boxed();
+    work(shared, link, ready, expect_hello).await;
+}
+
+/// The control stream, once it is there: both its directions, and the other side's hello read if it had to come first.
+type Streams = (SendStream, FrameReader);
+
+/// Does everything that there is to do on a connection until it ends. Reading begins with the control stream.
+async fn work<'a>(
+    shared: &'a Shared,
+    link: &'a Arc<Link>,
+    control: BoxFuture<'a, Result<Streams, End>>,
+    expect_hello: bool,
+) {
     let session = Session { shared, link };
     let connection = &link.connection;
     // Each has a waker of its own: what arrives for one does not have all the others look what there is to do.
-    let mut parts = FuturesUnordered::<BoxFuture<'_, End>>::new();
-    parts.push(control::read(session, reader, expect_hello).map(end_of).boxed());
-    parts.push(control::write(session, send).map(end_of).boxed());
-    parts.push(chunks_in::read(session).map(end_of).boxed());
-    parts.push(chunks_out::write(session).map(end_of).boxed());
-    parts.push(connection.closed().map(End::Lost).boxed());
-    parts.push(yielded(link).boxed());
-    parts.push(link.abandoned.cancelled().map(|()| STUCK).boxed());
-    parts.push(shared.cancel.cancelled().map(|()| End::Finished).boxed());
-    let end = parts.next().await.unwrap_or(End::Finished);
+    let mut parts = FuturesUnordered::<BoxFuture<'_, Result<Streams, End>>>::new();
+    parts.push(control);
+    parts.push(chunks_out::write(session).map(never).boxed());
+    parts.push(connection.closed().map(|error| Err(End::Lost(error))).boxed());
+    parts.push(yielded(link).map(Err).boxed());
+    parts.push(link.abandoned.cancelled().map(|()| Err(STUCK)).boxed());
+    parts.push(shared.cancel.cancelled().map(|()| Err(End::Finished)).boxed());
+    let end = loop {
+        match parts.next().await {
+            Some(Ok((send, reader))) => {
+                parts.push(control::read(session, reader, expect_hello).map(never).boxed());
+                parts.push(control::write(session, send).map(never).boxed());
+                parts.push(chunks_in::read(session).map(never).boxed());
+            }
+            Some(Err(end)) => break end,
+            None => break End::Finished,
+        }
+    };
     drop(parts);
     connection.close(end.code().into(), end.to_string().as_bytes());
     tracing::debug!(peer = %link.peer.short(), addr = %link.addr, %end, "connection ended");
     finish(shared, link).await;
 }
 
-fn end_of(part: Result<Infallible, End>) -> End {
-    match part {
-        Err(end) => end,
-        Ok(never) => match never {},
-    }
+fn never<T>(part: Result<Infallible, End>) -> Result<T, End> {
+    part.map(|never| match never {})
 }
 
 const STUCK: End = End::Broken(Code::Stuck, "control messages are not read");
 
 /// Makes the connection known to the table and the node, in one step, so that the node sees beginnings and ends of a
-/// peer's connections in the order in which they happened.
-async fn begin(shared: &Shared, link: &Arc<Link>, listen: Vec<SocketAddr>) -> Result<(), End> {
-    let mut room = shared.inputs.reserve_many(2).await.map_err(|_| End::NodeGone)?;
+/// peer's connections in the order in which they happened. To a node that knew of no connection, or of another that is lost,
+/// the peer then says `opening`, whether it heard that before or not.
+async fn begin(
+    shared: &Shared,
+    link: &Arc<Link>,
+    listen: Vec<SocketAddr>,
+    opening: &[Input],
+) -> Result<(), End> {
+    let room = shared.inputs.reserve_many(2 + opening.len()).await;
+    let mut room = room.map_err(|_| End::NodeGone)?;
     let mut tell = |input| {
         if let Some(room) = room.next() {
             room.send(input);
@@ -301,6 +346,13 @@ async fn begin(shared: &Shared, link: &Arc<Link>, listen: Vec<SocketAddr>) -> Re
     let mut table = shared.table();
     match table.register(shared.own, link) {
         Registered::New => {}
+        Registered::Already => return Ok(()),
+        Registered::Overtaken => {
+            tell(proven(link));
+            if !link.asked_by_addr {
+                return Ok(());
+            }
+        }
         Registered::Replaced(old) => {
             old.supersede();
             old.abandoned.cancel();
@@ -321,24 +373,26 @@ async fn begin(shared: &Shared, link: &Arc<Link>, listen: Vec<SocketAddr>) -> Re
             return Ok(());
         }
     }
-    tell(connected(
-        link.peer,
-        link.addr,
-        listen,
-        link.dialled,
-        link.connection.rtt(),
-    ));
+    tell(connected(link, listen));
+    opening.iter().cloned().for_each(tell);
     Ok(())
 }
 
-fn connected(peer: PeerId, addr: SocketAddr, listen: Vec<SocketAddr>, dialled: bool, rtt: Duration) -> Input {
+fn connected(link: &Link, listen: Vec<SocketAddr>) -> Input {
     Input::Connected {
-        peer,
-        addr,
+        peer: link.peer,
+        addr: link.addr,
         listen,
-        dialled,
-        rtt: Some(rtt),
-        opened: false,
+        dialled: link.dialled,
+        rtt: link.is_proven().then(|| link.connection.rtt()),
+        opened: link.opening_taken,
+    }
+}
+
+fn proven(link: &Link) -> Input {
+    Input::Proven {
+        peer: link.peer,
+        rtt: link.connection.rtt(),
     }
 }
 
