@@ -59,6 +59,9 @@ pub(crate) struct Mail {
     pub(crate) frame: Bytes,
 }
 
+/// What is said along with a first packet: messages, and as they go over the wire.
+pub(crate) type Opening = Vec<(Box<Message>, Bytes)>;
+
 /// A copy of a chunk to be sent.
 #[derive(Debug)]
 pub(crate) struct Copy {
@@ -80,13 +83,17 @@ pub(crate) struct Site {
 /// Something that reaches a peer.
 #[derive(Debug)]
 pub(crate) enum Arrival {
-    /// The handshake with `other` is done at `peer`.
+    /// The handshake with `other` is done at `peer`; or it has begun with an opening, and has no round trip yet. `opened`: this side's
+    /// opening has been taken.
     Connected {
         peer: u32,
         other: u32,
         dialled: bool,
-        rtt: Duration,
+        rtt: Option<Duration>,
+        opened: bool,
     },
+    /// The handshake that began with `other`'s opening is done at `peer`.
+    Proven { peer: u32, other: u32, rtt: Duration },
     /// `peer` learns that its connection with `other` is over, or that it could not be made.
     Disconnected { peer: u32, other: u32 },
     /// A copy of a chunk.
@@ -140,8 +147,9 @@ pub(crate) trait Network {
     /// A peer goes, `silently` or with a word to its neighbours.
     fn leave(&mut self, now: SimTime, peer: u32, silently: bool);
 
-    /// Dials a peer that is `one_way_ns` away; false if there is a connection already, or on its way.
-    fn connect(&mut self, now: SimTime, from: u32, to: u32, one_way_ns: u64) -> bool;
+    /// Dials a peer that is `one_way_ns` away, with this said along with the first packet; false if there is a connection already, or
+    /// on its way.
+    fn connect(&mut self, now: SimTime, from: u32, to: u32, one_way_ns: u64, opening: Opening) -> bool;
 
     /// Ends a connection after what was sent before. True if it is over at this side now; otherwise there is an arrival when
     /// it is.

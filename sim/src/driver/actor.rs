@@ -84,7 +84,7 @@ impl World {
         match act {
             Act::Connect(to) => {
                 let id = self.ids.of(to);
-                self.connect(from, Some(id), &[addr_of(to)]);
+                self.connect(from, Some(id), &[addr_of(to)], Vec::new());
             }
             Act::Disconnect(peer) => {
                 if self.net.hang_up(self.now, from, peer) {

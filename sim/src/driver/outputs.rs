@@ -58,7 +58,7 @@ impl World {
                     self.send(from, to, message, frame);
                 }
             }
-            Output::Connect { peer, addrs, .. } => self.connect(from, peer, &addrs),
+            Output::Connect { peer, addrs, opening } => self.connect(from, peer, &addrs, opening),
             Output::Greeting { greeting, .. } => self.net.greet(from, greeting),
             // Done after the others.
             Output::Disconnect { .. } => {}

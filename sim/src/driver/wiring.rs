@@ -4,15 +4,21 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use swarm::Input;
-use wire::PeerId;
+use wire::{Message, PeerId};
 
 use super::world::{Event, World};
 use crate::audit::What;
-use crate::net::{Arrival, addr_of, peer_at};
+use crate::net::{Arrival, Opening, addr_of, peer_at};
 
 impl World {
     /// The node wants a connection.
-    pub(super) fn connect(&mut self, from: u32, whom: Option<PeerId>, addrs: &[SocketAddr]) {
+    pub(super) fn connect(
+        &mut self,
+        from: u32,
+        whom: Option<PeerId>,
+        addrs: &[SocketAddr],
+        opening: Vec<Message>,
+    ) {
         let by_addr = addrs.first().and_then(|addr| peer_at(*addr));
         let target = by_addr.filter(|to| *to != from && (*to as usize) < self.peers.len());
         let right = |to: &u32| whom.is_none_or(|id| self.ids.of(*to) == id);
@@ -23,7 +29,14 @@ impl World {
             return;
         };
         let one_way_ns = self.space.one_way_ns(from, to);
-        if self.net.connect(self.now, from, to, one_way_ns) {
+        let opening: Opening = opening
+            .into_iter()
+            .map(|message| {
+                let frame = wire::codec::encode(&message);
+                (Box::new(message), frame.into())
+            })
+            .collect();
+        if self.net.connect(self.now, from, to, one_way_ns, opening) {
             self.fold(What::Dialled, from, u64::from(to));
             self.note(from, |_| format!("dials {to}"));
         }
@@ -56,7 +69,12 @@ impl World {
                 other,
                 dialled,
                 rtt,
-            } => self.connected(peer, other, dialled, rtt),
+                opened,
+            } => self.connected(peer, other, dialled, rtt, opened),
+            Arrival::Proven { peer, other, rtt } => {
+                let other = self.ids.of(other);
+                self.input(peer, Input::Proven { peer: other, rtt });
+            }
             Arrival::Disconnected { peer, other } => {
                 self.tell_over(peer, other);
                 self.settle(peer);
@@ -96,7 +114,7 @@ impl World {
         }
     }
 
-    fn connected(&mut self, peer: u32, other: u32, dialled: bool, rtt: Duration) {
+    fn connected(&mut self, peer: u32, other: u32, dialled: bool, rtt: Option<Duration>, opened: bool) {
         self.fold(What::Connected, peer, u64::from(other));
         let addr = addr_of(other);
         let input = Input::Connected {
@@ -104,8 +122,8 @@ impl World {
             addr,
             listen: vec![addr],
             dialled,
-            rtt: Some(rtt),
-            opened: false,
+            rtt,
+            opened,
         };
         self.input(peer, input);
     }

@@ -4,6 +4,7 @@
 //! end; any becomes `Closed` when the end closes, its peer dies, or it learns that the other end is gone. A closed end
 //! never opens again: whoever wants the connection back makes a new one.
 
+use super::Opening;
 use crate::time::SimTime;
 
 /// A connection's number; never used twice in a run.
@@ -50,6 +51,10 @@ pub(crate) struct Conn {
     not_before: [SimTime; 2],
     opened: [SimTime; 2],
     pub(crate) dialled_at: SimTime,
+    /// What the dialler says along with the first packet, until that is there.
+    pub(crate) opening: Opening,
+    /// Whether that was something.
+    pub(crate) with_opening: bool,
 }
 
 impl Conn {
@@ -127,7 +132,14 @@ impl Conns {
     }
 
     /// `dialler` dials `acceptor`, with whom its side has no connection.
-    pub(crate) fn dial(&mut self, dialler: u32, acceptor: u32, one_way_ns: u64, now: SimTime) -> ConnId {
+    pub(crate) fn dial(
+        &mut self,
+        dialler: u32,
+        acceptor: u32,
+        one_way_ns: u64,
+        now: SimTime,
+        opening: Opening,
+    ) -> ConnId {
         let id = ConnId(self.conns.len() as u32);
         self.conns.push(Conn {
             peers: [dialler, acceptor],
@@ -136,6 +148,8 @@ impl Conns {
             not_before: [now; 2],
             opened: [now; 2],
             dialled_at: now,
+            with_opening: !opening.is_empty(),
+            opening,
         });
         self.link(dialler, acceptor, id);
         id
@@ -198,7 +212,7 @@ mod tests {
     #[test]
     fn each_end_opens_and_closes_on_its_own() {
         let mut conns = three();
-        let id = conns.dial(2, 0, 10, SimTime(0));
+        let id = conns.dial(2, 0, 10, SimTime(0), Vec::new());
         assert_eq!(conns.between(2, 0), Some((id, End::Dialler)));
         assert_eq!(conns.between(0, 2), None, "the other side knows nothing yet");
         conns.accept(id);
@@ -215,10 +229,10 @@ mod tests {
     #[test]
     fn a_new_connection_survives_the_end_of_the_old_one() {
         let mut conns = three();
-        let old = conns.dial(1, 0, 10, SimTime(0));
+        let old = conns.dial(1, 0, 10, SimTime(0), Vec::new());
         conns.accept(old);
         conns.close(old, End::Dialler);
-        let new = conns.dial(1, 0, 10, SimTime(5));
+        let new = conns.dial(1, 0, 10, SimTime(5), Vec::new());
         conns.close(old, End::Acceptor);
         conns.accept(new);
         assert_eq!(conns.between(0, 1), Some((new, End::Acceptor)));
@@ -228,7 +242,7 @@ mod tests {
     #[test]
     fn the_ordered_stream_is_ordered_and_nothing_comes_before_the_opening() {
         let mut conns = three();
-        let id = conns.dial(0, 1, 10, SimTime(0));
+        let id = conns.dial(0, 1, 10, SimTime(0), Vec::new());
         let conn = conns.get_mut(id);
         conn.opens_at(End::Acceptor, SimTime(30));
         assert_eq!(conn.once_open(End::Acceptor, SimTime(20)), SimTime(30));

@@ -10,12 +10,18 @@ use wire::{Chunk, Message};
 use super::conns::{ConnId, Conns, End, Phase};
 use super::fluid::ack_bytes;
 use super::weather::arrival;
-use super::{Arrival, Books, Copy, Letter, Line, Lost, Mail, Network, Out, Site, Weather, wire_bytes};
+use super::{
+    Arrival, Books, Copy, Letter, Line, Lost, Mail, Network, Opening, Out, Site, Weather, wire_bytes,
+};
 use crate::time::SimTime;
 
 /// Bytes on the wire that the dialling side sends during a handshake: two datagrams padded to 1200 bytes of UDP
 /// payload, as QUIC demands of a client, with their IP and UDP headers.
 const DIALLER_HANDSHAKE_BYTES: u64 = 2 * 1228;
+
+/// What is said along with the first packet takes no more bytes than its padding, up to this: 300 bytes are TLS and headers, and 170 the
+/// dialler's addresses and signature.
+const OPENING_ROOM: usize = 730;
 
 /// And the other side: one padded datagram and most of another, for the certificates of both take under 1 KiB.
 const ACCEPTOR_HANDSHAKE_BYTES: u64 = 1228 + 700;
@@ -274,7 +280,20 @@ impl Flow {
         self.conns.accept(conn);
         let at = self.handshake_packet(now, conn, End::Dialler, ACCEPTOR_HANDSHAKE_BYTES);
         self.later(at, Event::Answer(conn));
-        if let Some((message, bytes)) = self.hosts[acceptor as usize].greeting.clone() {
+        let opening = std::mem::take(&mut self.conns.get_mut(conn).opening);
+        if !opening.is_empty() {
+            self.conns.open(conn, End::Acceptor);
+            self.conns.get_mut(conn).opens_at(End::Dialler, at);
+            self.connected(conn, End::Acceptor, None);
+            for (message, frame) in opening {
+                self.arrive(Arrival::Letter {
+                    peer: acceptor,
+                    from: dialler,
+                    bytes: frame.len() as u32,
+                    letter: Letter::Message(message),
+                });
+            }
+        } else if let Some((message, bytes)) = self.hosts[acceptor as usize].greeting.clone() {
             self.conns.get_mut(conn).in_order(End::Dialler, at);
             self.post(now, conn, End::Dialler, Letter::Message(message), bytes);
         }
@@ -291,25 +310,32 @@ impl Flow {
         c.opens_at(End::Acceptor, at);
         let rtt = now.since(c.dialled_at);
         self.later(at, Event::Proof(conn));
-        self.connected(conn, End::Dialler, rtt);
+        self.connected(conn, End::Dialler, Some(rtt));
     }
 
     /// The dialler's proof is at the acceptor.
     fn proven(&mut self, conn: ConnId) {
-        if self.conns.open(conn, End::Acceptor) {
-            let rtt = 2 * self.conns.get(conn).one_way_ns;
-            self.connected(conn, End::Acceptor, rtt);
+        let c = self.conns.get(conn);
+        let rtt = 2 * c.one_way_ns;
+        if c.with_opening && c.phase(End::Acceptor) == Phase::Open {
+            let (peer, other) = (c.peer(End::Acceptor), c.peer(End::Dialler));
+            let rtt = Duration::from_nanos(rtt);
+            self.arrive(Arrival::Proven { peer, other, rtt });
+        } else if self.conns.open(conn, End::Acceptor) {
+            self.connected(conn, End::Acceptor, Some(rtt));
         }
     }
 
-    fn connected(&mut self, conn: ConnId, end: End, rtt_ns: u64) {
+    fn connected(&mut self, conn: ConnId, end: End, rtt_ns: Option<u64>) {
         let c = self.conns.get(conn);
         let (peer, other) = (c.peer(end), c.peer(end.other()));
+        let opened = c.with_opening && end == End::Dialler;
         self.arrive(Arrival::Connected {
             peer,
             other,
             dialled: end == End::Dialler,
-            rtt: Duration::from_nanos(rtt_ns),
+            rtt: rtt_ns.map(Duration::from_nanos),
+            opened,
         });
     }
 
@@ -373,12 +399,15 @@ impl Network for Flow {
         }
     }
 
-    fn connect(&mut self, now: SimTime, from: u32, to: u32, one_way_ns: u64) -> bool {
+    fn connect(&mut self, now: SimTime, from: u32, to: u32, one_way_ns: u64, opening: Opening) -> bool {
         if self.conns.between(from, to).is_some() {
             return false;
         }
-        let conn = self.conns.dial(from, to, one_way_ns, now);
-        let at = self.handshake_packet(now, conn, End::Acceptor, DIALLER_HANDSHAKE_BYTES / 2);
+        let said: usize = opening.iter().map(|(_, frame)| frame.len()).sum();
+        let packets = if said > OPENING_ROOM { 2 } else { 1 };
+        let conn = self.conns.dial(from, to, one_way_ns, now, opening);
+        let bytes = packets * DIALLER_HANDSHAKE_BYTES / 2;
+        let at = self.handshake_packet(now, conn, End::Acceptor, bytes);
         self.later(at, Event::Dial(conn));
         true
     }

@@ -53,7 +53,7 @@ impl World {
     fn call(&mut self, from: u32, to: u32) {
         if self.is_there(from) && self.is_there(to) && !self.net.is_open(from, to) {
             let id = self.ids.of(to);
-            self.connect(from, Some(id), &[addr_of(to)]);
+            self.connect(from, Some(id), &[addr_of(to)], Vec::new());
         }
     }
 

@@ -42,7 +42,7 @@ impl Two {
     }
 
     fn dial(&mut self, from: u32) -> bool {
-        self.flow.connect(self.now, from, 1 - from, ONE_WAY)
+        self.flow.connect(self.now, from, 1 - from, ONE_WAY, Vec::new())
     }
 
     fn until(&mut self, ns: u64) {
