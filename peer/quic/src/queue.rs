@@ -93,6 +93,11 @@ impl SendQueue {
         Ok(())
     }
 
+    /// Whether a control message waits.
+    pub fn has_control(&self) -> bool {
+        !self.control.is_empty()
+    }
+
     /// The next control message to send.
     pub fn pop_control(&mut self) -> Option<Bytes> {
         let frame = self.control.pop_front()?;

@@ -59,13 +59,7 @@ impl Control {
 
     /// The first message in each direction.
     pub(super) fn say_hello(&mut self, own: u32, other: u32) {
-        let hello = Message::from(Hello {
-            versions: VERSIONS,
-            features: 0,
-            agent: AGENT.to_owned(),
-            listen: [addr_of(own)].into_iter().collect(),
-            observed: Some(addr_of(other)),
-        });
+        let hello = Message::from(hello(own, Some(other)));
         self.push(codec::encode(&hello).into());
     }
 
@@ -132,5 +126,16 @@ impl Control {
                 Err(_) => return Read::Broken,
             }
         }
+    }
+}
+
+/// What a host says first to another that it sees, if it does.
+pub(super) fn hello(own: u32, observed: Option<u32>) -> Hello {
+    Hello {
+        versions: VERSIONS,
+        features: 0,
+        agent: AGENT.to_owned(),
+        listen: [addr_of(own)].into_iter().collect(),
+        observed: observed.map(addr_of),
     }
 }

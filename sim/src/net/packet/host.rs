@@ -1,15 +1,19 @@
 //! A host: its QUIC endpoint, its connections, and which of them is the one with a peer.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use quic::tls::{Tls, TlsError};
-use quic::{Code, MAX_DIALS, SERVER_NAME, Verdict, client_config, decide, endpoint_config, server_config};
+use quic::{
+    Acceptor, Code, MAX_DIALS, SERVER_NAME, Verdict, client_config, decide, endpoint_config, server_config,
+};
 use quinn_proto::{ConnectionHandle, DatagramEvent, Endpoint, Incoming, Transmit};
 use wire::message::ByeReason;
 use wire::{PeerId, SecretKey};
 
+use super::early::{Ear, connected, proven, seal, tell};
 use super::ether::Datagram;
 use super::link::{Link, Stage, Step, after};
 use super::moment::Moment;
@@ -27,6 +31,7 @@ pub(super) struct Host {
     key: SecretKey,
     id: PeerId,
     tls: Tls,
+    acceptor: Option<Acceptor>,
     /// How often it has come.
     times: u64,
     seeds: Seeds,
@@ -38,7 +43,8 @@ pub(super) struct Host {
     /// The connection with each peer.
     table: BTreeMap<u32, usize>,
     dialling: BTreeSet<u32>,
-    waiting: VecDeque<u32>,
+    /// Dials that wait for their turn, and what is to be said with the first packet.
+    waiting: VecDeque<(u32, Vec<Bytes>)>,
     pub(super) greeting: Option<Bytes>,
     pub(super) departed: u64,
     /// Chunks not sent over connections that are no more.
@@ -52,6 +58,7 @@ impl Host {
             number,
             id: key.peer_id(),
             tls: Tls::new(&key)?,
+            acceptor: None,
             times: 0,
             seeds: Seeds::new(&key.to_bytes(), 0),
             key,
@@ -83,6 +90,7 @@ impl Host {
         config.cid_generator(move || Box::new(ids.clone()));
         let mut server = server_config(&self.tls, &shared.tuning)?;
         server.time_source(Arc::new(NoDate));
+        self.acceptor = Some(Acceptor::new(&self.tls, server.clone())?);
         let seed = self.seeds.seed();
         self.endpoint = Some(Endpoint::new(
             Arc::new(config),
@@ -147,24 +155,27 @@ impl Host {
     }
 
     /// Dials, or waits for its turn; false if that is not needed.
-    pub(super) fn dial(&mut self, shared: &mut Shared, at: Moment, other: u32) -> bool {
-        if self.has(other) || self.dialling.contains(&other) || self.waiting.contains(&other) {
+    pub(super) fn dial(&mut self, shared: &mut Shared, at: Moment, other: u32, opening: Vec<Bytes>) -> bool {
+        let waits = self.waiting.iter().any(|(waiting, _)| *waiting == other);
+        if self.has(other) || self.dialling.contains(&other) || waits {
             return false;
         }
-        self.waiting.push_back(other);
+        self.waiting.push_back((other, opening));
         self.dial_next(shared, at);
         true
     }
 
     fn dial_next(&mut self, shared: &mut Shared, at: Moment) {
         while self.dialling.len() < MAX_DIALS {
-            let Some(other) = self.waiting.pop_front() else {
+            let Some((other, opening)) = self.waiting.pop_front() else {
                 return;
             };
             if self.has(other) {
                 continue;
             }
-            let config = client_config(&self.tls, &shared.tuning, Some(shared.ids[other as usize]));
+            let id = shared.ids[other as usize];
+            let opening = seal(&self.key, self.number, id, &opening);
+            let config = client_config(&self.tls, &shared.tuning, Some(id), opening.as_deref());
             let first_id = self.seeds.first_id();
             let Some((mut config, endpoint)) = config.ok().zip(self.endpoint.as_mut()) else {
                 return;
@@ -208,11 +219,19 @@ impl Host {
             self.respond(shared, at, &refusal);
             return;
         }
-        let other = peer_at(incoming.remote_address());
-        match endpoint.accept(incoming, at.instant, &mut self.buffer, None) {
+        let other = peer_at(incoming.remote_address()).unwrap_or_default();
+        let Some(Ok((config, heard))) = self.acceptor.as_ref().map(Acceptor::next) else {
+            return;
+        };
+        match endpoint.accept(incoming, at.instant, &mut self.buffer, Some(config)) {
             Ok((handle, conn)) => {
-                let mut link = Link::new(conn, other.unwrap_or_default(), false, at.now);
-                link.greet(self.greeting.clone());
+                let mut link = Link::new(conn, other, false, at.now);
+                let ear = Ear {
+                    heard,
+                    own: self.id,
+                    other: shared.ids[other as usize],
+                };
+                link.listen(ear, self.greeting.clone());
                 self.links.insert(handle.0, link);
                 shared.dirty.insert((self.number, handle.0));
             }
@@ -266,10 +285,25 @@ impl Host {
             return;
         };
         let (peer, other) = (self.number, link.other);
-        let in_use = link.stage == Stage::Running && self.present;
+        let in_use = link.in_use() && self.present;
         match step {
+            Step::Opened(said) if self.present => {
+                // The connection is ready, if there is no other.
+                if let Entry::Vacant(place) = self.table.entry(other) {
+                    place.insert(handle);
+                    link.early = true;
+                    shared.ether.arrive(connected(peer, link));
+                }
+                tell(shared, peer, other, &said);
+                link.said = said;
+            }
             Step::Established if link.dialled => self.dialled(shared, at, handle),
-            Step::Established => link.expect_hello(at.now),
+            Step::Established => {
+                link.expect_hello(at.now);
+                if in_use && self.table.get(&other) == Some(&handle) {
+                    shared.ether.arrive(proven(peer, link));
+                }
+            }
             Step::Greeted if link.stage == Stage::Opening => {
                 link.run(peer, at.now);
                 self.register(shared, at, handle);
@@ -300,7 +334,7 @@ impl Host {
                 from: other,
                 why,
             }),
-            Step::Chunk { .. } | Step::Message { .. } | Step::Backlog(_) => {}
+            Step::Opened(_) | Step::Chunk { .. } | Step::Message { .. } | Step::Backlog(_) => {}
         }
     }
 
@@ -313,8 +347,9 @@ impl Host {
         self.dialling.remove(&other);
         let verdict = self.verdict(shared, at, handle);
         if let Some(link) = self.links.get_mut(&handle) {
-            if matches!(verdict, Some((_, Verdict::Yield | Verdict::Replace))) {
-                // Nothing was said on it, so the other side has not taken note of it.
+            // Who took the opening has taken note of the connection, too, and may have answered on it.
+            let unknown = matches!(verdict, Some((_, Verdict::Yield))) && !link.opening_taken;
+            if unknown || matches!(verdict, Some((_, Verdict::Replace))) {
                 link.close(at, Code::Duplicate);
             } else {
                 link.run(self.number, at.now);
@@ -329,6 +364,15 @@ impl Host {
         let new = self.links.get(&handle)?;
         let old_handle = *self.table.get(&new.other)?;
         let old = self.links.get(&old_handle)?;
+        if !old.proven {
+            // It has its say when it is.
+            let verdict = if new.dialled {
+                Verdict::Supersede
+            } else {
+                Verdict::Replace
+            };
+            return Some((old_handle, verdict));
+        }
         let age = std::time::Duration::from_nanos(at.now.since(old.opened));
         let other = shared.ids[new.other as usize];
         let verdict = decide(self.id, other, old.dialled, age, new.dialled);
@@ -341,14 +385,22 @@ impl Host {
         let Some(link) = self.links.get_mut(&handle) else {
             return;
         };
-        let (peer, other, dialled, rtt) = (self.number, link.other, link.dialled, link.conn.rtt());
+        let (peer, other) = (self.number, link.other);
         match verdict {
+            // It was registered as soon as its opening was there.
+            Some((old, _)) if old == handle => return,
             Some((_, Verdict::Yield)) => {
                 link.yield_to_other(at.now);
                 return;
             }
             Some((old, Verdict::Supersede)) => {
                 self.table.insert(other, handle);
+                if self.present && self.links.get(&old).is_some_and(|old| !old.proven) {
+                    if let Some(link) = self.links.get(&handle) {
+                        shared.ether.arrive(proven(peer, link));
+                    }
+                    return;
+                }
                 if let Some(old) = self.links.get_mut(&old) {
                     old.supersede();
                 }
@@ -365,13 +417,10 @@ impl Host {
             None => {}
         }
         self.table.insert(other, handle);
-        if self.present {
-            shared.ether.arrive(Arrival::Connected {
-                peer,
-                other,
-                dialled,
-                rtt,
-            });
+        if let Some(link) = self.links.get(&handle).filter(|_| self.present) {
+            shared.ether.arrive(connected(peer, link));
+            // To a node that knew of no connection, or of another that is lost.
+            tell(shared, peer, other, &link.said);
         }
     }
 

@@ -1,10 +1,10 @@
-//! Chunks and greetings coming in over one connection: one stream each, checked when it is whole.
+//! Chunks, and what is said before the control stream is there, coming in over one connection: one stream each, checked when it is whole.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use quic::{Checked, GREETING, MAX_GREETINGS, Streams};
+use quic::{Checked, GREETING, MAX_EARLY, MAX_GREETINGS, Streams};
 use quinn_proto::{Connection, Dir, ReadError, StreamId};
 use swarm::Rejection;
 use wire::codec::{self, LENGTH_LEN};
@@ -18,7 +18,7 @@ pub(super) enum Whole {
         hops: u8,
         repair: bool,
     },
-    Greeting {
+    Early {
         message: Box<Message>,
         bytes: u32,
     },
@@ -30,7 +30,10 @@ pub(super) enum Whole {
 #[derive(Debug)]
 pub(super) struct Incoming {
     reading: BTreeMap<StreamId, BytesMut>,
-    greetings: usize,
+    /// Messages that may come before the control stream is there.
+    early: usize,
+    /// Whether they may be more than greetings.
+    answers: bool,
 }
 
 impl Incoming {
@@ -38,8 +41,15 @@ impl Incoming {
     pub(super) fn new(dialled: bool) -> Self {
         Incoming {
             reading: BTreeMap::new(),
-            greetings: if dialled { MAX_GREETINGS } else { 0 },
+            early: if dialled { MAX_GREETINGS } else { 0 },
+            answers: false,
         }
+    }
+
+    /// This side's opening has been taken: it may be answered.
+    pub(super) fn expect_answers(&mut self) {
+        self.early = MAX_EARLY;
+        self.answers = true;
     }
 
     /// The peer has opened streams.
@@ -86,13 +96,14 @@ impl Incoming {
     }
 
     fn take(&mut self, frame: Bytes, streams: &Streams) -> Option<Whole> {
-        if self.greetings > 0 && frame.first() == Some(&GREETING) {
-            self.greetings -= 1;
+        if self.early > 0 && frame.first() == Some(&GREETING) {
+            self.early -= 1;
             return Some(match frame.get(LENGTH_LEN..).map(codec::decode) {
-                Some(Ok(message @ Message::Greeting(_))) => Whole::Greeting {
-                    message: Box::new(message),
-                    bytes: frame.len() as u32,
-                },
+                Some(Ok(Message::Hello(_) | Message::Bye(_))) => Whole::Bad(Rejection::Malformed),
+                Some(Ok(message)) if self.answers || matches!(message, Message::Greeting(_)) => {
+                    let (message, bytes) = (Box::new(message), frame.len() as u32);
+                    Whole::Early { message, bytes }
+                }
                 _ => Whole::Bad(Rejection::Malformed),
             });
         }

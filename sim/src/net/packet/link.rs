@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quic::{
-    Code, FLUSH_TIMEOUT, HANDSHAKE_TIMEOUT, QueuedChunk, SIMULTANEOUS, SUPERSEDE_GRACE, SendQueue, Streams,
-    YIELD_TIMEOUT,
+    Code, FLUSH_TIMEOUT, HANDSHAKE_TIMEOUT, MAX_EARLY, QueuedChunk, SIMULTANEOUS, SUPERSEDE_GRACE, SendQueue,
+    Streams, YIELD_TIMEOUT, was_taken,
 };
-use quinn_proto::{Connection, Dir, Event, StreamEvent};
+use quinn_proto::{Connection, Dir, Event, StreamEvent, StreamId};
 use swarm::Rejection;
 use wire::codec::{self, LENGTH_LEN};
 use wire::message::{Bye, ByeReason};
 use wire::{Chunk, Message};
 
 use super::control::{Control, Read};
+use super::early::{Ear, Said};
 use super::incoming::{Incoming, Whole};
 use super::moment::{Moment, Origin};
 use super::outgoing::{Backlog, Outgoing};
@@ -34,6 +35,8 @@ pub(super) enum Stage {
 pub(super) enum Step {
     /// The handshake is done.
     Established,
+    /// Whoever dialled has said something with its first packet.
+    Opened(Said),
     /// Whoever dialled has said hello.
     Greeted,
     Chunk {
@@ -67,6 +70,18 @@ pub(super) struct Link {
     incoming: Incoming,
     /// To be said along with the handshake.
     greeting: Option<Bytes>,
+    /// Listens to the first packet, until that is read.
+    ear: Option<Ear>,
+    /// What was said with it.
+    pub(super) said: Said,
+    /// The other side has had what this one said with its first packet.
+    pub(super) opening_taken: bool,
+    /// It is used before the handshake is over.
+    pub(super) early: bool,
+    /// Messages sent until then.
+    early_sent: usize,
+    /// The handshake is over.
+    pub(super) proven: bool,
     heard_hello: bool,
     said_goodbye: bool,
     /// The other of two simultaneous connections stays.
@@ -91,6 +106,12 @@ impl Link {
             control: Control::default(),
             incoming: Incoming::new(dialled),
             greeting: None,
+            ear: None,
+            said: Said::new(),
+            opening_taken: false,
+            early: false,
+            early_sent: 0,
+            proven: false,
             heard_hello: false,
             said_goodbye: false,
             superseded: false,
@@ -99,8 +120,15 @@ impl Link {
         }
     }
 
-    pub(super) fn greet(&mut self, greeting: Option<Bytes>) {
+    /// This side was dialled: it listens, and has this to say to who says nothing.
+    pub(super) fn listen(&mut self, ear: Ear, greeting: Option<Bytes>) {
+        self.ear = Some(ear);
         self.greeting = greeting;
+    }
+
+    /// Whether its node may use it.
+    pub(super) fn in_use(&self) -> bool {
+        self.stage == Stage::Running || (self.early && self.stage == Stage::Opening)
     }
 
     /// The handshake is done where this side was dialled: a hello must follow.
@@ -166,7 +194,16 @@ impl Link {
         }
         while let Some(event) = self.conn.poll() {
             match event {
-                Event::Connected if self.stage == Stage::Opening => steps.push(Step::Established),
+                Event::HandshakeDataReady => self.hear(steps),
+                Event::Connected if self.stage == Stage::Opening => {
+                    self.proven = true;
+                    self.opening_taken =
+                        self.dialled && was_taken(self.conn.crypto_session().handshake_data());
+                    if self.opening_taken {
+                        self.incoming.expect_answers();
+                    }
+                    steps.push(Step::Established);
+                }
                 Event::ConnectionLost { .. } if self.stage != Stage::Over => {
                     self.stage = Stage::Over;
                     self.end_by = None;
@@ -177,6 +214,14 @@ impl Link {
                 }
                 _ => {}
             }
+        }
+    }
+
+    fn hear(&mut self, steps: &mut Vec<Step>) {
+        if let Some(said) = self.ear.take().and_then(|ear| ear.said()) {
+            // An answer is better.
+            self.greeting = None;
+            steps.push(Step::Opened(said));
         }
     }
 
@@ -270,9 +315,20 @@ impl Link {
             return;
         }
         self.say_greeting();
-        if self.stage != Stage::Running {
+        if !self.in_use() {
             return;
         }
+        if self.stage == Stage::Opening {
+            self.say_early();
+        } else {
+            self.say(at);
+        }
+        let backlog = self.outgoing.write(at, origin, &mut self.conn, &mut self.queue);
+        steps.extend(backlog.map(Step::Backlog));
+    }
+
+    /// Hands over what is to go on the control stream.
+    fn say(&mut self, at: Moment) {
         while let Some(frame) = self.queue.pop_control() {
             self.control.push(frame);
         }
@@ -290,29 +346,45 @@ impl Link {
             };
             self.end_by = Some(after(at.now, patience));
         }
-        let backlog = self.outgoing.write(at, origin, &mut self.conn, &mut self.queue);
-        steps.extend(backlog.map(Step::Backlog));
+    }
+
+    /// Each message on a stream of its own, up to where a goodbye or too many others wait for the control stream.
+    fn say_early(&mut self) {
+        while self.early_sent < MAX_EARLY && !self.queue.is_finishing() {
+            if !self.queue.has_control() {
+                return;
+            }
+            let Some(id) = self.conn.streams().open(Dir::Uni) else {
+                return;
+            };
+            if let Some(frame) = self.queue.pop_control() {
+                self.early_sent += 1;
+                self.say_alone(id, frame);
+            }
+        }
     }
 
     fn say_greeting(&mut self) {
         let Some(greeting) = &self.greeting else { return };
         if let Some(id) = self.conn.streams().open(Dir::Uni) {
-            let mut stream = self.conn.send_stream(id);
-            // It is far shorter than any window.
-            if stream.write_chunks(&mut [greeting.clone()]).is_ok() {
-                let _ = stream.finish();
-            }
+            let greeting = greeting.clone();
+            self.say_alone(id, greeting);
             self.greeting = None;
+        }
+    }
+
+    fn say_alone(&mut self, id: StreamId, frame: Bytes) {
+        let mut stream = self.conn.send_stream(id);
+        // It is far shorter than any window.
+        if stream.write_chunks(&mut [frame]).is_ok() {
+            let _ = stream.finish();
         }
     }
 
     /// When it is to be looked after again.
     pub(super) fn next_deadline(&mut self, origin: Origin) -> SimTime {
         let quic = self.conn.poll_timeout().map(|due| origin.when(due));
-        let outgoing = self
-            .outgoing
-            .next_deadline()
-            .filter(|_| self.stage == Stage::Running);
+        let outgoing = self.outgoing.next_deadline().filter(|_| self.in_use());
         [quic, outgoing, self.end_by]
             .into_iter()
             .flatten()
@@ -325,7 +397,7 @@ impl From<Whole> for Step {
     fn from(whole: Whole) -> Step {
         match whole {
             Whole::Chunk { chunk, hops, repair } => Step::Chunk { chunk, hops, repair },
-            Whole::Greeting { message, bytes } => Step::Message { message, bytes },
+            Whole::Early { message, bytes } => Step::Message { message, bytes },
             Whole::Bad(why) => Step::Bad(why),
         }
     }

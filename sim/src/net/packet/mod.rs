@@ -4,6 +4,7 @@
 //! and congestion control (`peer/quic`), driven in virtual time. `docs/SIMULATION.md` says what is modelled beside.
 
 mod control;
+mod early;
 mod ether;
 mod host;
 mod incoming;
@@ -155,10 +156,18 @@ impl Network for Packets {
         }
     }
 
-    fn connect(&mut self, now: SimTime, from: u32, to: u32, one_way_ns: u64) -> bool {
+    fn connect(
+        &mut self,
+        now: SimTime,
+        from: u32,
+        to: u32,
+        one_way_ns: u64,
+        opening: super::Opening,
+    ) -> bool {
         let at = self.at(now);
         self.shared.ether.know(from, to, one_way_ns);
-        self.hosts[from as usize].dial(&mut self.shared, at, to)
+        let opening = opening.into_iter().map(|(_, frame)| frame).collect();
+        self.hosts[from as usize].dial(&mut self.shared, at, to, opening)
     }
 
     fn hang_up(&mut self, _now: SimTime, from: u32, to: u32) -> bool {

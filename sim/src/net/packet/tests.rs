@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use swarm::Class;
-use wire::message::Bye;
+use wire::message::{Bye, Ping};
 use wire::{Chunk, ChunkFlags, ChunkHeader, SecretKey, Seq, Time, codec};
 
 use super::*;
@@ -14,6 +14,18 @@ use crate::time::{MS, SECOND};
 
 const ONE_WAY: u64 = 40 * MS;
 const UPLINK: u64 = 10_000_000;
+
+fn ping(nonce: u32) -> Message {
+    Ping {
+        nonce,
+        ..Ping::default()
+    }
+    .into()
+}
+
+fn frame(nonce: u32) -> Bytes {
+    codec::encode(&ping(nonce)).into()
+}
 
 /// Two hosts, and what happened to them.
 struct Two {
@@ -64,8 +76,40 @@ impl Two {
     }
 
     fn dial(&mut self, from: u32) {
-        assert!(self.net.connect(self.now, from, 1 - from, ONE_WAY));
+        self.dial_saying(from, &[]);
+    }
+
+    fn dial_saying(&mut self, from: u32, nonces: &[u32]) {
+        let opening = nonces.iter().map(|nonce| (Box::new(ping(*nonce)), frame(*nonce)));
+        let opening = opening.collect();
+        assert!(self.net.connect(self.now, from, 1 - from, ONE_WAY, opening));
         self.pump(self.now);
+    }
+
+    fn say(&mut self, from: u32, nonce: u32) {
+        let mail = Mail {
+            bytes: 0,
+            frame: frame(nonce),
+            letter: Letter::Message(Box::new(ping(nonce))),
+        };
+        self.net.send(self.now, from, 1 - from, mail);
+        self.pump(self.now);
+    }
+
+    /// When `of` heard which pings.
+    fn heard(&self, of: u32) -> Vec<(u64, u32)> {
+        let heard = |(at, arrival): &(SimTime, Arrival)| match arrival {
+            Arrival::Letter {
+                peer,
+                letter: Letter::Message(message),
+                ..
+            } if *peer == of => match **message {
+                Message::Ping(ping) => Some((at.0 / MS, ping.nonce)),
+                _ => None,
+            },
+            _ => None,
+        };
+        self.arrivals.iter().filter_map(heard).collect()
     }
 
     fn pump(&mut self, now: SimTime) {
@@ -272,4 +316,123 @@ fn the_same_happens_again_though_keys_of_handshakes_differ() {
         )
     };
     assert_eq!(run(), run());
+}
+
+/// Whether the connection was told of before the handshake was over, whether its opening was taken, and when it was proved.
+fn told(two: &Two, of: u32) -> (Vec<(bool, bool)>, Vec<u64>) {
+    let mut connected = Vec::new();
+    let mut proven = Vec::new();
+    for (at, arrival) in &two.arrivals {
+        match arrival {
+            Arrival::Connected {
+                peer, rtt, opened, ..
+            } if *peer == of => connected.push((rtt.is_none(), *opened)),
+            Arrival::Proven { peer, .. } if *peer == of => proven.push(at.0 / MS),
+            _ => {}
+        }
+    }
+    (connected, proven)
+}
+
+#[test]
+fn an_opening_is_answered_after_one_round_trip() {
+    let mut two = Two::new(0.0, 0);
+    two.dial_saying(0, &[1, 2]);
+    while two.heard(1).len() < 2 {
+        two.until(two.now.0 + MS / 10);
+    }
+    // Each packet takes a millisecond of the uplink.
+    assert!(
+        matches!(two.heard(1)[..], [(40 | 41, 1), (40 | 41, 2)]),
+        "{:?}",
+        two.heard(1)
+    );
+    for nonce in 10..14 {
+        two.say(1, nonce);
+    }
+    two.until(SECOND);
+    let heard = two.heard(0);
+    assert_eq!(
+        heard.iter().map(|(_, nonce)| *nonce).collect::<Vec<_>>(),
+        [10, 11, 12, 13]
+    );
+    assert!(heard.iter().all(|(at, _)| (80..=85).contains(at)), "{heard:?}");
+    assert_eq!(told(&two, 0), (vec![(false, true)], vec![]));
+    let (connected, proven) = told(&two, 1);
+    assert_eq!(connected, [(true, false)]);
+    assert!(matches!(proven[..], [120..=128]), "{proven:?}");
+    // And the control stream takes over.
+    two.say(0, 20);
+    two.say(1, 21);
+    two.until(2 * SECOND);
+    assert_eq!(two.heard(1).last().map(|(_, nonce)| *nonce), Some(20));
+    assert_eq!(two.heard(0).last().map(|(_, nonce)| *nonce), Some(21));
+    assert_eq!((two.ends(0).len(), two.ends(1).len()), (0, 0));
+}
+
+#[test]
+fn more_than_goes_to_an_unproved_address_follows_the_proof() {
+    let mut two = Two::new(0.0, 0);
+    two.dial_saying(0, &[1]);
+    while two.heard(1).is_empty() {
+        two.until(two.now.0 + MS / 10);
+    }
+    // Some 40 KB in chunks, and more messages than may go before the control stream is there.
+    for nonce in 0..200 {
+        two.say(1, nonce);
+    }
+    two.until(SECOND);
+    let mut heard: Vec<_> = two.heard(0).iter().map(|(_, nonce)| *nonce).collect();
+    heard.sort_unstable();
+    assert_eq!(heard, (0..200).collect::<Vec<_>>());
+    assert!(two.heard(0).iter().all(|(at, _)| *at < 200), "{:?}", two.heard(0));
+}
+
+#[test]
+fn two_that_dial_each_other_with_openings_hear_all_and_keep_one_connection() {
+    for skew in [0, 5, 39, 41, 60, 79] {
+        let mut two = Two::new(0.0, 0);
+        two.dial_saying(0, &[1]);
+        two.until(skew * MS);
+        if two
+            .net
+            .connect(two.now, 1, 0, ONE_WAY, vec![(Box::new(ping(2)), frame(2))])
+        {
+            assert!(skew < 41, "it knows of the other's dial");
+        }
+        for nonce in 10..40 {
+            two.until(two.now.0 + 5 * MS);
+            for host in [0, 1] {
+                if two.net.is_open(host, 1 - host) {
+                    two.say(host, nonce);
+                }
+            }
+        }
+        two.until(6 * SECOND);
+        for host in [0, 1] {
+            assert_eq!(two.connections(host).len(), 1, "{skew}: {:?}", two.arrivals);
+            assert_eq!(two.ends(host).len(), 0, "{skew}");
+            let mut heard: Vec<_> = two.heard(host).iter().map(|(_, nonce)| *nonce).collect();
+            heard.sort_unstable();
+            assert!(
+                heard.ends_with(&(28..40).collect::<Vec<_>>()),
+                "{skew}: {heard:?}"
+            );
+        }
+        two.arrivals.clear();
+        two.say(0, 50);
+        two.say(1, 51);
+        two.until(7 * SECOND);
+        assert_eq!((two.heard(1)[0].1, two.heard(0)[0].1), (50, 51));
+    }
+}
+
+#[test]
+fn an_opening_that_does_not_fit_stays_at_home() {
+    let mut two = Two::new(0.0, 0);
+    two.dial_saying(0, &[1, 2, 3, 4, 5]);
+    two.until(SECOND);
+    assert_eq!(two.heard(1), []);
+    assert_eq!(told(&two, 0), (vec![(false, false)], vec![]));
+    assert_eq!(told(&two, 1), (vec![(false, false)], vec![]));
 }
