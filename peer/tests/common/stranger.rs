@@ -27,7 +27,17 @@ pub(crate) async fn stranger(
     to: SocketAddr,
     first: &[u8],
 ) -> (quinn::Connection, quinn::SendStream, quinn::RecvStream) {
-    let crypto: QuicClientConfig = Tls::new(identity).unwrap().client(None, None).unwrap();
+    stranger_opening(identity, to, first, None).await
+}
+
+/// The same with an opening along with the first packet.
+pub(crate) async fn stranger_opening(
+    identity: &SecretKey,
+    to: SocketAddr,
+    first: &[u8],
+    opening: Option<&[u8]>,
+) -> (quinn::Connection, quinn::SendStream, quinn::RecvStream) {
+    let crypto: QuicClientConfig = Tls::new(identity).unwrap().client(None, opening).unwrap();
     let mut config = quinn::ClientConfig::new(Arc::new(crypto));
     config.transport_config(Arc::new(Tuning::default().transport()));
     let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();

@@ -370,7 +370,9 @@ async fn begin(
         }
         Registered::Yielded => {
             link.supersede();
-            return Ok(());
+            if !link.asked_by_addr {
+                return Ok(());
+            }
         }
     }
     tell(connected(link, listen));
