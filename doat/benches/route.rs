@@ -100,6 +100,7 @@ fn route(c: &mut Criterion) {
         begun_by: ring[MEMBERS - 9].peer,
         hops: 1,
         attempt: 0,
+        guest: None,
     };
     let mut out = Outbox::new();
     c.bench_function("route/nowhere", |b| {

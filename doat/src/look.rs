@@ -7,7 +7,7 @@
 
 use coords::Coord;
 use coords::coord::distance_ms;
-use wire::message::{Find, Found, Lease, RingLeave, RingNode, RingSeek, RingSeen};
+use wire::message::{Find, Found, Guest, Lease, RingLeave, RingNode, RingSeek, RingSeen};
 use wire::{PeerId, StreamId, Time};
 
 use crate::filter::Needle;
@@ -40,6 +40,8 @@ pub(crate) struct Walk {
     /// How many walks of the same search in this direction came back empty before.
     attempt: u8,
     tried: Vec<PeerId>,
+    /// Who wants to join: the tracker is told.
+    guest: Option<Box<Guest>>,
 }
 
 impl Walk {
@@ -52,7 +54,13 @@ impl Walk {
             hops,
             attempt,
             tried: Vec::new(),
+            guest: None,
         }
+    }
+
+    /// The same for somebody who wants to join.
+    pub(crate) fn for_guest(self, guest: Option<Box<Guest>>) -> Self {
+        Walk { guest, ..self }
     }
 }
 
@@ -221,9 +229,9 @@ impl Doat {
         self.answer_seek(question.asker, seen.hops, nodes, out);
     }
 
-    pub(crate) fn on_find(&mut self, now: Time, from: PeerId, find: &Find, out: &mut Outbox) {
+    pub(crate) fn on_find(&mut self, now: Time, from: PeerId, find: Find, out: &mut Outbox) {
         let Some(up) = find.up else {
-            return self.search_for(now, from, find, out);
+            return self.search_for(now, from, &find, out);
         };
         if self.standing == Standing::Outside {
             // It takes this node for a member, and goes another way when it hears that it is none.
@@ -234,6 +242,7 @@ impl Doat {
             peer: find.begun_by,
         };
         let walk = Walk::new(find.stream, Way::from_up(up), begun, find.hops, find.attempt);
+        let walk = walk.for_guest(find.guest);
         self.walk(now, Asker::Peer(from, find.nonce), walk, out);
     }
 
@@ -244,6 +253,10 @@ impl Doat {
         match next {
             Some(next) => self.send_find(now, asker, walk, &next, out),
             None => {
+                if let (Some(guest), Some((_, lease))) = (walk.guest, &here) {
+                    let tracker = lease.tracker.clone();
+                    out.push(Output::Event(Event::Guest { tracker, guest }));
+                }
                 let outcome = Outcome {
                     hops: walk.hops,
                     lease: here,
@@ -287,6 +300,7 @@ impl Doat {
             begun_by: walk.begun.peer,
             hops: walk.hops + 1,
             attempt: walk.attempt,
+            guest: walk.guest.clone(),
         };
         let nonce = self.walks.ask(now, asker, to.peer, patience(walk.hops), walk);
         send(out, to, Find { nonce, ..find });

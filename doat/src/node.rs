@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use wire::message::{Lease, MAX_RING_SEEN, RingLeave, RingNews, RingNode, TrackerLease, Unchanged, Watch};
+use wire::message::{
+    Guest, Lease, MAX_RING_SEEN, RingLeave, RingNews, RingNode, TrackerLease, Unchanged, Watch,
+};
 use wire::{List, Message, PeerId, StreamId, Time};
 
 use crate::entries::Entries;
@@ -63,6 +65,13 @@ pub enum Event {
         hops: u8,
         /// Members around the position.
         nodes: Vec<RingNode>,
+    },
+    /// A newcomer's word for a tracker whose lease is here.
+    Guest {
+        /// The tracker; it may be this node.
+        tracker: RingNode,
+        /// The word. Nobody has checked it.
+        guest: Box<Guest>,
     },
     /// A peer said something that no honest peer says.
     Misbehaved(PeerId),
@@ -372,7 +381,7 @@ impl Doat {
         match message {
             Message::RingSeek(seek) => self.on_seek(now, from, &seek, out),
             Message::RingSeen(seen) => self.on_seen(now, from, seen, out),
-            Message::Find(find) => self.on_find(now, from, &find, out),
+            Message::Find(find) => self.on_find(now, from, find, out),
             Message::Found(found) => self.on_found(now, from, found, out),
             // Whoever takes this node for a member hears that it is none.
             Message::RingNews(_) | Message::RingPulse(_) | Message::Watch(_)

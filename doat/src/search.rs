@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use rand::RngExt;
-use wire::message::{Find, Found, Lease, RingNode, TrackerLease};
+use wire::message::{Find, Found, Guest, Lease, RingNode, TrackerLease};
 use wire::{PeerId, StreamId, Time};
 
 use crate::Way;
@@ -61,6 +61,8 @@ pub(crate) struct Search {
     asked: Vec<PeerId>,
     /// How many of them found nothing.
     opinions: u8,
+    /// Who wants to join.
+    guest: Option<Box<Guest>>,
 }
 
 /// How far one direction is.
@@ -133,8 +135,15 @@ impl Doat {
 
     fn begin(&mut self, now: Time, stream: StreamId, near: Option<u64>, out: &mut Outbox) -> u64 {
         let query = self.walks.number();
-        self.search(now, query, Asker::Own(query), (stream, near, 0), out);
+        self.search(now, query, Asker::Own(query), (stream, near, 0), None, out);
         query
+    }
+
+    /// Passes on the word of a newcomer to the trackers of a stream that are nearest along the ring: whoever holds the lease of one has
+    /// an [`Event::Guest`]. Nothing comes back.
+    pub fn introduce(&mut self, now: Time, stream: StreamId, guest: Box<Guest>, out: &mut Outbox) {
+        let id = self.walks.number();
+        self.search(now, id, Asker::Upkeep, (stream, None, 0), Some(guest), out);
     }
 
     /// Somebody who is no member asks this node to search for it.
@@ -145,7 +154,8 @@ impl Doat {
         }
         let id = self.walks.number();
         let what = (find.stream, find.near, find.hops.min(MAX_HOPS));
-        self.search(now, id, Asker::Peer(from, find.nonce), what, out);
+        let asker = Asker::Peer(from, find.nonce);
+        self.search(now, id, asker, what, find.guest.clone(), out);
     }
 
     fn search(
@@ -154,6 +164,7 @@ impl Doat {
         id: u64,
         asker: Asker,
         (stream, near, hops): (StreamId, Option<u64>, u8),
+        guest: Option<Box<Guest>>,
         out: &mut Outbox,
     ) {
         if self.searches.len() >= MAX_SEARCHES {
@@ -171,6 +182,7 @@ impl Doat {
             ways: Both::default(),
             asked: Vec::new(),
             opinions: 0,
+            guest,
         };
         self.searches.insert(id, search);
         if !self.ask_another(now, id, out) {
@@ -195,6 +207,7 @@ impl Doat {
             begun_by: self.me.peer,
             hops: search.hops + 1,
             attempt: 0,
+            guest: search.guest.clone(),
         };
         let nonce = self.asked.ask(
             now,
@@ -260,7 +273,7 @@ impl Doat {
         let Some(search) = self.searches.get(&id) else {
             return;
         };
-        let walk = Walk::new(search.stream, way, place, search.hops, 0);
+        let walk = Walk::new(search.stream, way, place, search.hops, 0).for_guest(search.guest.clone());
         let claimed = self.next_step(&walk).is_some();
         if let Some(search) = self.searches.get_mut(&id) {
             // Whether somebody says that there is a tracker, or has said nothing yet.
@@ -299,6 +312,7 @@ impl Doat {
         };
         let progress = &mut search.ways[way];
         let walk = Walk::new(search.stream, way, place, search.hops, progress.walks);
+        let walk = walk.for_guest(search.guest.clone());
         progress.walks += 1;
         progress.by.push(first.peer);
         self.send_find(now, Asker::Search(id), walk, &first, out);

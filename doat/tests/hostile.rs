@@ -157,6 +157,7 @@ fn any_message() -> impl Strategy<Value = Message> {
                     begun_by,
                     hops,
                     attempt: 0,
+                    guest: None,
                 }
                 .into()
             }),

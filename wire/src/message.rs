@@ -473,6 +473,8 @@ messages! {
     33 ReplicaNews,
     /// See [`HoldFor`].
     34 HoldFor,
+    /// See [`Guest`].
+    35 Guest,
     /// See [`RingSeek`].
     40 RingSeek,
     /// See [`RingSeen`].

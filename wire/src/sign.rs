@@ -32,6 +32,8 @@ impl Domain {
     /// A stream's word that a peer may keep a tracker of it, by the stream's key.
     pub const APPOINTMENT: Domain = Domain("headwater 1 appointment");
 
+    /// What a newcomer says to a stream's tracker by way of others, by the newcomer's key.
+    pub const GUEST: Domain = Domain("headwater 1 guest");
     /// What a dialler says with its first packet, by the dialler's key.
     pub const OPENING: Domain = Domain("headwater 1 opening");
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use coords::{Coord, hcurve};
 use serde::{Deserialize, Serialize};
 
-use super::{Appointment, MAX_ADDRS};
+use super::{Appointment, Guest, MAX_ADDRS};
 use crate::sign::{Domain, SignatureError, Signed, Statement, Verifier};
 use crate::{List, PeerId, StreamId};
 
@@ -193,7 +193,7 @@ pub struct Watched {
 }
 
 /// Looks for the local tracker of a stream that is nearest along the ring.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Find {
     /// The stream.
     pub stream: StreamId,
@@ -211,6 +211,9 @@ pub struct Find {
     pub hops: u8,
     /// How many look-ups of the same search in this direction came back empty before.
     pub attempt: u8,
+    /// Who wants to join the stream: whoever finds a tracker passes this on to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest: Option<Box<Guest>>,
 }
 
 /// The answer to [`Find`]; to one without a direction come two.

@@ -67,6 +67,47 @@ pub struct Join {
     pub promised: u32,
 }
 
+impl Statement for Join {
+    const DOMAIN: Domain = Domain::GUEST;
+}
+
+/// A newcomer's first [`Join`] to whoever it knows: passed on to a tracker of the stream, which calls the newcomer and says its
+/// answer with the first packet. So that is there after three one-way delays instead of three round trips.
+///
+/// It proves who wants to join, and not that it is where it says, nor when it was said: whoever is given one does little for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Guest {
+    /// Who wants to join.
+    pub peer: PeerId,
+    /// Where it can be called, as whoever it asked first sees it; nothing from itself.
+    pub addrs: List<SocketAddr, MAX_ADDRS>,
+    /// What it says to the tracker, signed by its key.
+    pub join: Signed<Join>,
+}
+
+impl Guest {
+    /// A newcomer's own.
+    pub fn new(join: &Join, key: &SecretKey) -> Self {
+        Guest {
+            peer: key.peer_id(),
+            addrs: List::default(),
+            join: Signed::new(join, key),
+        }
+    }
+
+    /// Checks the signature, and reads what is said.
+    ///
+    /// # Errors
+    /// A [`SignatureError`] when it is not that peer's word about itself.
+    pub fn open(&self) -> Result<Join, SignatureError> {
+        let join = self.join.open(&Verifier::new(self.peer.as_bytes())?)?;
+        if join.record.peer != self.peer {
+            return Err(SignatureError::Subject);
+        }
+        Ok(join)
+    }
+}
+
 /// The tracker's answer to [`Join`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JoinAnswer {

@@ -182,9 +182,9 @@ fn any_greeting() -> impl Strategy<Value = Message> {
     ]
 }
 
-fn any_tracker_message() -> impl Strategy<Value = Message> {
+fn any_join() -> impl Strategy<Value = Join> {
     let known = proptest::option::of((any_seq(), any::<u32>()));
-    let join = (
+    (
         any_stream(),
         any_record(),
         any::<(u8, u64)>(),
@@ -199,7 +199,17 @@ fn any_tracker_message() -> impl Strategy<Value = Message> {
             upload: Bitrate::from_bps(upload),
             known,
             promised,
-        });
+        })
+}
+
+fn any_guest() -> impl Strategy<Value = Guest> {
+    (any::<[u8; 32]>(), any_join(), any_list(any_addr())).prop_map(|(key, join, addrs)| Guest {
+        addrs,
+        ..Guest::new(&join, &SecretKey::from_bytes(&key))
+    })
+}
+
+fn any_tracker_message() -> impl Strategy<Value = Message> {
     let random_access = (proptest::option::of(any_seq()), any::<Option<u32>>());
     let answer = (
         any_stream(),
@@ -246,7 +256,8 @@ fn any_tracker_message() -> impl Strategy<Value = Message> {
             },
         );
     prop_oneof![
-        join.prop_map(Message::Join),
+        any_join().prop_map(Message::Join),
+        any_guest().prop_map(Message::Guest),
         answer.prop_map(Message::JoinAnswer),
         (any_stream(), any_refusal(), any_list(any_node())).prop_map(|(stream, reason, trackers)| {
             Message::JoinRefused(JoinRefused {
@@ -378,9 +389,10 @@ fn any_ring_message() -> impl Strategy<Value = Message> {
         (any_stream(), any_peer()),
         any::<(u64, Option<bool>, Option<u64>, u64)>(),
         any::<(u8, u8)>(),
+        proptest::option::of(any_guest()),
     )
         .prop_map(
-            |((stream, begun_by), (nonce, up, near, begun_at), (hops, attempt))| Find {
+            |((stream, begun_by), (nonce, up, near, begun_at), (hops, attempt), guest)| Find {
                 stream,
                 nonce,
                 up,
@@ -389,6 +401,7 @@ fn any_ring_message() -> impl Strategy<Value = Message> {
                 begun_by,
                 hops,
                 attempt,
+                guest: guest.map(Box::new),
             },
         );
     let found = (any::<(u64, bool, u8)>(), proptest::option::of(any_lease())).prop_map(

@@ -144,6 +144,25 @@ fn lease() -> Lease {
     }
 }
 
+fn join() -> Join {
+    Join {
+        stream: key().stream_id(),
+        record: record(),
+        want: 40,
+        need: SubstreamSet(0x8001),
+        upload: Bitrate::from_kbps(20_000),
+        known: Some((Seq(7), 3)),
+        promised: 5,
+    }
+}
+
+fn guest() -> Guest {
+    Guest {
+        addrs: record().addrs,
+        ..Guest::new(&join(), &key())
+    }
+}
+
 /// One of each message, with no field left out or empty.
 pub(crate) fn examples() -> Vec<Message> {
     let stream = key().stream_id();
@@ -177,15 +196,7 @@ pub(crate) fn examples() -> Vec<Message> {
         Message::Bye(Bye {
             reason: ByeReason::Leaving,
         }),
-        Message::Join(Join {
-            stream,
-            record: record(),
-            want: 40,
-            need: substreams,
-            upload: Bitrate::from_kbps(20_000),
-            known: Some((Seq(7), 3)),
-            promised: 5,
-        }),
+        Message::Join(join()),
         Message::JoinAnswer(JoinAnswer {
             stream,
             info: Some(signed_info()),
@@ -324,6 +335,7 @@ pub(crate) fn examples() -> Vec<Message> {
             peer: peer(),
             substreams,
         }),
+        Message::Guest(guest()),
         Message::RingSeek(RingSeek {
             position: 1 << 63,
             nonce: 77,
@@ -368,6 +380,7 @@ pub(crate) fn examples() -> Vec<Message> {
             begun_by: peer(),
             hops: 2,
             attempt: 1,
+            guest: Some(Box::new(guest())),
         }),
         Message::Found(Found {
             nonce: 78,
