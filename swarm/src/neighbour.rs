@@ -1,5 +1,6 @@
 //! The peers this node is connected to, whatever streams they share.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -40,6 +41,9 @@ const UNPROVEN_RTT: Duration = Duration::from_millis(100);
 /// Weight of a new round trip in the smoothed one, as in RFC 6298.
 const RTT_GAIN: f64 = 0.125;
 
+/// Pings that went with first packets and are not answered yet: a node dials few strangers at a time.
+const MAX_FIRST_PINGS: usize = 16;
+
 /// A peer this node is connected to.
 #[derive(Debug)]
 pub(crate) struct Neighbour {
@@ -77,6 +81,8 @@ pub(crate) struct Neighbour {
     pub(crate) subscribe_ready: Time,
     /// Until then a flood of its counts as told.
     pub(crate) flood_until: Time,
+    /// Words of its own that were passed on for it.
+    pub(crate) guests: u8,
 }
 
 impl Neighbour {
@@ -144,11 +150,18 @@ struct Passed {
 pub(crate) struct Neighbours {
     map: PeerMap<Neighbour>,
     next_nonce: u32,
+    /// Pings that went with first packets, to whoever that is.
+    first_pings: VecDeque<(u32, Time)>,
     /// When the roll was called last.
     called: Option<Time>,
 }
 
 impl Neighbours {
+    /// Whether a peer is connected whose handshake is not over: how far away it is nobody knows yet.
+    pub(crate) fn is_unproven(&self, peer: &PeerId) -> bool {
+        self.map.get(peer).is_some_and(|neighbour| !neighbour.proven)
+    }
+
     /// The handshake of a connection is over that was used before. Whether it was not known yet.
     pub(crate) fn prove(&mut self, peer: &PeerId, rtt: Duration) -> bool {
         let Some(neighbour) = self.map.get_mut(peer).filter(|neighbour| !neighbour.proven) else {
@@ -198,6 +211,7 @@ impl Neighbours {
             role: Role::Unknown,
             subscribe_ready: now,
             flood_until: now,
+            guests: 0,
         };
         self.map.insert(peer, neighbour);
     }
@@ -355,6 +369,23 @@ impl Neighbours {
 
     pub(crate) fn is_gone(&self, peer: &PeerId, now: Time) -> bool {
         self.map.get(peer).is_some_and(|neighbour| neighbour.is_gone(now))
+    }
+
+    /// The nonce of a ping that goes with a first packet.
+    pub(crate) fn first_ping(&mut self, now: Time) -> u32 {
+        self.next_nonce = self.next_nonce.wrapping_add(1);
+        if self.first_pings.len() >= MAX_FIRST_PINGS {
+            self.first_pings.pop_front();
+        }
+        self.first_pings.push_back((self.next_nonce, now));
+        self.next_nonce
+    }
+
+    /// Whether this answers such a ping, which then is open no more.
+    pub(crate) fn take_first_ping(&mut self, nonce: u32, sent_at: Time) -> bool {
+        let before = self.first_pings.len();
+        self.first_pings.retain(|ping| *ping != (nonce, sent_at));
+        self.first_pings.len() < before
     }
 
     /// The neighbours to be pinged now, with the nonce for each.

@@ -87,6 +87,7 @@ macro_rules! with_stream {
 
 // After the macros, which they use.
 mod connections;
+mod guests;
 mod inspect;
 mod overlay;
 mod trust;
@@ -151,7 +152,7 @@ impl Node {
             } => {
                 self.on_connected(now, peer, addr, listen, dialled, rtt, opened, out);
             }
-            Input::Proven { peer, rtt } => self.on_proven(peer, rtt),
+            Input::Proven { peer, rtt } => self.on_proven(now, peer, rtt, out),
             Input::Disconnected { peer, addr } => self.on_disconnected(now, peer, addr, out),
             Input::Backlog { peer, queued, rtt } => {
                 if let Some(neighbour) = self.neighbours.get_mut(&peer) {
@@ -247,20 +248,8 @@ impl Node {
             Message::Ping(ping) => self.on_ping(now, from, ping, out),
             Message::Pong(pong) => self.on_pong(now, from, &pong, out),
             Message::Hello(_) | Message::Bye(_) => {}
-            Message::Join(m) => {
-                let id = m.stream;
-                if self.streams.contains(&id) {
-                    with_stream!(self, now, out, &id, |stream, ctx| stream.on_join(ctx, from, m));
-                } else {
-                    let reason = wire::message::RefuseReason::UnknownStream;
-                    let refused = wire::message::JoinRefused {
-                        stream: id,
-                        reason,
-                        trackers: List::default(),
-                    };
-                    self.neighbours.send(now, &mut self.uplink, out, from, refused);
-                }
-            }
+            Message::Join(m) => self.on_join(now, from, m, out),
+            Message::Guest(m) => self.on_guest(now, from, m, out),
             Message::JoinAnswer(m) => {
                 let id = m.stream;
                 with_stream!(self, now, out, &id, |stream, ctx| stream
@@ -439,10 +428,11 @@ impl Node {
     }
 
     fn on_pong(&mut self, now: Time, from: PeerId, pong: &Pong, out: &mut Outbox) {
+        let first = self.neighbours.take_first_ping(pong.nonce, pong.sent_at);
         let Some(neighbour) = self.neighbours.get_mut(&from) else {
             return;
         };
-        if !neighbour.take_nonce(pong.nonce, pong.sent_at) {
+        if !first && !neighbour.take_nonce(pong.nonce, pong.sent_at) {
             return;
         }
         let rtt = now.since(pong.sent_at);

@@ -86,6 +86,23 @@ fn a_newcomer_finds_a_stream_through_any_node_of_the_overlay() {
 }
 
 #[test]
+fn a_newcomer_is_called_by_the_tracker() {
+    // The way to whom it knows, from there to the holder of the lease and to the tracker, and back: 20 ms each. With a handshake, a
+    // look-up, another handshake and a Join it would be 160 and more.
+    for known in [1, 2, 3] {
+        let mut world = overlay(4, Some(Duration::from_secs(2)));
+        let newcomer = world.add(Bitrate::from_kbps(2_000));
+        world.join_through(newcomer, known, viewer());
+        world.run_until(world.now + Duration::from_millis(85));
+        let answered = |event: &Event| matches!(event, Event::TrackerAnswered { .. });
+        let events = &world.peers[newcomer].events;
+        assert!(events.iter().any(answered), "through {known}: {events:?}");
+        world.run_until(world.now + Duration::from_secs(3));
+        assert_eq!(looked_up(&world, newcomer), 1);
+    }
+}
+
+#[test]
 fn whose_link_leads_nowhere_takes_another_way_in() {
     let mut world = overlay(2, Some(Duration::from_secs(2)));
     let gone = world.add(Bitrate::from_kbps(2_000));

@@ -58,6 +58,7 @@ impl World {
                     self.send(from, to, message, frame);
                 }
             }
+            // Nothing about trust goes with a first packet.
             Output::Connect { peer, addrs, opening } => self.connect(from, peer, &addrs, opening),
             Output::Greeting { greeting, .. } => self.net.greet(from, greeting),
             // Done after the others.

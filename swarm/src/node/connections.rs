@@ -58,14 +58,19 @@ impl Node {
         if !dialled && rtt.is_some() {
             self.on_reached();
         }
-        self.ring_connected(now, peer, dialled, out);
+        self.ring_connected(now, peer, dialled, opened, out);
         self.trust_connected(now, peer, out);
     }
 
     /// The handshake of a connection that was used before is over.
-    pub(super) fn on_proven(&mut self, peer: PeerId, rtt: Duration) {
-        if self.neighbours.prove(&peer, rtt) {
-            self.on_reached();
+    pub(super) fn on_proven(&mut self, now: Time, peer: PeerId, rtt: Duration, out: &mut Outbox) {
+        if !self.neighbours.prove(&peer, rtt) {
+            return;
+        }
+        self.on_reached();
+        let ids: Vec<StreamId> = self.streams.ids().collect();
+        for id in ids {
+            with_stream!(self, now, out, &id, |stream, ctx| stream.on_proven(ctx, peer));
         }
     }
 

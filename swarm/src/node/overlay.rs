@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use doat::{Doat, Event as RingEvent, Output as RingOutput, Way};
 use incentives::Offence;
-use wire::message::{MAX_RING_LEVELS, MAX_RING_LIST, RingNode};
+use wire::message::{Guest, MAX_RING_LEVELS, MAX_RING_LIST, RingNode};
 use wire::{Message, PeerId, StreamId, Time};
 
 use super::{Ctx, Node};
@@ -175,8 +175,15 @@ impl Node {
     }
 
     /// A connection stands: what waited for it goes.
-    pub(super) fn ring_connected(&mut self, now: Time, peer: PeerId, dialled: bool, out: &mut Outbox) {
-        for message in self.overlay.waiting.take(&peer) {
+    pub(super) fn ring_connected(
+        &mut self,
+        now: Time,
+        peer: PeerId,
+        dialled: bool,
+        opened: bool,
+        out: &mut Outbox,
+    ) {
+        for message in self.overlay.waiting.take(&peer, opened) {
             self.send_ring(now, peer, message, out);
         }
         if dialled {
@@ -190,7 +197,7 @@ impl Node {
 
     /// A connection is lost, or was never made.
     pub(super) fn ring_lost(&mut self, now: Time, peer: PeerId, out: &mut Outbox) {
-        self.overlay.waiting.take(&peer);
+        self.overlay.waiting.take(&peer, false);
         self.overlay.near.retain(|node| node.peer != peer);
         self.overlay.doat.on_unreachable(now, peer, &mut self.overlay.out);
         self.do_ring_outputs(now, out);
@@ -237,7 +244,7 @@ impl Node {
         // Somebody waits for the answer to a look-up; the ring's own upkeep can wait for its turn.
         let urgent = matches!(
             message,
-            Message::Find(_) | Message::RingSeek(_) | Message::Survey(_)
+            Message::Find(_) | Message::Guest(_) | Message::RingSeek(_) | Message::Survey(_)
         );
         self.overlay.waiting.push(now, to, addrs, message, urgent);
         self.ring_dials(now, out);
@@ -252,12 +259,12 @@ impl Node {
 
     /// Dials those whom messages wait for, as far as the uplink bears it.
     fn ring_dials(&mut self, now: Time, out: &mut Outbox) {
-        while let Some((peer, addrs)) = self.overlay.waiting.next_dial(now, self.uplink.booked(now)) {
+        while let Some(dial) = self.overlay.waiting.next_dial(now, self.uplink.booked(now)) {
             self.uplink.book_unpaced(now, DIAL_BYTES);
             out.push(Output::Connect {
-                peer: Some(peer),
-                addrs,
-                opening: Vec::new(),
+                peer: Some(dial.peer),
+                addrs: dial.addrs,
+                opening: dial.opening,
             });
         }
         if self.overlay.waiting.has_undialled() {
@@ -279,7 +286,8 @@ impl Node {
                 };
                 look_up.answers += 1;
                 let stream = look_up.stream;
-                let first = lease.is_some() && !look_up.found;
+                let called = self.streams.get_mut(&stream).is_some_and(|s| s.was_called());
+                let first = lease.is_some() && !look_up.found && !called;
                 look_up.found |= lease.is_some();
                 let over = look_up.answers >= 2;
                 if over {
@@ -296,8 +304,24 @@ impl Node {
                     self.on_near(now, nodes, out);
                 }
             }
+            RingEvent::Guest { tracker, guest } => {
+                if tracker.peer == self.config.peer {
+                    // The holder of its own tracker's lease.
+                    self.on_guest(now, tracker.peer, *guest, out);
+                } else {
+                    self.ring_send(now, tracker.peer, tracker.addrs.to_vec(), (*guest).into(), out);
+                }
+            }
             RingEvent::Misbehaved(peer) => self.penalise(now, peer, Offence::WrongSignature),
         }
+    }
+
+    /// Passes a newcomer's word on along the ring.
+    pub(super) fn introduce(&mut self, now: Time, stream: StreamId, guest: Box<Guest>, out: &mut Outbox) {
+        self.overlay
+            .doat
+            .introduce(now, stream, guest, &mut self.overlay.out);
+        self.do_ring_outputs(now, out);
     }
 
     /// Looks for trackers of the streams that want one.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use wire::message::{Bye, ByeReason, MAX_REFERRALS, PeerRecord, Referral, Role};
-use wire::{List, PeerId, Time};
+use wire::{List, PeerId, SubstreamSet, Time};
 
 use super::seats::SMALL_SWARM;
 use super::way_in::DIAL_TIMEOUT;
@@ -39,6 +39,8 @@ pub(super) struct Known {
     pub(super) tried_at: Option<Time>,
     /// Named by a supplier that refused: it has room.
     pub(super) referred: bool,
+    /// What was asked of it when it was dialled.
+    pub(super) asked: SubstreamSet,
 }
 
 /// Most of the usual modem's 100 ms of queue.
@@ -83,6 +85,7 @@ impl Stream {
             heard_at: now,
             tried_at: None,
             referred: false,
+            asked: SubstreamSet::EMPTY,
         });
         known.heard_at = now;
         if !addrs.is_empty() {
@@ -141,12 +144,8 @@ impl Stream {
         if ctx.standings.is_banned(ctx.now, peer) {
             return;
         }
-        ctx.uplink.book_unpaced(ctx.now, DIAL_BYTES);
-        ctx.out.push(Output::Connect {
-            peer: Some(peer),
-            addrs: known.addrs.clone(),
-            opening: Vec::new(),
-        });
+        let addrs = known.addrs.clone();
+        self.dial_known(ctx, peer, addrs);
     }
 
     /// Whether a peer from a later answer could supply something sooner than the worst present supplier.

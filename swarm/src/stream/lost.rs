@@ -132,7 +132,7 @@ impl Stream {
             .collect();
         if !set.is_empty() {
             self.peers.entry(source).or_default().interested = true;
-            self.ask(ctx, source, set, ctx.now);
+            self.ask(ctx, source, set);
         }
     }
 }

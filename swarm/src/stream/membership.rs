@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use incentives::Offence;
 use rand::RngExt;
-use wire::message::{Join, JoinAnswer, PeerRecord, RingNode, Role};
-use wire::{PeerId, PeerMap, StreamId, SubstreamSet, Time, Verifier};
+use wire::message::{Guest, Join, JoinAnswer, PeerRecord, RingNode, Role};
+use wire::{Message, PeerId, PeerMap, StreamId, SubstreamSet, Time, Verifier};
 
 use super::candidates::{DIALS_AT_ONCE, Known, MANY_PEERS};
 use super::lost::SourceLost;
@@ -56,6 +56,8 @@ pub(crate) struct Membership {
     pub(super) sent_on: u8,
     pub(super) attempts: u32,
     pub(super) answered: bool,
+    /// The first answer was that of a tracker that called.
+    pub(super) called: bool,
     pub(super) asked_at: Option<Time>,
     urgent_wait: Duration,
     /// Free slots and substreams that flow, as the tracker believes: what it heard last, less what it has promised since.
@@ -88,6 +90,7 @@ impl Membership {
             sent_on: 0,
             attempts: 0,
             answered: false,
+            called: false,
             asked_at: None,
             urgent_wait: URGENT_REFRESH,
             reported_free: 0,
@@ -157,6 +160,16 @@ impl Stream {
     pub(super) fn ask_to_register(&mut self, ctx: &mut Ctx<'_>, tracker: PeerId) {
         let join = self.joining(ctx);
         ctx.send(tracker, join);
+    }
+
+    /// What a node that joins says with its first packet to whom it takes for the tracker: it may be somebody who knows one, and then
+    /// passes it on.
+    pub(super) fn first_words(&mut self, ctx: &mut Ctx<'_>) -> Vec<Message> {
+        if self.membership.answered {
+            return vec![self.joining(ctx).into()];
+        }
+        let guest = Guest::new(&self.joining(ctx), &ctx.config.key);
+        vec![guest.into(), ctx.first_ping().into()]
     }
 
     /// Says something to the tracker, which may be this node itself.
@@ -236,7 +249,9 @@ impl Stream {
     /// The tracker's answer.
     pub(crate) fn on_join_answer(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: JoinAnswer) {
         let moves = self.membership.moving.leads_to(from);
-        if (self.membership.tracker != Some(from) && !moves) || self.source.is_some() {
+        let calls = !moves && self.is_call(from, &message);
+        let expected = self.membership.tracker == Some(from) || moves || calls;
+        if !expected || self.source.is_some() {
             return;
         }
         if !self.is_appointed(ctx, from, &message) {
@@ -244,7 +259,7 @@ impl Stream {
             ctx.penalise(from, Offence::WrongSignature);
             if moves {
                 self.membership.moving.give_up();
-            } else {
+            } else if !calls {
                 self.leave_tracker(ctx, &[]);
             }
             return;
@@ -260,6 +275,8 @@ impl Stream {
         };
         if moves {
             self.complete_move(ctx, from);
+        } else if calls {
+            self.take_call(ctx, from);
         }
         self.membership.trusted = Some(from);
         self.membership.worked = self.membership.tracker_addr;

@@ -2,11 +2,13 @@
 
 mod advert;
 mod area;
+mod calls;
 mod candidates;
 mod carrying;
 mod deputy;
 mod description;
 mod exchange;
+mod first_asks;
 mod greeting;
 mod holders;
 mod holds;
@@ -81,6 +83,16 @@ pub(crate) struct Ctx<'a> {
 }
 
 impl Ctx<'_> {
+    /// A ping for a first packet.
+    pub(crate) fn first_ping(&mut self) -> wire::message::Ping {
+        wire::message::Ping {
+            nonce: self.neighbours.first_ping(self.now),
+            sent_at: self.now,
+            coord: self.coord,
+            coord_error: self.vivaldi.error() as f32,
+        }
+    }
+
     pub(crate) fn send(&mut self, to: PeerId, message: impl Into<wire::Message>) {
         self.neighbours.send(self.now, self.uplink, self.out, to, message);
     }

@@ -68,6 +68,11 @@ impl Moving {
         self.turn_to.clear();
     }
 
+    /// The stream's other trackers, as the tracker named them.
+    pub(super) fn siblings(&self) -> Vec<RingNode> {
+        self.siblings.clone()
+    }
+
     /// Where this node was about to register there is no tracker.
     pub(super) fn give_up(&mut self) {
         self.under_way = None;

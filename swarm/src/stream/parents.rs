@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use wire::message::{Displaced, Path, RefuseReason, Refused, Role, Subscribe, Subscribed, Unsubscribe};
-use wire::{PeerId, Seq, Substream, SubstreamSet, Time};
+use wire::{PeerId, Seq, Substream, SubstreamSet};
 
 use super::offers::{Supplier, UNKNOWN_LAG_US};
 use super::seats::Seat;
@@ -60,7 +60,6 @@ impl Stream {
             return;
         }
         self.choose_primaries(ctx);
-        let now = ctx.now;
         let adrift = self.adrift();
         let mut seeking: Vec<Substream> = self
             .wanted()
@@ -101,7 +100,7 @@ impl Stream {
             }
         }
         for (peer, set) in asks {
-            self.ask(ctx, peer, set, now);
+            self.ask(ctx, peer, set);
         }
     }
 
@@ -122,11 +121,18 @@ impl Stream {
         }
     }
 
-    pub(super) fn ask(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, set: SubstreamSet, now: Time) {
-        let expected_us = self.expected_from(ctx, peer, set);
-        // One message for each distinct fanout: primaries and the rest.
-        for part in [set.and(self.primaries), set.minus(self.primaries)] {
-            let Some(first) = part.iter().next() else { continue };
+    pub(super) fn ask(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, set: SubstreamSet) {
+        for subscribe in self.subscriptions(ctx, peer, set) {
+            ctx.send(peer, subscribe);
+        }
+        self.note_asked(ctx, peer, set);
+    }
+
+    /// What is said to a peer that is to supply these substreams: one message for each distinct fanout, primaries and the rest.
+    pub(super) fn subscriptions(&self, ctx: &Ctx<'_>, peer: PeerId, set: SubstreamSet) -> Vec<Subscribe> {
+        let parts = [set.and(self.primaries), set.minus(self.primaries)].into_iter();
+        let subscribe = |part: SubstreamSet| {
+            let first = part.iter().next()?;
             let orphan = part
                 .iter()
                 .any(|s| self.sub(s).is_some_and(|sub| sub.parent.is_none()));
@@ -135,18 +141,20 @@ impl Stream {
                 .map(|s| self.subscribe_from(ctx, peer, s))
                 .min()
                 .unwrap_or(Seq(0));
-            let fanout = self.fanout(first);
-            ctx.send(
-                peer,
-                Subscribe {
-                    stream: self.id,
-                    substreams: part,
-                    from,
-                    fanout,
-                    orphan,
-                },
-            );
-        }
+            Some(Subscribe {
+                stream: self.id,
+                substreams: part,
+                from,
+                fanout: self.fanout(first),
+                orphan,
+            })
+        };
+        parts.filter_map(subscribe).collect()
+    }
+
+    /// Substreams have been asked of a peer.
+    pub(super) fn note_asked(&mut self, ctx: &Ctx<'_>, peer: PeerId, set: SubstreamSet) {
+        let expected_us = self.expected_from(ctx, peer, set);
         for substream in set.iter() {
             if let Some(sub) = self.sub_mut(substream) {
                 sub.pending = Some(peer);
@@ -155,7 +163,7 @@ impl Stream {
         }
         if let Some(state) = self.peers.get_mut(&peer) {
             state.asked = state.asked.or(set);
-            state.asked_at = now;
+            state.asked_at = ctx.now;
         }
     }
 
@@ -429,12 +437,12 @@ impl Stream {
             }
         }
         if let Some((_, substream, peer)) = best {
-            self.ask(ctx, peer, SubstreamSet::one(substream), ctx.now);
+            self.ask(ctx, peer, SubstreamSet::one(substream));
         }
     }
 
     /// Takes substreams to pass on, the ones where slots are scarcest first.
-    fn choose_primaries(&mut self, ctx: &mut Ctx<'_>) {
+    pub(super) fn choose_primaries(&mut self, ctx: &mut Ctx<'_>) {
         let max = self.max_primaries();
         if self.primaries.len() >= max {
             return;

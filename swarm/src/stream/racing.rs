@@ -18,7 +18,7 @@ const NEARER: Duration = Duration::from_millis(3);
 const NEARER_SHARE: f64 = 0.9;
 
 /// Who was asked first is waited for so long beyond two round trips, before one that is farther is asked instead.
-const ANSWER_SLACK: Duration = Duration::from_millis(200);
+pub(super) const ANSWER_SLACK: Duration = Duration::from_millis(200);
 
 /// A look-up that is under way is waited for so long before the link's own addresses are dialled again.
 pub(super) const LOOK_UP_PATIENCE: Duration = Duration::from_millis(1_500);
@@ -45,6 +45,8 @@ pub(super) struct Racing {
     race: Option<Race>,
     /// Dialled, and not heard of yet.
     dialled: Vec<PeerId>,
+    /// Who was asked with the first packet: the likeliest to win of the first who were dialled.
+    asked: Option<PeerId>,
     /// When the overlay is to be asked; [`Time::NEVER`] if not at all.
     pub(super) look_up_at: Time,
     /// It was asked, and has not answered.
@@ -59,6 +61,7 @@ impl Racing {
         Racing {
             race: None,
             dialled: Vec::new(),
+            asked: None,
             look_up_at: Time::NEVER,
             looking: false,
             anew_at: Time::NEVER,
@@ -84,9 +87,15 @@ impl Racing {
     /// A dial failed, or who was dialled is no tracker.
     pub(super) fn drop_out(&mut self, peer: &PeerId) {
         self.dialled.retain(|dialled| dialled != peer);
+        self.asked = self.asked.filter(|asked| asked != peer);
         if let Some(race) = &mut self.race {
             race.failed(*peer);
         }
+    }
+
+    /// Whether this peer was asked to be the tracker when it was dialled.
+    pub(super) fn has_asked(&self, peer: &PeerId) -> bool {
+        self.asked == Some(*peer)
     }
 
     /// A connection stands, with this round trip.
@@ -209,10 +218,16 @@ impl Stream {
             }
             return;
         }
+        let mut opening = Vec::new();
         if self.membership.tracker.is_none() {
             self.membership.next_dial = ctx.now + DIAL_TIMEOUT;
+            if !self.membership.answered && self.membership.racing.asked.is_none() {
+                // Each that is asked holds slots: one is.
+                self.membership.racing.asked = Some(node.peer);
+                opening = self.first_words(ctx);
+            }
         }
-        self.call(ctx, node);
+        ctx.dial(Some(node.peer), node.addrs.to_vec(), opening);
     }
 
     /// A connection stands. Whether it is to one of those that race, and that one is to be the tracker: the first, or a clearly
@@ -294,12 +309,22 @@ impl Stream {
         if siblings.is_empty() || self.tracking.is_some() || self.membership.tracker != Some(from) {
             return;
         }
+        if ctx.neighbours.is_unproven(&from) {
+            // It called, and what they are to be measured by is known with its proof.
+            return;
+        }
         self.membership.racing.run_anew(ctx);
         self.enter_present(ctx);
         for node in siblings {
             self.membership.racing.hear_of(ctx, node);
         }
         self.race(ctx);
+    }
+
+    /// How far away a peer is, is known now. If it is the tracker, its siblings are measured by it.
+    pub(crate) fn on_proven(&mut self, ctx: &mut Ctx<'_>, peer: PeerId) {
+        let siblings = self.membership.moving.siblings();
+        self.hear_of_siblings(ctx, peer, &siblings);
     }
 
     /// Whether this stream has or is about to have anything to do with a peer.

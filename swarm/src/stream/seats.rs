@@ -105,12 +105,21 @@ impl Stream {
 
     /// Whether a slot is held at this peer.
     pub(super) fn seated_at(&self, peer: PeerId, now: Time) -> bool {
-        let held = |sub: &SubstreamState| {
-            sub.parent.is_none()
-                && sub
-                    .seat
-                    .is_some_and(|(at, since)| at == peer && now.since(since) < SEAT_HELD)
-        };
-        self.subs.iter().any(held)
+        self.subs.iter().any(|sub| sub.is_seated_at(peer, now))
+    }
+
+    /// For which substreams.
+    pub(super) fn seats_at(&self, peer: PeerId, now: Time) -> SubstreamSet {
+        let all = SubstreamSet::all(self.k()).iter();
+        let seated = |s: &Substream| self.sub(*s).is_some_and(|sub| sub.is_seated_at(peer, now));
+        all.filter(seated).collect()
+    }
+}
+
+impl SubstreamState {
+    /// Whether it lacks a supplier, and a slot is held for it at this peer.
+    fn is_seated_at(&self, peer: PeerId, now: Time) -> bool {
+        let held = |(at, since): (PeerId, Time)| at == peer && now.since(since) < SEAT_HELD;
+        self.parent.is_none() && self.seat.is_some_and(held)
     }
 }

@@ -9,8 +9,6 @@ use wire::PeerId;
 use wire::message::{Appointment, MAX_SPARE, RingNode, SiblingNews};
 
 use super::{Ctx, Stream};
-use crate::io::Output;
-use crate::uplink::DIAL_BYTES;
 
 /// Whoever asks for news has had some this lately: it is not told again.
 const TOLD_LATELY: Duration = Duration::from_millis(500);
@@ -60,12 +58,7 @@ impl Stream {
         if node.peer == ctx.config.peer || node.addrs.is_empty() || banned {
             return;
         }
-        ctx.uplink.book_unpaced(ctx.now, DIAL_BYTES);
-        ctx.out.push(Output::Connect {
-            peer: Some(node.peer),
-            addrs: node.addrs.to_vec(),
-            opening: Vec::new(),
-        });
+        ctx.dial(Some(node.peer), node.addrs.to_vec(), Vec::new());
     }
 
     /// A connection is there: if it is to another tracker, the two tell each other the news.

@@ -13,6 +13,7 @@ use wire::message::{
 use wire::{List, PeerId, PeerMap, Signed, StreamId, Substream, SubstreamSet, Time};
 
 use super::area::Area;
+use super::calls::Calls;
 use super::deputy::Deputy;
 use super::greeting::Greeting;
 use super::seats::SMALL_SWARM;
@@ -32,6 +33,7 @@ const WANT_IN_A_CROWD: u8 = 10;
 pub(crate) struct Tracking {
     pub(crate) tracker: Tracker,
     pub(super) greeting: Greeting,
+    pub(super) calls: Calls,
     /// That this node may keep it: newcomers ask for it of every tracker.
     pub(super) appointment: Signed<Appointment>,
     /// Who signs appointments; `None` at the peercaster.
@@ -89,6 +91,7 @@ impl Tracking {
         Tracking {
             tracker: Tracker::new(config),
             greeting: Greeting::default(),
+            calls: Calls::default(),
             appointment: office.appointment,
             peercaster: office.peercaster,
             addrs: office.addrs,
@@ -147,6 +150,7 @@ impl Stream {
             return;
         };
         tracking.tracker.handle_deadline(ctx.now);
+        tracking.calls.expire(ctx.now);
         self.strike_off_gone(ctx);
         self.renew_greeting(ctx);
         self.deputy_tick(ctx);
@@ -230,7 +234,7 @@ impl Stream {
     }
 
     /// Registers who asks, and says what it is told: nothing if it only reports.
-    fn answer(
+    pub(super) fn answer(
         &mut self,
         ctx: &mut Ctx<'_>,
         from: PeerId,
@@ -361,10 +365,16 @@ impl Stream {
         }
     }
 
+    /// Who answers a newcomer: this node's own tracker, or the one that it is registered with.
+    pub(crate) fn whom_to_ask(&self) -> Option<PeerId> {
+        self.membership.tracker.filter(|_| self.membership.answered)
+    }
+
     /// The tracker that this node is registered with, for who takes this node for one.
     fn own_tracker(&self, ctx: &Ctx<'_>) -> List<RingNode, MAX_TRACKERS> {
-        let tracker = self.membership.tracker.filter(|_| self.membership.answered);
-        let known = tracker.and_then(|peer| Some((peer, ctx.neighbours.get(&peer)?)));
+        let known = self
+            .whom_to_ask()
+            .and_then(|peer| Some((peer, ctx.neighbours.get(&peer)?)));
         known
             .map(|(peer, neighbour)| {
                 // The address that led this node there first: it is one that others outside can reach, too.

@@ -7,10 +7,9 @@ use rand::RngExt;
 use wire::PeerId;
 use wire::message::{Appointment, JoinAnswer, JoinRefused, RefuseReason, RingNode};
 
-use super::racing::LOOK_UP_PATIENCE;
+use super::racing::{ANSWER_SLACK, LOOK_UP_PATIENCE};
 use super::{Ctx, Membership, Stream};
 use crate::io::{Event, Output};
-use crate::uplink::DIAL_BYTES;
 
 /// The first wait before the tracker is dialled again; it doubles up to [`TRACKER_RETRY_MAX`].
 pub(super) const TRACKER_RETRY: Duration = Duration::from_millis(120);
@@ -79,12 +78,8 @@ impl Stream {
         if addrs.is_empty() {
             return;
         }
-        ctx.uplink.book_unpaced(ctx.now, DIAL_BYTES);
-        ctx.out.push(Output::Connect {
-            peer: None,
-            addrs,
-            opening: Vec::new(),
-        });
+        let opening = self.first_words(ctx);
+        ctx.dial(None, addrs, opening);
     }
 
     /// A connection to somebody whom this stream dialled or knows.
@@ -96,11 +91,14 @@ impl Stream {
         dialled: bool,
         opened: bool,
     ) {
+        let asked =
+            opened && (self.membership.racing.has_asked(&peer) || !self.membership.racing.runs(&peer));
         let wins = self.wins(ctx, peer);
         let leads = self.membership.tracker.is_none() && self.membership.leads_to_tracker(ctx, addr);
         if wins || dialled && leads {
-            self.take_for_tracker(ctx, peer, addr, opened);
+            self.take_for_tracker(ctx, peer, addr, asked);
         }
+        self.on_called(ctx, peer, opened);
         self.arrive(ctx, peer);
         self.greet_sibling(ctx, peer);
         self.return_to_source(ctx, peer, addr);
@@ -109,6 +107,7 @@ impl Stream {
             let state = self.peers.entry(peer).or_default();
             state.record = record.map(Box::new);
             state.interested = true;
+            self.note_first_asks(ctx, peer, opened);
             self.send_advert(ctx, peer);
             self.seek_parents(ctx);
         }
@@ -121,6 +120,9 @@ impl Stream {
         peer: Option<PeerId>,
         addr: Option<SocketAddr>,
     ) {
+        if let Some(peer) = peer {
+            self.on_call_failed(ctx.now, peer);
+        }
         if self.source.is_some() {
             return;
         }
@@ -211,7 +213,10 @@ impl Stream {
             self.membership.racing.look_up_at = ctx.now;
         }
         self.return_to_source(ctx, peer, addr);
-        if !asked {
+        if asked {
+            // The answer comes along with the handshake, or nearly.
+            self.membership.next_refresh = ctx.now + ANSWER_SLACK;
+        } else {
             self.send_join(ctx);
         }
     }

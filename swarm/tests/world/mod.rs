@@ -168,7 +168,7 @@ impl World {
     /// A stranger dials somebody.
     pub fn dial(&mut self, from: usize, to: usize) {
         let addr = self.peers[to].addr;
-        self.connect(from, None, &[addr]);
+        self.connect(from, None, &[addr], Vec::new());
     }
 
     /// Whether the two are connected.
@@ -361,9 +361,9 @@ impl World {
     fn perform(&mut self, from: usize, out: Outbox) {
         for output in out {
             match output {
-                Output::Connect { peer, addrs, .. } => {
+                Output::Connect { peer, addrs, opening } => {
                     self.peers[from].dials += 1;
-                    self.connect(from, peer, &addrs);
+                    self.connect(from, peer, &addrs, opening);
                 }
                 Output::Disconnect { peer } => {
                     let to = self.index(peer);
@@ -452,7 +452,7 @@ impl World {
         }
     }
 
-    fn connect(&mut self, from: usize, peer: Option<PeerId>, addrs: &[SocketAddr]) {
+    fn connect(&mut self, from: usize, peer: Option<PeerId>, addrs: &[SocketAddr], opening: Vec<Message>) {
         let to = self.peers.iter().position(|p| p.alive && addrs.contains(&p.addr));
         let Some(to) = to else {
             let addr = addrs.first().copied();
@@ -471,14 +471,14 @@ impl World {
             listen: vec![b.addr],
             dialled: true,
             rtt: Some(rtt),
-            opened: false,
+            opened: !opening.is_empty(),
         };
         let listener = Input::Connected {
             peer: a.id,
             addr: a.addr,
             listen: vec![a.addr],
             dialled: false,
-            rtt: Some(rtt),
+            rtt: opening.is_empty().then_some(rtt),
             opened: false,
         };
         let greeting = b.greeting.clone().map(|(message, frame)| Input::Message {
@@ -486,11 +486,26 @@ impl World {
             message: *message,
             bytes: frame.len(),
         });
+        let opener = a.id;
         self.push(rtt, from, dialler);
-        if let Some(greeting) = greeting {
-            self.push(rtt, from, greeting);
+        if opening.is_empty() {
+            if let Some(greeting) = greeting {
+                self.push(rtt, from, greeting);
+            }
+            self.push(rtt + self.one_way, to, listener);
+            return;
         }
-        self.push(rtt + self.one_way, to, listener);
+        self.push(self.one_way, to, listener);
+        for message in opening {
+            let bytes = wire::codec::encode(&message).len();
+            let input = Input::Message {
+                from: opener,
+                message,
+                bytes,
+            };
+            self.push(self.one_way, to, input);
+        }
+        self.push(rtt + self.one_way, to, Input::Proven { peer: opener, rtt });
     }
 
     /// Runs until the world's clock shows `end`; the source makes a chunk every 8 ms.

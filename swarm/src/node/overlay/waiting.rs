@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use wire::{Message, PeerId, Time};
+use wire::{MAX_OPENING_MESSAGES, Message, PeerId, Time};
 
 use crate::stream::DIAL_TIMEOUT;
 
@@ -28,6 +28,17 @@ struct Wait {
     since: Time,
     dialled: bool,
     urgent: bool,
+    /// How many of the messages were to go along with the first packet.
+    opening: usize,
+}
+
+/// Somebody to be dialled.
+#[derive(Debug)]
+pub(super) struct Dial {
+    pub(super) peer: PeerId,
+    pub(super) addrs: Vec<SocketAddr>,
+    /// To be said with the first packet.
+    pub(super) opening: Vec<Message>,
 }
 
 /// Those whom messages wait for, who came first first.
@@ -60,6 +71,7 @@ impl Waiting {
                 since: now,
                 dialled: false,
                 urgent,
+                opening: 0,
             });
         }
     }
@@ -68,16 +80,20 @@ impl Waiting {
         self.list.iter().any(|wait| wait.peer == *peer)
     }
 
-    /// What waits for a peer; nothing does any more.
-    pub(super) fn take(&mut self, peer: &PeerId) -> Vec<Message> {
+    /// What waits for a peer, less what it was told with the first packet if that was `opened`; nothing waits any more.
+    pub(super) fn take(&mut self, peer: &PeerId, opened: bool) -> Vec<Message> {
         let at = self.list.iter().position(|wait| wait.peer == *peer);
-        at.and_then(|at| self.list.remove(at))
-            .map(|wait| wait.messages)
-            .unwrap_or_default()
+        let Some(mut wait) = at.and_then(|at| self.list.remove(at)) else {
+            return Vec::new();
+        };
+        if opened {
+            wait.messages.drain(..wait.opening);
+        }
+        wait.messages
     }
 
     /// Whom to dial now, if anybody. `booked` is how long the uplink is busy.
-    pub(super) fn next_dial(&mut self, now: Time, booked: Duration) -> Option<(PeerId, Vec<SocketAddr>)> {
+    pub(super) fn next_dial(&mut self, now: Time, booked: Duration) -> Option<Dial> {
         let under_way = self.list.iter().filter(|wait| wait.dialled).count();
         let bears = under_way < DIALS_AT_ONCE && booked < DIAL_BACKLOG;
         let wait = self
@@ -86,7 +102,15 @@ impl Waiting {
             .find(|wait| !wait.dialled && (wait.urgent || bears))?;
         wait.dialled = true;
         wait.since = now;
-        Some((wait.peer, wait.addrs.clone()))
+        if wait.urgent {
+            // Somebody waits for the answer. The ring's own upkeep does not need to be seen on the way, nor to hurry.
+            wait.opening = wait.messages.len().min(MAX_OPENING_MESSAGES);
+        }
+        Some(Dial {
+            peer: wait.peer,
+            addrs: wait.addrs.clone(),
+            opening: wait.messages[..wait.opening].to_vec(),
+        })
     }
 
     pub(super) fn has_undialled(&self) -> bool {

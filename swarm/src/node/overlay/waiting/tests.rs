@@ -21,13 +21,13 @@ fn messages_wait_for_one_dial_and_go_together() {
         push(&mut waiting, now, 1, false);
     }
     assert_eq!(
-        waiting.next_dial(now, Duration::ZERO).map(|(peer, _)| peer),
+        waiting.next_dial(now, Duration::ZERO).map(|dial| dial.peer),
         Some(peer(1))
     );
-    assert_eq!(waiting.next_dial(now, Duration::ZERO), None);
+    assert!(waiting.next_dial(now, Duration::ZERO).is_none());
     assert!(waiting.holds(&peer(1)));
-    assert_eq!(waiting.take(&peer(1)).len(), MAX_MESSAGES, "bounded");
-    assert!(!waiting.holds(&peer(1)) && waiting.take(&peer(1)).is_empty());
+    assert_eq!(waiting.take(&peer(1), false).len(), MAX_MESSAGES, "bounded");
+    assert!(!waiting.holds(&peer(1)) && waiting.take(&peer(1), false).is_empty());
 }
 
 #[test]
@@ -38,12 +38,12 @@ fn upkeep_waits_for_the_uplink_and_look_ups_do_not() {
         push(&mut waiting, now, n, false);
     }
     assert_eq!(waiting.list.len(), MAX_PEERS, "bounded");
-    assert_eq!(waiting.next_dial(now, DIAL_BACKLOG), None);
+    assert!(waiting.next_dial(now, DIAL_BACKLOG).is_none());
     let dials = std::iter::from_fn(|| waiting.next_dial(now, Duration::ZERO));
     assert_eq!(dials.count(), DIALS_AT_ONCE);
-    waiting.take(&peer(1));
+    waiting.take(&peer(1), false);
     push(&mut waiting, now, 201, true);
-    let next = waiting.next_dial(now, DIAL_BACKLOG).map(|(peer, _)| peer);
+    let next = waiting.next_dial(now, DIAL_BACKLOG).map(|dial| dial.peer);
     assert_eq!(next, Some(peer(201)));
     assert!(waiting.has_undialled());
 }
