@@ -2,8 +2,8 @@
 //!
 //! No search, no crossed promises, no loss, no queue. What remains is what distance, capacity and the protocol's own steps cost:
 //!
-//! 1. A handshake and an answer: two round trips to the peercaster.
-//! 2. A handshake and a subscription at each supplier: two round trips more, chunks coming with the second. Suppliers are chosen
+//! 1. A handshake, and the answer to what went with its first packet: a round trip to the peercaster.
+//! 2. A handshake with each supplier, asked with its first packet: a round trip more, chunks coming with it. Suppliers are chosen
 //!    one joiner after the other, each the one from which the substream flows soonest of those with a slot left. A joiner's
 //!    slots count from its answer on, so others may wait below it until its own suppliers' chunks pass through. Where all slots
 //!    are taken, who passes the substream on takes the place of a child that does not, which hangs below it from then on.
@@ -31,7 +31,7 @@ pub struct Joiner {
 
 impl Joiner {
     fn answered_ms(&self) -> f64 {
-        self.joins_ms + 4.0 * self.to_source_ms
+        self.joins_ms + 2.0 * self.to_source_ms
     }
 }
 
@@ -120,13 +120,12 @@ pub fn soonest_starts(
             let through = |(n, supplier): (usize, &Supplier)| {
                 let room = supplier.free > 0 || passes_on && supplier.leaves[s] > 0;
                 let flow = supplier.flows[s].filter(|_| room)?;
-                let (way, trips) = match supplier.who {
+                let way = match supplier.who {
                     Some(who) if who == joiner => return None,
-                    Some(who) => (one_way_ms(joiner, who), 3.0),
-                    // It is connected already.
-                    None => (asker.to_source_ms, 1.0),
+                    Some(who) => one_way_ms(joiner, who),
+                    None => asker.to_source_ms,
                 };
-                let asked_ms = asker.answered_ms().max(now_ms) + trips * way;
+                let asked_ms = asker.answered_ms().max(now_ms) + way;
                 let since_ms = asked_ms.max(flow.since_ms) + way;
                 Some((
                     n,
