@@ -82,6 +82,7 @@ pub(super) fn words(message: &Message, ids: &Ids) -> String {
             join.record.slots,
             list(join.record.has)
         ),
+        Message::Guest(guest) => write!(text, " of {}", number(&guest.peer)),
         Message::Hold(hold) => write!(text, " for {} {}", number(&hold.peer), list(hold.substreams)),
         Message::Subscribe(ask) => write!(
             text,

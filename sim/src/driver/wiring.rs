@@ -6,6 +6,7 @@ use std::time::Duration;
 use swarm::Input;
 use wire::{Message, PeerId};
 
+use super::trace::words;
 use super::world::{Event, World};
 use crate::audit::What;
 use crate::net::{Arrival, Opening, addr_of, peer_at};
@@ -29,6 +30,10 @@ impl World {
             return;
         };
         let one_way_ns = self.space.one_way_ns(from, to);
+        let said = opening
+            .iter()
+            .map(|message| format!(" with {}", words(message, &self.ids)));
+        let said: String = said.collect();
         let opening: Opening = opening
             .into_iter()
             .map(|message| {
@@ -38,7 +43,7 @@ impl World {
             .collect();
         if self.net.connect(self.now, from, to, one_way_ns, opening) {
             self.fold(What::Dialled, from, u64::from(to));
-            self.note(from, |_| format!("dials {to}"));
+            self.note(from, |_| format!("dials {to}{said}"));
         }
         self.schedule();
     }
