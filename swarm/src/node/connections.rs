@@ -32,6 +32,10 @@ impl Node {
             return;
         }
         self.neighbours.insert(now, peer, addr, listen, rtt, dialled);
+        if let Some(rtt) = rtt {
+            // A connection of the other side's may have been used before this one proved who it is.
+            self.on_proven(now, peer, rtt, out);
+        }
         if !dialled {
             self.uplink.book_unpaced(now, ACCEPT_BYTES);
         }
@@ -67,7 +71,13 @@ impl Node {
         if !self.neighbours.prove(&peer, rtt) {
             return;
         }
-        self.on_reached();
+        if self
+            .neighbours
+            .get(&peer)
+            .is_some_and(|neighbour| !neighbour.dialled)
+        {
+            self.on_reached();
+        }
         let ids: Vec<StreamId> = self.streams.ids().collect();
         for id in ids {
             with_stream!(self, now, out, &id, |stream, ctx| stream.on_proven(ctx, peer));

@@ -102,3 +102,40 @@ fn the_tracker_stays_however_far_it_is() {
     // The tracker is the farthest, and stays.
     assert_eq!(connect(&mut node, later, 10, 5), [(peer(4), ByeReason::Unneeded)]);
 }
+
+#[test]
+fn how_far_away_somebody_is_counts_from_whichever_proof_comes_first() {
+    let early = |n| Input::Connected {
+        peer: peer(n),
+        addr: addr(n),
+        listen: vec![addr(n)],
+        dialled: false,
+        rtt: None,
+        opened: false,
+    };
+    let start = Time::from_millis(1_000);
+    let mut node = node();
+    let mut out = Outbox::new();
+    for n in [1, 2] {
+        node.handle(start, early(n), &mut out);
+        assert!(node.neighbours.is_unproven(&peer(n)));
+    }
+    let rtt = Duration::from_millis(30);
+    node.handle(start, Input::Proven { peer: peer(1), rtt }, &mut out);
+    // Or another connection of the pair, which was proved sooner.
+    connect(&mut node, start, 2, 30);
+    for n in [1, 2] {
+        assert!(!node.neighbours.is_unproven(&peer(n)));
+        assert_eq!(node.neighbours.get(&peer(n)).map(|known| known.rtt()), Some(rtt));
+    }
+    // What is measured later is not overwritten.
+    node.handle(
+        start,
+        Input::Proven {
+            peer: peer(1),
+            rtt: 2 * rtt,
+        },
+        &mut out,
+    );
+    assert_eq!(node.neighbours.get(&peer(1)).map(|known| known.rtt()), Some(rtt));
+}
