@@ -43,15 +43,9 @@ impl Node {
             self.send_away(now, peer, ByeReason::Misbehaved, out);
             return;
         }
-        // Without the slot that is kept for it here it would have to begin anew. Promises are kept in bounds and for a second.
-        let expected = self.streams.iter().any(|stream| stream.keeps_for(peer));
-        // The few connections that the ring needs have room of their own; who comes for it says so later.
-        if !dialled && !expected && self.counted_connections(now) > self.most_neighbours() {
-            let Some(idle) = self.most_dispensable(now, peer) else {
-                self.send_away(now, peer, ByeReason::Full, out);
-                return;
-            };
-            self.send_away(now, idle, ByeReason::Unneeded, out);
+        // Nobody makes room for a peer that has not proved to be here: those are few, and gone soon.
+        if !dialled && rtt.is_some() && !self.make_room(now, peer, out) {
+            return;
         }
         self.ping_due(now, out);
         let ids: Vec<StreamId> = self.streams.ids().collect();
@@ -66,17 +60,34 @@ impl Node {
         self.trust_connected(now, peer, out);
     }
 
+    /// Sees to it that a newcomer has room: it is sent away, or an idle neighbour. Whether it stays.
+    fn make_room(&mut self, now: Time, newcomer: PeerId, out: &mut Outbox) -> bool {
+        // Without the slot that is kept for it here it would have to begin anew. Promises are kept in bounds and for a second.
+        let expected = self.streams.iter().any(|stream| stream.keeps_for(newcomer));
+        // The few connections that the ring needs have room of their own; who comes for it says so later.
+        if expected || self.counted_connections(now) <= self.most_neighbours() {
+            return true;
+        }
+        let Some(idle) = self.most_dispensable(now, newcomer) else {
+            self.send_away(now, newcomer, ByeReason::Full, out);
+            return false;
+        };
+        self.send_away(now, idle, ByeReason::Unneeded, out);
+        true
+    }
+
     /// The handshake of a connection that was used before is over.
     pub(super) fn on_proven(&mut self, now: Time, peer: PeerId, rtt: Duration, out: &mut Outbox) {
         if !self.neighbours.prove(&peer, rtt) {
             return;
         }
-        if self
-            .neighbours
-            .get(&peer)
-            .is_some_and(|neighbour| !neighbour.dialled)
-        {
+        let accepted = self.neighbours.get(&peer).is_some_and(|known| !known.dialled);
+        if accepted {
             self.on_reached();
+            let used = self.streams.iter().any(|stream| stream.needs(peer));
+            if !used && !self.make_room(now, peer, out) {
+                return;
+            }
         }
         let ids: Vec<StreamId> = self.streams.ids().collect();
         for id in ids {

@@ -55,6 +55,18 @@ fn connect(node: &mut Node, now: Time, n: u8, rtt_ms: u64) -> Vec<(PeerId, ByeRe
     out.into_iter().filter_map(bye).collect()
 }
 
+/// A peer is connected that has said something with its first packet.
+fn early(n: u8) -> Input {
+    Input::Connected {
+        peer: peer(n),
+        addr: addr(n),
+        listen: vec![addr(n)],
+        dialled: false,
+        rtt: None,
+        opened: false,
+    }
+}
+
 #[test]
 fn the_farthest_idle_neighbour_makes_room_once_it_had_time_to_ask() {
     let mut node = node();
@@ -72,6 +84,28 @@ fn the_farthest_idle_neighbour_makes_room_once_it_had_time_to_ask() {
         .collect();
     assert_eq!(sent_away, [peer(4), peer(3), peer(1)]);
     assert_eq!(connect(&mut node, later, 15, 5), [(peer(15), ByeReason::Full)]);
+}
+
+#[test]
+fn nobody_makes_room_for_who_has_not_proved_to_be_here() {
+    let mut node = node();
+    let start = Time::from_millis(1_000);
+    for n in 1..=MOST as u8 {
+        assert_eq!(connect(&mut node, start, n, 30 + u64::from(n)), []);
+    }
+    let later = start + TIME_TO_ASK + Duration::from_millis(1);
+    let farthest = peer(MOST as u8);
+    for n in 10..14 {
+        node.handle(later, early(n), &mut Outbox::new());
+        assert!(node.neighbours.contains(&farthest), "{n}");
+    }
+    let proven = Input::Proven {
+        peer: peer(10),
+        rtt: Duration::from_millis(5),
+    };
+    node.handle(later, proven, &mut Outbox::new());
+    assert!(!node.neighbours.contains(&farthest));
+    assert!(node.neighbours.contains(&peer(10)));
 }
 
 #[test]
@@ -105,14 +139,6 @@ fn the_tracker_stays_however_far_it_is() {
 
 #[test]
 fn how_far_away_somebody_is_counts_from_whichever_proof_comes_first() {
-    let early = |n| Input::Connected {
-        peer: peer(n),
-        addr: addr(n),
-        listen: vec![addr(n)],
-        dialled: false,
-        rtt: None,
-        opened: false,
-    };
     let start = Time::from_millis(1_000);
     let mut node = node();
     let mut out = Outbox::new();
