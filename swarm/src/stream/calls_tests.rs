@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use wire::message::{Appointment, Guest, Join, JoinAnswer, RingNode};
-use wire::{Bitrate, List, Message, SecretKey, Seq, Signed, SubstreamSet, Time};
+use wire::{Bitrate, List, Message, SecretKey, SubstreamSet};
 
 use super::super::Stream;
-use super::super::testing::{Bench, addr, info, key, peer, record, stream_id};
+use super::super::testing::{Bench, addr, answer, key, peer, record, stream_id};
 use super::{CALL_EVERY, CALLS_AT_ONCE, WANT_IN_A_CALL};
 use crate::io::Output;
 
@@ -138,26 +138,6 @@ fn a_word_speaks_for_its_own_peer_only() {
         ..guest(1)
     };
     assert!(stolen.open().is_err(), "in another's name");
-}
-
-fn answer(appointment: Option<Signed<Appointment>>) -> JoinAnswer {
-    JoinAnswer {
-        stream: stream_id(),
-        info: Some(Signed::new(&info(), &key())),
-        peers: List::default(),
-        seats: List::default(),
-        refresh_ms: 2_000,
-        head: Seq(10),
-        head_at: Time::ZERO,
-        random_access: None,
-        random_access_every_ms: None,
-        primaries: SubstreamSet::EMPTY,
-        supply: List::default(),
-        members: 3,
-        appointment,
-        siblings: List::default(),
-        deputy: None,
-    }
 }
 
 #[test]

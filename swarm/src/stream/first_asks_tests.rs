@@ -1,10 +1,10 @@
 //! Tests of what is asked with a first packet.
 
 use wire::message::{Appointment, JoinAnswer};
-use wire::{Bitrate, List, Message, Seq, Signed, SubstreamSet, Time};
+use wire::{Bitrate, Message, Seq, SubstreamSet};
 
 use super::super::Stream;
-use super::super::testing::{Bench, K, addr, asked, ended, info, key, one, peer, record, stream_id};
+use super::super::testing::{Bench, K, addr, answer, asked, ended, key, one, peer, record};
 use crate::io::Output;
 
 /// A joiner that was told of slots at peer 3, and what it says in its first packet there.
@@ -15,21 +15,12 @@ fn seated() -> (Bench, Stream, Vec<Message>) {
     joiner.on_connected(&mut bench.ctx(), peer(250), addr(250), true, false);
     bench.out.clear();
     let answer = JoinAnswer {
-        stream: stream_id(),
-        info: Some(Signed::new(&info(), &key())),
         peers: std::iter::once(record(3, 20)).collect(),
         seats: std::iter::once(one(1).or(one(4))).collect(),
-        refresh_ms: 2_000,
         head: Seq(10),
-        head_at: Time::ZERO,
-        random_access: None,
-        random_access_every_ms: None,
         primaries: one(1),
-        supply: List::default(),
         members: 3,
-        appointment: Some(Appointment::sign(&key(), peer(250), 1)),
-        siblings: List::default(),
-        deputy: None,
+        ..answer(Some(Appointment::sign(&key(), peer(250), 1)))
     };
     joiner.on_join_answer(&mut bench.ctx(), peer(250), answer);
     let opening = std::mem::take(&mut bench.out)

@@ -10,7 +10,9 @@ use incentives::store::MemoryStore;
 use incentives::{Accounts, Standings};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use wire::message::{Advert, Join, NO_LAG, Path, PeerRecord, Role, Subscribe, Subscribed};
+use wire::message::{
+    Advert, Appointment, Join, JoinAnswer, NO_LAG, Path, PeerRecord, Role, Subscribe, Subscribed,
+};
 use wire::{
     Bitrate, Chunk, ChunkFlags, ChunkHeader, List, Media, Message, PeerId, SecretKey, Seq, Signed, StreamId,
     StreamInfo, Substream, SubstreamSet, Time,
@@ -368,4 +370,25 @@ pub(super) fn one(s: u8) -> SubstreamSet {
 
 pub(super) fn no_referrals() -> List<wire::message::Referral, { wire::message::MAX_REFERRALS }> {
     List::default()
+}
+
+/// A tracker's answer to a newcomer, which names nobody.
+pub(super) fn answer(appointment: Option<Signed<Appointment>>) -> JoinAnswer {
+    JoinAnswer {
+        stream: stream_id(),
+        info: Some(Signed::new(&info(), &key())),
+        peers: List::default(),
+        seats: List::default(),
+        refresh_ms: 5_000,
+        head: Seq(0),
+        head_at: Time::ZERO,
+        random_access: None,
+        random_access_every_ms: None,
+        primaries: SubstreamSet::EMPTY,
+        supply: List::default(),
+        members: 1,
+        appointment,
+        siblings: List::default(),
+        deputy: None,
+    }
 }

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use wire::message::{Appointment, JoinAnswer, JoinRefused, RefuseReason, RingNode};
-use wire::{Bitrate, List, Message, SecretKey, Seq, Signed, SubstreamSet, Time};
+use wire::{Bitrate, List, Message, SecretKey, Time};
 
 use super::super::Stream;
 use super::super::racing::ANEW;
-use super::super::testing::{Bench, addr, info, key, peer, stream_id};
+use super::super::testing::{Bench, addr, answer, key, peer, stream_id};
 use super::{MOST_SENT_ON, TRACKER_RETRY, TRACKER_RETRY_MAX};
 
 /// When a joiner whose every dial fails at once dials again: the waits between.
@@ -93,27 +93,6 @@ fn who_is_sent_in_circles_begins_anew_after_a_while() {
     bench.pass(1_000);
     joiner.membership_tick(&mut bench.ctx());
     assert_eq!(bench.dialled(), [None], "the link's own address again");
-}
-
-/// A tracker's answer to a newcomer.
-fn answer(appointment: Option<Signed<Appointment>>) -> JoinAnswer {
-    JoinAnswer {
-        stream: stream_id(),
-        info: Some(Signed::new(&info(), &key())),
-        peers: List::default(),
-        seats: List::default(),
-        refresh_ms: 5_000,
-        head: Seq(0),
-        head_at: Time::ZERO,
-        random_access: None,
-        random_access_every_ms: None,
-        primaries: SubstreamSet::EMPTY,
-        supply: List::default(),
-        members: 1,
-        appointment,
-        siblings: List::default(),
-        deputy: None,
-    }
 }
 
 #[test]
