@@ -376,7 +376,7 @@ pub enum Event {
     LookedUp {
         /// The stream.
         stream: StreamId,
-        /// Members of the overlay that passed it on.
+        /// Members of the overlay that passed it on; 0 if the tracker called, because nobody says then.
         hops: u8,
     },
     /// This node has become a member of the overlay's ring.
