@@ -27,7 +27,7 @@ pub use giving::{Giving, Shifts};
 pub use outcome::{BoundMs, MessageCount, Outcome, PacketFacts, SoonestMs};
 pub(crate) use outcome::{CURVE_POINTS, TrackerCount};
 pub use picture::{Moment, Spot};
-pub(crate) use rehearsal::{Part, Rehearsal, Step};
+pub(crate) use rehearsal::{Rehearsal, Step};
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug)]

@@ -7,6 +7,7 @@ mod cores;
 mod figures;
 mod limits;
 mod network;
+mod pace;
 mod probe;
 mod processes;
 mod session;
@@ -22,7 +23,6 @@ use serde_json::Value;
 
 use crate::driver::{Drawn, Outcome, Rehearsal, RunError, Simulation};
 use crate::scenario::{Fidelity, Scenario, ScenarioError};
-use content::Content;
 use processes::Launcher;
 use session::Session;
 
@@ -146,8 +146,8 @@ impl LabRun {
             clock: clock::Clock::start(),
             program: &options.headwater,
             folder: &options.folder,
-            scenario: &rehearsal.scenario,
-            content: Content::new(&rehearsal.scenario.stream),
+            stream: &rehearsal.scenario.stream,
+            area: rehearsal.scenario.tracker.split_above,
         };
         let record = Session::begin(rehearsal, launcher, interrupted, progress)?.run()?;
         Ok(figures::outcome(&self.rehearsal, &record))

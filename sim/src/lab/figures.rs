@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use netlab::{Counters, NodeCounters};
+
 use super::content::PACKET;
 use super::probe::Playout;
 use super::processes::Remains;
 use super::session::Record;
 use super::statistics::Counted;
-use super::{BUSY, LATE, LabFacts, NOT_FOLLOWED};
+use super::{BUSY, CoreWait, LATE, LabFacts, NOT_FOLLOWED};
 use crate::driver::{CURVE_POINTS, Outcome, Rehearsal, TrackerCount};
 use crate::measure::{
-    DEADLINES_MS, Distribution, Histogram, InTime, MUST_HAVE_STARTED_NS, Results, Role, RoleResult,
-    continuity_of,
+    DEADLINES_MS, Distribution, Histogram, InTime, Results, Role, RoleResult, continuity_of,
 };
 use crate::time::ms;
 
@@ -84,11 +85,6 @@ pub(super) fn outcome(rehearsal: &Rehearsal, record: &Record) -> Outcome {
         groups: None,
     };
     let scenario = &rehearsal.scenario;
-    let drops = |cause: &str| {
-        let nodes = record.counters.nodes.iter();
-        let of = |node: &netlab::NodeCounters| node.traffic.drops().find(|drop| drop.0 == cause);
-        nodes.filter_map(of).map(|drop| drop.1).sum::<u64>()
-    };
     let lines = record.remains.values().filter_map(|r| r.statistics.last());
     let media_in: u64 = lines.map(|line| line.bytes_in).sum();
     let chunk_bytes = scenario.stream.rate.as_bps() as f64 / 8000.0 * scenario.stream.chunk_ms;
@@ -109,8 +105,8 @@ pub(super) fn outcome(rehearsal: &Rehearsal, record: &Record) -> Outcome {
             .map(|node| node.traffic.received_packets)
             .sum(),
         deliveries: (media_in as f64 / chunk_bytes) as u64,
-        lost: drops("loss"),
-        uplink_drops: drops("up_queue"),
+        lost: drops(&record.counters, "loss"),
+        uplink_drops: drops(&record.counters, "up_queue"),
         source_busy: source as f64 * 8.0 / source_bits,
         expired: 0,
         bans: 0,
@@ -173,19 +169,10 @@ fn role(facts: &Facts<'_>, role: Role, lags: &mut Histogram, arrivals: &mut Hist
             .for_each(|lag| lags.add(lag));
         result.chunks_missed += counted.missed;
         result.chunks_late += counted.late;
-        let left = remains.left_ns.unwrap_or(facts.end_ns);
-        match playout.came_and_due(&facts.window, left) {
-            Some((came, due)) if due > 0 => {
-                // Chunks that came late are in the output, too.
-                let late = counted.late as f64 / (counted.played + counted.missed).max(1) as f64;
-                continuities.push((came as f64 / due as f64 - late).max(0.0));
-            }
-            None if left.saturating_sub(remains.started_ns) >= MUST_HAVE_STARTED_NS => {
-                result.never_started += 1;
-                continuities.push(0.0);
-            }
-            _ => {}
-        }
+        let there = remains.started_ns..remains.left_ns.unwrap_or(facts.end_ns);
+        let continuity = playout.continuity(&facts.window, &there, &counted);
+        result.never_started += u64::from(continuity.is_some() && began.is_none());
+        continuities.extend(continuity);
     }
     let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
     result.arrival_ms = arrivals.distribution();
@@ -227,25 +214,8 @@ fn lab(facts: &Facts<'_>) -> LabFacts {
         .filter_map(|r| Some(r.statistics.last()?.rss_bytes));
     let wrong_bytes = facts.of(Role::Consumer).map(|remains| remains.seen.wrong).sum();
     let late_packets = record.counters.delivery.late_share();
-    let mut warnings = Vec::new();
-    if record.core_wait.mean > BUSY {
-        warnings.push(format!(
-            "programs waited for a core {:.1} % of the time: this machine was too busy, and lags are too high",
-            100.0 * record.core_wait.mean
-        ));
-    }
-    if late_packets > LATE {
-        warnings.push(format!(
-            "{:.1} % of the packets were delivered more than a millisecond late: this machine was too busy",
-            100.0 * late_packets
-        ));
-    }
     let mut problems = record.problems.clone();
-    if wrong_bytes > 0 {
-        problems.push(format!(
-            "viewers put out {wrong_bytes} bytes that are not as they were sent"
-        ));
-    }
+    problems.extend(wrong_bytes_problem(wrong_bytes));
     LabFacts {
         core_wait: record.core_wait,
         late_packets,
@@ -254,7 +224,35 @@ fn lab(facts: &Facts<'_>) -> LabFacts {
         cpu_s_per_viewer_minute: cpu.iter().sum::<f64>() / cpu.len().max(1) as f64,
         rss_bytes_max: memory.max().unwrap_or(0),
         not_followed: NOT_FOLLOWED.map(str::to_owned).to_vec(),
-        warnings,
+        warnings: warnings(record.core_wait, late_packets),
         problems,
     }
+}
+
+/// How many packets were dropped for this cause, at all nodes.
+pub(super) fn drops(counters: &Counters, cause: &str) -> u64 {
+    let of = |node: &NodeCounters| node.traffic.drops().find(|drop| drop.0 == cause);
+    counters.nodes.iter().filter_map(of).map(|drop| drop.1).sum()
+}
+
+/// Why figures of a run may not be trusted in which programs waited for a core and packets were late so much.
+pub(super) fn warnings(core_wait: CoreWait, late_packets: f64) -> Vec<String> {
+    let busy = (core_wait.mean > BUSY).then(|| {
+        format!(
+            "programs waited for a core {:.1} % of the time: this machine was too busy, and lags are too high",
+            100.0 * core_wait.mean
+        )
+    });
+    let late = (late_packets > LATE).then(|| {
+        format!(
+            "{:.1} % of the packets were delivered more than a millisecond late: this machine was too busy",
+            100.0 * late_packets
+        )
+    });
+    busy.into_iter().chain(late).collect()
+}
+
+/// What is wrong if viewers put out so many bytes that are not as they were sent.
+pub(super) fn wrong_bytes_problem(wrong_bytes: u64) -> Option<String> {
+    (wrong_bytes > 0).then(|| format!("viewers put out {wrong_bytes} bytes that are not as they were sent"))
 }

@@ -1,7 +1,7 @@
 //! What real programs cannot do as a scenario says is refused before anything starts.
 
 use crate::lab::content::Content;
-use crate::scenario::{Fault, Network, Scenario, Source};
+use crate::scenario::{Fault, Network, Scenario, Source, Stream};
 
 /// Most packets of the stream in a group that are needed: tables, and a picture to start with.
 const LEAST_PACKETS: u64 = 4;
@@ -35,12 +35,7 @@ pub(crate) fn check(scenario: &Scenario) -> Result<(), String> {
         network.idle_timeout_ms == usual.idle_timeout_ms,
     )?;
     built_in("network.ring_after_s", network.ring_after_s.is_none())?;
-    if scenario.stream.chunk_ms.fract() != 0.0 || scenario.stream.chunk_ms < 1.0 {
-        return Err(format!(
-            "the lab cannot follow stream.chunk_ms = {}: headwater cast takes whole milliseconds",
-            scenario.stream.chunk_ms
-        ));
-    }
+    check_stream(&scenario.stream)?;
     if scenario.peers.target_lag_ms.is_some_and(|lag| lag < 1.0) {
         return Err(
             "the lab cannot follow peers.target_lag_ms below 1: headwater watch takes milliseconds"
@@ -64,10 +59,24 @@ pub(crate) fn check(scenario: &Scenario) -> Result<(), String> {
                 .to_owned(),
         );
     }
-    if Content::new(&scenario.stream).group_begins(1) < LEAST_PACKETS {
+    Ok(())
+}
+
+/// Refuses a stream that real programs cannot be fed.
+///
+/// # Errors
+/// One sentence with the key.
+pub(crate) fn check_stream(stream: &Stream) -> Result<(), String> {
+    if stream.chunk_ms.fract() != 0.0 || stream.chunk_ms < 1.0 {
+        return Err(format!(
+            "the lab cannot follow stream.chunk_ms = {}: headwater cast takes whole milliseconds",
+            stream.chunk_ms
+        ));
+    }
+    if Content::new(stream).group_begins(1) < LEAST_PACKETS {
         return Err(format!(
             "the lab cannot follow stream.gop_ms = {}: at this rate a group has no room for its tables",
-            scenario.stream.gop_ms
+            stream.gop_ms
         ));
     }
     Ok(())

@@ -11,30 +11,56 @@ use netlab::Scenario as Emulated;
 /// emulator takes a third of a core from twenty viewers of 3.5 Mbit/s; times are off by half of this, either way.
 const COALESCE_US: u64 = 400;
 
+/// How it treats every node's packets.
+#[derive(Clone, Copy)]
+pub(crate) struct Treatment {
+    /// Longest queue before an uplink, and before a downlink if there is one.
+    pub(crate) queue_ms: f64,
+    /// Probability that a packet is lost.
+    pub(crate) loss: f64,
+    pub(crate) jitter_ms: f64,
+    pub(crate) down_bps: Option<u64>,
+}
+
 /// The network that a rehearsed run has, with a node for each peer, those that come later included.
 pub(crate) fn network(rehearsal: &Rehearsal) -> anyhow::Result<Emulated> {
-    let scenario = &rehearsal.scenario;
-    let network = &scenario.network;
+    let Scenario { network, stream, .. } = &rehearsal.scenario;
+    let treatment = Treatment {
+        queue_ms: network.queue_ms,
+        loss: packet_loss(stream, network.loss),
+        jitter_ms: network.jitter_ms,
+        down_bps: network.download_x.map(|x| stream.rate.scaled(x).as_bps()),
+    };
+    let uplinks = rehearsal.peers.iter().map(|part| part.upload_bps);
+    let seed = rehearsal.scenario.seed;
+    emulated(seed, treatment, uplinks, rehearsal.one_way_ns.clone())
+}
+
+/// A network with a node for each uplink, and the one-way delays between them, row by row.
+pub(crate) fn emulated(
+    seed: u64,
+    treatment: Treatment,
+    uplinks_bps: impl Iterator<Item = u64>,
+    one_way_ns: Vec<u64>,
+) -> anyhow::Result<Emulated> {
     // TOML's whole numbers have a sign.
     let mut text = format!(
         "name = \"lab\"\nseed = {}\ncoalesce_us = {COALESCE_US}\n[default]\n",
-        scenario.seed >> 1
+        seed >> 1
     );
     // Writing into a string cannot fail.
     let _ = write!(
         text,
         "queue_ms = {}\nloss_up = {}\njitter_up_ms = {}\n",
-        network.queue_ms,
-        packet_loss(&scenario.stream, network.loss),
-        network.jitter_ms,
+        treatment.queue_ms, treatment.loss, treatment.jitter_ms,
     );
-    if let Some(x) = network.download_x {
-        let _ = writeln!(text, "down = {}", scenario.stream.rate.scaled(x).as_bps());
+    if let Some(down_bps) = treatment.down_bps {
+        let _ = writeln!(text, "down = {down_bps}");
     }
-    for (number, part) in rehearsal.peers.iter().enumerate() {
-        let _ = writeln!(text, "[[nodes]]\nname = \"p{number}\"\nup = {}", part.upload_bps);
+    for (number, up) in uplinks_bps.enumerate() {
+        let _ = writeln!(text, "[[nodes]]\nname = \"p{number}\"\nup = {up}");
     }
-    Ok(Emulated::parse(&text)?.with_delays_ns(rehearsal.one_way_ns.clone()))
+    Ok(Emulated::parse(&text)?.with_delays_ns(one_way_ns))
 }
 
 /// The loss of packets with which a copy of a chunk is damaged with this probability.

@@ -3,6 +3,8 @@
 use std::ops::Range;
 
 use super::content::{Content, PACKET, SYNC};
+use super::statistics::Counted;
+use crate::measure::MUST_HAVE_STARTED_NS;
 
 /// Packets with consecutive numbers that came in one read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,6 +178,25 @@ impl Playout<'_> {
             }
         }
         lags
+    }
+
+    /// The share that came in time of what was due within `window`, for a viewer that was there for all of `there`; 0 if nothing
+    /// ever came to one that was there for long, and `None` if nothing was due. Chunks that the program `counted` as late are in
+    /// the output, too, and are taken off.
+    pub(crate) fn continuity(
+        &self,
+        window: &Range<u64>,
+        there: &Range<u64>,
+        counted: &Counted,
+    ) -> Option<f64> {
+        match self.came_and_due(window, there.end) {
+            Some((came, due)) if due > 0 => {
+                let late = counted.late as f64 / (counted.played + counted.missed).max(1) as f64;
+                Some((came as f64 / due as f64 - late).max(0.0))
+            }
+            None if there.end.saturating_sub(there.start) >= MUST_HAVE_STARTED_NS => Some(0.0),
+            _ => None,
+        }
     }
 
     /// Packets that came and packets that were due, of those sent within `window`: from the first one that came to the last

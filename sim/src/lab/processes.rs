@@ -15,18 +15,21 @@ use netlab::Lab;
 use super::clock::Clock;
 use super::content::{Content, PACKET};
 use super::probe::{Probe, SOURCE_STEP_NS, Seen};
-use super::statistics::Statistics;
+use super::statistics::{Line, Statistics};
 use super::{LabError, wait};
-use crate::driver::Part;
-use crate::measure::Role;
-use crate::scenario::{Prefer, Scenario};
+use crate::scenario::Stream;
 use crate::words::plain;
 
 /// Where the peercaster listens, so that its link names it.
-const SOURCE_PORT: u16 = 4000;
+pub(crate) const PORT: u16 = 4000;
 
 /// A program that prints no link by then has not understood its input.
 const LINK_WITHIN: Duration = Duration::from_secs(15);
+
+/// A program that was told to end has so long for it: playing out takes some seconds.
+const END_WITHIN: Duration = Duration::from_secs(15);
+/// Between two looks at whether it has.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Read at a time: all that a pipe holds.
 const READ: usize = 1 << 16;
@@ -37,8 +40,21 @@ pub(crate) struct Launcher<'a> {
     pub(crate) clock: Clock,
     pub(crate) program: &'a Path,
     pub(crate) folder: &'a Path,
-    pub(crate) scenario: &'a Scenario,
-    pub(crate) content: Content,
+    /// How a peercaster cuts its stream.
+    pub(crate) stream: &'a Stream,
+    /// What a tracker's area may hold.
+    pub(crate) area: usize,
+}
+
+/// Where a program runs, and what its files are called.
+#[derive(Clone, Copy)]
+pub(crate) struct Seat<'a> {
+    pub(crate) node: u32,
+    /// Of its statistics and its log.
+    pub(crate) name: &'a str,
+    /// Of its state folder, which the same node has again when it is started again.
+    pub(crate) owner: &'a str,
+    pub(crate) upload_bps: u64,
 }
 
 /// A program at a node.
@@ -83,32 +99,28 @@ impl Feed {
 }
 
 impl Launcher<'_> {
-    /// The peercaster with its stream from packet `first` on, and its link. It is the same one again if it was killed `earlier`
-    /// times; only its statistics and log have names of their own.
+    /// A peercaster with its stream from packet `first` on, and its link; `more` are further flags.
     pub(crate) fn cast(
         &self,
-        part: &Part,
-        earlier: usize,
+        seat: Seat<'_>,
+        content: &Content,
         first: u64,
+        more: &[String],
     ) -> Result<(Process, Feed, String), LabError> {
-        let stream = &self.scenario.stream;
-        let args = [
+        let mut args = vec![
             "cast".to_owned(),
             "-".to_owned(),
             "--listen".to_owned(),
-            format!("0.0.0.0:{SOURCE_PORT}"),
+            format!("0.0.0.0:{PORT}"),
             "--chunk-ms".to_owned(),
-            format!("{:.0}", stream.chunk_ms),
+            format!("{:.0}", self.stream.chunk_ms),
             "--substreams".to_owned(),
-            stream.substreams.to_string(),
+            self.stream.substreams.to_string(),
         ];
-        let name = match earlier {
-            0 => "source".to_owned(),
-            n => format!("source-{}", n + 1),
-        };
-        let pipes = [Stdio::piped(), Stdio::piped()];
-        let mut process = self.start(0, [&name, "source"], part, &args, pipes)?;
-        let feed = process.child.stdin.take().map(|input| self.feed(input, first));
+        args.extend_from_slice(more);
+        let mut process = self.start(seat, &args, [Stdio::piped(), Stdio::piped()])?;
+        let input = process.child.stdin.take();
+        let feed = input.map(|input| self.feed(input, content.clone(), first));
         let output = process.child.stdout.take();
         let (Some(feed), Some(output)) = (feed, output) else {
             return Err(LabError::Failed("the peercaster has no pipes".to_owned()));
@@ -123,59 +135,37 @@ impl Launcher<'_> {
         }
     }
 
-    /// A viewer or a donor.
-    pub(crate) fn join(&self, number: u32, part: &Part, link: &str) -> Result<Process, LabError> {
-        if part.role == Role::Donor {
-            let args = ["donate".to_owned(), link.to_owned()];
-            let name = format!("donor{number}");
-            return self.start(
-                number,
-                [&name, &name],
-                part,
-                &args,
-                [Stdio::null(), Stdio::null()],
-            );
-        }
-        let peers = &self.scenario.peers;
-        let prefer = match peers.prefer {
-            Prefer::Live => "live",
-            Prefer::Balanced => "balanced",
-            Prefer::Smooth => "smooth",
-        };
-        let mut args: Vec<String> = ["watch", link, "--out", "-", "--prefer", prefer]
-            .map(ToOwned::to_owned)
-            .to_vec();
-        if part.passive {
-            args.extend(["--participate", "passive"].map(ToOwned::to_owned));
-        }
-        if let Some(lag) = peers.target_lag_ms {
-            args.extend(["--target-lag".to_owned(), format!("{lag:.0}")]);
-        }
-        let name = format!("viewer{number}");
-        let mut process = self.start(
-            number,
-            [&name, &name],
-            part,
-            &args,
-            [Stdio::null(), Stdio::piped()],
-        )?;
-        let (probe, clock) = (Probe::new(self.content.clone()), self.clock);
+    /// A donor.
+    pub(crate) fn donate(&self, seat: Seat<'_>, link: &str, more: &[String]) -> Result<Process, LabError> {
+        let args = [&["donate".to_owned(), link.to_owned()], more].concat();
+        self.start(seat, &args, [Stdio::null(), Stdio::null()])
+    }
+
+    /// A viewer, whose output should be `content`.
+    pub(crate) fn watch(
+        &self,
+        seat: Seat<'_>,
+        content: &Content,
+        link: &str,
+        more: &[String],
+    ) -> Result<Process, LabError> {
+        let args = ["watch", link, "--out", "-"].map(ToOwned::to_owned);
+        let args = [&args, more].concat();
+        let mut process = self.start(seat, &args, [Stdio::null(), Stdio::piped()])?;
+        let (probe, clock) = (Probe::new(content.clone()), self.clock);
         let output = process.child.stdout.take();
         process.reader = output.map(|output| std::thread::spawn(move || read(output, probe, clock)));
         Ok(process)
     }
 
-    /// Starts a program that is called `name` and has the state folder of `owner`.
     fn start(
         &self,
-        node: u32,
-        [name, owner]: [&str; 2],
-        part: &Part,
+        seat: Seat<'_>,
         args: &[String],
         [input, output]: [Stdio; 2],
     ) -> Result<Process, LabError> {
-        let at = |ending: &str| self.folder.join(format!("{name}{ending}"));
-        let state = self.folder.join(format!("{owner}.state"));
+        let at = |ending: &str| self.folder.join(format!("{}{ending}", seat.name));
+        let state = self.folder.join(format!("{}.state", seat.owner));
         let (stats, errors) = (at(".jsonl"), at(".log"));
         let log = File::create(&errors).map_err(|error| {
             LabError::Failed(format!("cannot write {} ({})", errors.display(), plain(&error)))
@@ -183,8 +173,8 @@ impl Launcher<'_> {
         let mut command = Command::new(self.program);
         command
             .args(args)
-            .args(["--headless", "--upload", &format!("{}bit", part.upload_bps)])
-            .args(["--area", &self.scenario.tracker.split_above.to_string()])
+            .args(["--headless", "--upload", &format!("{}bit", seat.upload_bps)])
+            .args(["--area", &self.area.to_string()])
             .arg("--state")
             .arg(state)
             .arg("--stats")
@@ -196,10 +186,10 @@ impl Launcher<'_> {
         let started_ns = self.clock.now_ns();
         let child = self
             .lab
-            .spawn(node as usize, &mut command)
+            .spawn(seat.node as usize, &mut command)
             .map_err(|error| LabError::Failed(format!("{error:#}")))?;
         Ok(Process {
-            name: name.to_owned(),
+            name: seat.name.to_owned(),
             child,
             stats,
             errors,
@@ -212,9 +202,9 @@ impl Launcher<'_> {
     }
 
     /// Hands the peercaster what the encoder has, once a millisecond.
-    fn feed(&self, mut input: ChildStdin, first: u64) -> Feed {
+    fn feed(&self, mut input: ChildStdin, content: Content, first: u64) -> Feed {
         let stop = Arc::new(AtomicBool::new(false));
-        let (content, clock, stopped) = (self.content.clone(), self.clock, Arc::clone(&stop));
+        let (clock, stopped) = (self.clock, Arc::clone(&stop));
         let began_ns = clock.now_ns();
         let thread = std::thread::spawn(move || {
             let (mut sent, mut bytes) = (Vec::new(), Vec::new());
@@ -317,9 +307,7 @@ impl Process {
     }
 
     pub(crate) fn keeps_tracker(&self) -> bool {
-        Statistics::read(&self.stats)
-            .last()
-            .is_some_and(|line| line.is_tracker)
+        Line::latest(&self.stats).is_some_and(|line| line.is_tracker)
     }
 
     /// What was wrong with its end, if anything was. Killed if it did not end by itself.
@@ -352,6 +340,21 @@ impl Process {
             statistics: Statistics::read(&self.stats),
         }
     }
+}
+
+/// Tells programs to end and waits until they have, or the user has had enough; what was wrong with their ends.
+pub(crate) fn end_all(ending: &mut [&mut Process], clock: Clock, interrupted: &AtomicBool) -> Vec<String> {
+    for process in &mut *ending {
+        process.tell_to_end();
+    }
+    let by_ns = clock.now_ns() + END_WITHIN.as_nanos() as u64;
+    while ending.iter_mut().any(|process| process.is_running())
+        && clock.now_ns() < by_ns
+        && !interrupted.load(Ordering::SeqCst)
+    {
+        wait(LOOK);
+    }
+    ending.iter_mut().filter_map(|process| process.end()).collect()
 }
 
 impl Drop for Process {

@@ -1,25 +1,21 @@
 //! A lab while it runs: starts and ends programs as was drawn, and notes what there is to note.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
 
 use netlab::Counters;
 
 use super::clock::Clock;
+use super::content::Content;
 use super::cores::{self, CoreWait, Waited};
+use super::pace::Pace;
 use super::probe::Sent;
-use super::processes::{Feed, Launcher, Process, Remains};
-use super::{LabError, LabProgress, network, wait};
+use super::processes::{Feed, Launcher, Process, Remains, Seat, end_all};
+use super::{LabError, LabProgress, network};
 use crate::driver::{Rehearsal, Step};
+use crate::measure::Role;
+use crate::scenario::{Peers, Prefer};
 use crate::time::SimTime;
-
-/// Between two looks at the programs and at the user.
-const LOOK: Duration = Duration::from_millis(20);
-/// Between two reports of progress.
-const REPORT_NS: u64 = 250_000_000;
-/// A program that was told to end has so long for it: playing out takes some seconds.
-const END_WITHIN: Duration = Duration::from_secs(15);
 
 /// All that was seen of a run.
 pub(super) struct Record {
@@ -46,16 +42,14 @@ enum Act {
 pub(super) struct Session<'a> {
     rehearsal: &'a Rehearsal,
     launcher: Launcher<'a>,
-    interrupted: &'a AtomicBool,
-    progress: &'a mut dyn FnMut(LabProgress),
+    content: Content,
+    pace: Pace<'a>,
     link: String,
     /// `None` while the peercaster is away.
     feed: Option<Feed>,
     sent: Sent,
     earlier_sources: Vec<Process>,
     processes: BTreeMap<u32, Process>,
-    began_ns: u64,
-    reported_ns: u64,
     /// When the window began, and what programs had waited by then.
     waited: (u64, Waited),
     core_wait: CoreWait,
@@ -70,20 +64,19 @@ impl<'a> Session<'a> {
         interrupted: &'a AtomicBool,
         progress: &'a mut dyn FnMut(LabProgress),
     ) -> Result<Self, LabError> {
-        let (source, feed, link) = launcher.cast(&rehearsal.peers[0], 0, 0)?;
-        let began_ns = launcher.clock.now_ns();
+        let content = Content::new(&rehearsal.scenario.stream);
+        let (source, feed, link) = launcher.cast(source_seat(rehearsal, "source"), &content, 0, &[])?;
+        let pace = Pace::begin(launcher.clock, rehearsal.end, interrupted, progress);
         Ok(Session {
             rehearsal,
             launcher,
-            interrupted,
-            progress,
+            content,
+            pace,
             link,
             feed: Some(feed),
             sent: Sent::default(),
             earlier_sources: Vec::new(),
             processes: BTreeMap::from([(0, source)]),
-            began_ns,
-            reported_ns: 0,
             waited: Default::default(),
             core_wait: CoreWait::default(),
             counters: None,
@@ -126,45 +119,22 @@ impl<'a> Session<'a> {
     }
 
     fn wait_until(&mut self, at: SimTime) -> Result<(), LabError> {
-        loop {
-            self.look()?;
-            let passed = self.launcher.clock.now_ns() - self.began_ns;
-            match at.0.checked_sub(passed) {
-                None | Some(0) => return Ok(()),
-                Some(left) => wait(Duration::from_nanos(left).min(LOOK)),
+        self.pace.wait_until(at, |now_ns| {
+            let mut running = 0;
+            for (number, process) in &mut self.processes {
+                if process.is_running() {
+                    running += usize::from(*number > 0);
+                } else if *number == 0 && self.feed.is_none() {
+                    // It was killed, and is not back yet.
+                } else if *number == 0 {
+                    let why = process.last_words();
+                    return Err(LabError::Failed(format!("the peercaster ended: {why}")));
+                } else {
+                    process.left_ns.get_or_insert(now_ns);
+                }
             }
-        }
-    }
-
-    /// At the user, who may have enough, and at the programs, which may have ended.
-    fn look(&mut self) -> Result<(), LabError> {
-        if self.interrupted.load(Ordering::SeqCst) {
-            return Err(LabError::Interrupted);
-        }
-        let now_ns = self.launcher.clock.now_ns();
-        if now_ns < self.reported_ns + REPORT_NS {
-            return Ok(());
-        }
-        self.reported_ns = now_ns;
-        let mut running = 0;
-        for (number, process) in &mut self.processes {
-            if process.is_running() {
-                running += usize::from(*number > 0);
-            } else if *number == 0 && self.feed.is_none() {
-                // It was killed, and is not back yet.
-            } else if *number == 0 {
-                let why = process.last_words();
-                return Err(LabError::Failed(format!("the peercaster ended: {why}")));
-            } else {
-                process.left_ns.get_or_insert(now_ns);
-            }
-        }
-        (self.progress)(LabProgress {
-            done_s: SimTime(now_ns - self.began_ns).as_seconds(),
-            of_s: self.rehearsal.end.as_seconds(),
-            running,
-        });
-        Ok(())
+            Ok(running)
+        })
     }
 
     fn step(&mut self, step: Step) -> Result<(), LabError> {
@@ -217,10 +187,11 @@ impl<'a> Session<'a> {
 
     /// Starts the peercaster again, with its key; its encoder begins anew with the next key frame.
     fn return_source(&mut self) -> Result<(), LabError> {
-        let first = self.launcher.content.begins_again(self.sent.at_ns.len() as u64);
+        let first = self.content.begins_again(self.sent.at_ns.len() as u64);
         self.earlier_sources.extend(self.processes.remove(&0));
-        let earlier = self.earlier_sources.len();
-        let (source, feed, link) = self.launcher.cast(&self.rehearsal.peers[0], earlier, first)?;
+        let name = format!("source-{}", self.earlier_sources.len() + 1);
+        let seat = source_seat(self.rehearsal, &name);
+        let (source, feed, link) = self.launcher.cast(seat, &self.content, first, &[])?;
         self.processes.insert(0, source);
         self.feed = Some(feed);
         if link != self.link {
@@ -234,7 +205,20 @@ impl<'a> Session<'a> {
 
     fn join(&mut self, number: u32) -> Result<(), LabError> {
         let part = &self.rehearsal.peers[number as usize];
-        let process = self.launcher.join(number, part, &self.link)?;
+        let donor = part.role == Role::Donor;
+        let name = format!("{}{number}", if donor { "donor" } else { "viewer" });
+        let seat = Seat {
+            node: number,
+            name: &name,
+            owner: &name,
+            upload_bps: part.upload_bps,
+        };
+        let process = if donor {
+            self.launcher.donate(seat, &self.link, &[])?
+        } else {
+            let flags = viewer_flags(&self.rehearsal.scenario.peers, part.passive);
+            self.launcher.watch(seat, &self.content, &self.link, &flags)?
+        };
         self.processes.insert(number, process);
         Ok(())
     }
@@ -265,24 +249,14 @@ impl<'a> Session<'a> {
                 .filter(|(number, _)| (**number == 0) == sources)
                 .map(|(_, process)| process)
                 .collect();
-            for process in &mut ending {
-                process.tell_to_end();
-            }
-            let by_ns = self.launcher.clock.now_ns() + END_WITHIN.as_nanos() as u64;
-            while ending.iter_mut().any(|process| process.is_running())
-                && self.launcher.clock.now_ns() < by_ns
-                && !self.interrupted.load(Ordering::SeqCst)
-            {
-                wait(LOOK);
-            }
-            problems.extend(ending.iter_mut().filter_map(|process| process.end()));
+            problems.extend(end_all(&mut ending, self.launcher.clock, self.pace.interrupted));
         }
         self.end_feed();
         problems.extend(self.earlier_sources.iter_mut().filter_map(Process::end));
         let processes = std::mem::take(&mut self.processes);
         Ok(Record {
             clock: self.launcher.clock,
-            began_ns: self.began_ns,
+            began_ns: self.pace.began_ns,
             sent: self.sent,
             earlier_sources: self.earlier_sources.into_iter().map(Process::remains).collect(),
             remains: processes
@@ -294,4 +268,31 @@ impl<'a> Session<'a> {
             problems,
         })
     }
+}
+
+/// The peercaster's place. It is the same one again after it was killed: only its statistics and log have names of their own.
+fn source_seat<'a>(rehearsal: &Rehearsal, name: &'a str) -> Seat<'a> {
+    Seat {
+        node: 0,
+        name,
+        owner: "source",
+        upload_bps: rehearsal.peers[0].upload_bps,
+    }
+}
+
+/// What a viewer is told beside its link.
+fn viewer_flags(peers: &Peers, passive: bool) -> Vec<String> {
+    let prefer = match peers.prefer {
+        Prefer::Live => "live",
+        Prefer::Balanced => "balanced",
+        Prefer::Smooth => "smooth",
+    };
+    let mut flags = vec!["--prefer".to_owned(), prefer.to_owned()];
+    if passive {
+        flags.extend(["--participate", "passive"].map(ToOwned::to_owned));
+    }
+    if let Some(lag) = peers.target_lag_ms {
+        flags.extend(["--target-lag".to_owned(), format!("{lag:.0}")]);
+    }
+    flags
 }

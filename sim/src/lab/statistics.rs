@@ -1,5 +1,7 @@
 //! What the programs say of themselves: the lines of `--stats`.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use serde::Deserialize;
@@ -31,6 +33,25 @@ pub(crate) struct Line {
 #[serde(default)]
 pub(crate) struct JoinMs {
     pub(crate) first_chunk: Option<f64>,
+}
+
+/// The end of a file of statistics that holds a whole line: 64 neighbours take 200 bytes each.
+const LINE_MAX: i64 = 64 << 10;
+
+impl Line {
+    /// The latest line of a program that may still be writing, without reading what came before.
+    pub(crate) fn latest(path: &Path) -> Option<Self> {
+        let mut file = File::open(path).ok()?;
+        // A file that is shorter is read from its beginning.
+        let _ = file.seek(SeekFrom::End(-LINE_MAX));
+        let mut end = Vec::new();
+        file.read_to_end(&mut end).ok()?;
+        let text = String::from_utf8_lossy(&end);
+        // The last line may be half written, and the first one is cut.
+        text.lines()
+            .rev()
+            .find_map(|line| serde_json::from_str(line).ok())
+    }
 }
 
 /// Counters between two instants.
@@ -80,6 +101,12 @@ impl Statistics {
         self.summary.as_ref().or(self.samples.last())
     }
 
+    /// The sample of an instant in Unix milliseconds, to half a second; the last one of a program that had ended by then.
+    pub(crate) fn at(&self, unix_ms: f64) -> Option<&Line> {
+        let before = |line: &&Line| line.t_ms <= unix_ms + HALF_SAMPLE_MS;
+        self.samples.iter().take_while(before).last()
+    }
+
     /// The arrival lags of the samples in a window, in Unix milliseconds.
     pub(crate) fn arrivals_ms(&self, from_ms: f64, to_ms: f64) -> impl Iterator<Item = f64> {
         self.samples
@@ -92,13 +119,7 @@ impl Statistics {
     pub(crate) fn between(&self, from_ms: f64, to_ms: f64) -> Counted {
         let none = Line::default();
         // A program that began later had counted nothing, and one that ended earlier counts no more.
-        let before = |at: f64| {
-            self.samples
-                .iter()
-                .take_while(|line| line.t_ms <= at + HALF_SAMPLE_MS)
-                .last()
-        };
-        let (first, last) = (before(from_ms).unwrap_or(&none), before(to_ms).unwrap_or(&none));
+        let (first, last) = (self.at(from_ms).unwrap_or(&none), self.at(to_ms).unwrap_or(&none));
         Counted {
             played: last.chunks_played.saturating_sub(first.chunks_played),
             missed: last.chunks_missed.saturating_sub(first.chunks_missed),
@@ -117,6 +138,20 @@ const HALF_SAMPLE_MS: f64 = 500.0;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_latest_line_is_found_at_the_end_of_a_long_file() {
+        let line = |t: u64| {
+            format!(
+                "{{\"type\":\"sample\",\"t_ms\":{t},\"is_tracker\":true,\"pad\":\"{}\"}}\n",
+                "x".repeat(20_000)
+            )
+        };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), (0..9).map(line).collect::<String>()).unwrap();
+        let latest = Line::latest(file.path()).unwrap();
+        assert_eq!((latest.t_ms, latest.is_tracker), (8.0, true));
+    }
 
     #[test]
     fn counters_are_those_of_the_window() {
@@ -144,5 +179,14 @@ mod tests {
         assert_eq!(arrivals, [201.0, 202.0]);
         assert_eq!(statistics.samples[0].join_ms.first_chunk, Some(301.5));
         assert!(Statistics::read(Path::new("/nowhere")).last().is_none());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &text).unwrap();
+        let latest = Line::latest(file.path());
+        assert_eq!(
+            latest.map(|line| line.bytes_in),
+            Some(5500),
+            "the next one is not whole"
+        );
+        assert!(Line::latest(Path::new("/nowhere")).is_none());
     }
 }

@@ -1,6 +1,6 @@
 //! Values that make no sense are refused before a run, each with its key.
 
-use super::{CapacityClass, Fault, Fidelity, Scenario, Space};
+use super::{CapacityClass, Fault, Fidelity, Scenario, Space, Stream};
 
 /// Most peers in a run, a guard against slips: at 200 KiB each they take 20 GB.
 const MAX_PEERS: usize = 100_000;
@@ -33,8 +33,8 @@ impl Scenario {
     /// # Errors
     /// One sentence with the key.
     pub fn check(&self) -> Result<(), String> {
-        self.check_stream()?;
-        self.check_space()?;
+        self.stream.check()?;
+        self.space.check()?;
         self.check_network()?;
         self.check_fidelity()?;
         self.check_peers()?;
@@ -53,63 +53,6 @@ impl Scenario {
                  without --packet"
                     .to_owned(),
             );
-        }
-        Ok(())
-    }
-
-    fn check_stream(&self) -> Result<(), String> {
-        let stream = &self.stream;
-        between("stream.rate in bit/s", stream.rate.as_bps() as f64, 1000.0, 1e11)?;
-        // What a stream's description may say.
-        between("stream.chunk_ms", stream.chunk_ms, 0.5, 1000.0)?;
-        between("stream.gop_ms", stream.gop_ms, stream.chunk_ms, MAX_MS)?;
-        count(
-            "stream.substreams",
-            stream.substreams.into(),
-            1,
-            wire::MAX_SUBSTREAMS.into(),
-        )?;
-        between(
-            "stream.keyframe_x (no more than fits a group)",
-            stream.keyframe_x,
-            1.0,
-            (stream.gop_ms / crate::driver::KEYFRAME_MS).max(1.0),
-        )?;
-        let largest = stream.rate.as_bps() as f64 / 8000.0 * stream.chunk_ms * stream.keyframe_x;
-        between(
-            "the largest chunk in bytes (stream.rate x stream.chunk_ms x stream.keyframe_x)",
-            largest,
-            1.0,
-            wire::MAX_PAYLOAD as f64,
-        )
-    }
-
-    fn check_space(&self) -> Result<(), String> {
-        let (access_ms, plane) = match &self.space {
-            Space::Rectangle {
-                width_ms,
-                height_ms,
-                access_ms,
-                ..
-            } => (access_ms, Some((width_ms, height_ms))),
-            Space::Clusters {
-                width_ms,
-                height_ms,
-                clusters,
-                spread_ms,
-                access_ms,
-                ..
-            } => {
-                count("space.clusters", *clusters, 1, MAX_PEERS)?;
-                between("space.spread_ms", *spread_ms, 0.0, MAX_MS)?;
-                (access_ms, Some((width_ms, height_ms)))
-            }
-            Space::Matrix { access_ms, .. } => (access_ms, None),
-        };
-        between("space.access_ms", *access_ms, 0.0, MAX_MS)?;
-        if let Some((width_ms, height_ms)) = plane {
-            between("space.width_ms", *width_ms, 0.0, MAX_MS)?;
-            between("space.height_ms", *height_ms, 0.0, MAX_MS)?;
         }
         Ok(())
     }
@@ -205,6 +148,68 @@ impl Scenario {
                     between("faults' factor", factor, 0.0, 1000.0)?;
                 }
             }
+        }
+        Ok(())
+    }
+}
+
+impl Stream {
+    /// Refuses values that make no sense.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        between("stream.rate in bit/s", self.rate.as_bps() as f64, 1000.0, 1e11)?;
+        // What a stream's description may say.
+        between("stream.chunk_ms", self.chunk_ms, 0.5, 1000.0)?;
+        between("stream.gop_ms", self.gop_ms, self.chunk_ms, MAX_MS)?;
+        count(
+            "stream.substreams",
+            self.substreams.into(),
+            1,
+            wire::MAX_SUBSTREAMS.into(),
+        )?;
+        between(
+            "stream.keyframe_x (no more than fits a group)",
+            self.keyframe_x,
+            1.0,
+            (self.gop_ms / crate::driver::KEYFRAME_MS).max(1.0),
+        )?;
+        let largest = self.rate.as_bps() as f64 / 8000.0 * self.chunk_ms * self.keyframe_x;
+        between(
+            "the largest chunk in bytes (stream.rate x stream.chunk_ms x stream.keyframe_x)",
+            largest,
+            1.0,
+            wire::MAX_PAYLOAD as f64,
+        )
+    }
+}
+
+impl Space {
+    /// Refuses values that make no sense.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let (access_ms, plane) = match self {
+            Space::Rectangle {
+                width_ms,
+                height_ms,
+                access_ms,
+                ..
+            } => (access_ms, Some((width_ms, height_ms))),
+            Space::Clusters {
+                width_ms,
+                height_ms,
+                clusters,
+                spread_ms,
+                access_ms,
+                ..
+            } => {
+                count("space.clusters", *clusters, 1, MAX_PEERS)?;
+                between("space.spread_ms", *spread_ms, 0.0, MAX_MS)?;
+                (access_ms, Some((width_ms, height_ms)))
+            }
+            Space::Matrix { access_ms, .. } => (access_ms, None),
+        };
+        between("space.access_ms", *access_ms, 0.0, MAX_MS)?;
+        if let Some((width_ms, height_ms)) = plane {
+            between("space.width_ms", *width_ms, 0.0, MAX_MS)?;
+            between("space.height_ms", *height_ms, 0.0, MAX_MS)?;
         }
         Ok(())
     }
