@@ -12,8 +12,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use headwater_sim::overlay::{self, OverlayOutcome, OverlayScenario};
-use headwater_sim::scenario::{Fidelity, NAMES, OVERLAY_NAMES, Scenario};
-use headwater_sim::{Outcome, Plan, RunError, Simulation, report};
+use headwater_sim::scenario::{Fidelity, NAMES, OVERLAY_NAMES, STREAMS_NAMES, Scenario};
+use headwater_sim::{Outcome, Plan, RunError, ScenarioError, Simulation, report};
 
 use bar::Bar;
 
@@ -173,12 +173,14 @@ fn run(
     of_swarms: Vec<String>,
     output: &OutputArgs,
 ) -> Result<(), Failure> {
-    if !of_swarms.is_empty()
-        && let Plan::Overlay(_) = Plan::load(name, &set).map_err(Failure::input)?
-    {
-        return Err(Failure::input(format!(
-            "{name} is about rings or coordinates, which have neither a packet level nor baselines; leave --packet and --baselines out"
-        )));
+    match Plan::load(name, &set).map_err(Failure::input)? {
+        Plan::Overlay(_) if !of_swarms.is_empty() => {
+            return Err(Failure::input(format!(
+                "{name} is about rings or coordinates, which have neither a packet level nor baselines; leave --packet and --baselines out"
+            )));
+        }
+        Plan::Streams(scenario) => return Err(for_the_lab(scenario.name)),
+        _ => {}
     }
     set.extend(of_swarms);
     if let Some(seed) = seed {
@@ -195,7 +197,13 @@ fn run(
             files::write(&outcome, output)
         }
         Plan::Overlay(scenario) => files::write_overlay(&simulate_overlay(&scenario, output)?, output),
+        Plan::Streams(scenario) => Err(for_the_lab(scenario.name)),
     }
+}
+
+/// Nothing simulates several streams of real programs.
+fn for_the_lab(name: String) -> Failure {
+    Failure::input(ScenarioError::ForTheLab(name))
 }
 
 fn replay(file: &std::path::Path, output: &OutputArgs) -> Result<(), Failure> {
@@ -203,7 +211,8 @@ fn replay(file: &std::path::Path, output: &OutputArgs) -> Result<(), Failure> {
     let params = value.get("params");
     let overlay = params.is_some_and(|params| params.get("ring").is_some() || params.get("coords").is_some());
     let fidelity = params.and_then(|params| params.get("fidelity"));
-    if fidelity.is_some_and(|fidelity| fidelity == "lab") {
+    let streams = params.is_some_and(|params| params.get("streams").is_some());
+    if streams || fidelity.is_some_and(|fidelity| fidelity == "lab") {
         return Err(Failure::Input(format!(
             "{} comes from the lab: no two runs of real programs are the same, so there is nothing to replay",
             file.display()
@@ -289,6 +298,11 @@ fn list() -> Result<(), Failure> {
     }
     for name in OVERLAY_NAMES {
         if let Plan::Overlay(scenario) = Plan::load(name, &[]).map_err(Failure::run)? {
+            writeln!(out, "{name:<20}{}", scenario.about).map_err(Failure::run)?;
+        }
+    }
+    for name in STREAMS_NAMES {
+        if let Plan::Streams(scenario) = Plan::load(name, &[]).map_err(Failure::run)? {
             writeln!(out, "{name:<20}{}", scenario.about).map_err(Failure::run)?;
         }
     }

@@ -22,6 +22,7 @@ use crate::scenario::{Scenario, ScenarioError};
 
 pub use attack::RegionResult;
 pub use draw::Drawn;
+pub(crate) use draw::{Purpose, rng};
 pub(crate) use encoder::{KEYFRAME_MS, rates};
 pub use giving::{Giving, Shifts};
 pub use outcome::{BoundMs, MessageCount, Outcome, PacketFacts, SoonestMs};

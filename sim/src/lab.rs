@@ -4,6 +4,7 @@
 mod clock;
 mod content;
 mod cores;
+pub mod discovery;
 mod figures;
 mod limits;
 mod network;

@@ -5,26 +5,29 @@ mod builtin;
 pub(crate) mod check;
 mod earlier;
 mod load;
-mod rate;
+pub(crate) mod rate;
 
 use serde::{Deserialize, Serialize};
 use wire::Bitrate;
 
 use crate::baseline::Baseline;
+use crate::lab::discovery::StreamsScenario;
 use crate::overlay::OverlayScenario;
 
 pub use attackers::{Attackers, Cheat};
-pub use builtin::{NAMES, OVERLAY_NAMES, builtin};
+pub use builtin::{NAMES, OVERLAY_NAMES, STREAMS_NAMES, builtin};
 pub use earlier::Earlier;
 pub use load::ScenarioError;
 
-/// Anything that can be simulated.
+/// Anything that can be run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plan {
     /// A swarm with its stream.
     Swarm(Box<Scenario>),
     /// The overlay by itself.
     Overlay(Box<OverlayScenario>),
+    /// Several streams of real programs, for the lab only.
+    Streams(Box<StreamsScenario>),
 }
 
 /// One swarm to simulate, with every parameter that matters.
@@ -453,10 +456,10 @@ impl Default for Measure {
     }
 }
 
-mod defaults {
+pub(crate) mod defaults {
     use super::{CapacityClass, Wave};
 
-    pub(super) fn seed() -> u64 {
+    pub(crate) fn seed() -> u64 {
         1
     }
 

@@ -82,6 +82,7 @@ fn bad_input_is_one_sentence_and_exit_code_2() {
 #[test]
 fn the_lab_refuses_what_real_programs_cannot_do() {
     refused(&["lab", "doat-1k"], "doat-1k has no stream");
+    refused(&["lab", "discovery", "--set", "streams.count=0"], "streams.count");
     refused(
         &["lab", "planetlab", "--set", "network.max_neighbours=12"],
         "network.max_neighbours",
@@ -93,7 +94,23 @@ fn the_lab_refuses_what_real_programs_cannot_do() {
 }
 
 #[test]
-fn list_names_what_run_takes() {
+fn what_only_the_lab_runs_is_refused_elsewhere() {
+    let said = "discovery has several streams of real programs, which only headwater-sim lab runs";
+    refused(&["run", "discovery"], said);
+    refused(&["run", "discovery", "--packet"], said);
+    refused(&["sweep", "discovery"], said);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lab.json");
+    std::fs::write(
+        &file,
+        r#"{"params": {"name": "discovery", "streams": {"count": 3}}}"#,
+    )
+    .unwrap();
+    refused(&["replay", &file.to_string_lossy()], "comes from the lab");
+}
+
+#[test]
+fn list_names_what_there_is() {
     let output = sim(&["list"]);
     assert!(output.status.success());
     let list = text(&output.stdout);
@@ -104,6 +121,7 @@ fn list_names_what_run_takes() {
         "churn",
         "flash-crowd",
         "mass-exit",
+        "discovery",
     ] {
         assert!(
             list.lines()

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
+use headwater_sim::lab::discovery::{self, StreamsOutcome};
 use headwater_sim::overlay::{self, OverlayOutcome};
 use headwater_sim::{Outcome, lab, plain, report};
 use serde::Serialize;
@@ -44,6 +45,15 @@ pub(super) fn write_lab(outcome: &Outcome, json: Option<&str>, quiet: bool) -> R
     let result = serde_json::to_value(outcome).map_err(Failure::run)?;
     let result = lab::without_unseen(result);
     write_text_and_json(&report::table(outcome), &result, json, quiet)
+}
+
+/// And for several streams of them.
+pub(super) fn write_streams(
+    outcome: &StreamsOutcome,
+    json: Option<&str>,
+    quiet: bool,
+) -> Result<(), Failure> {
+    write_text_and_json(&discovery::table(outcome), outcome, json, quiet)
 }
 
 /// The table for people and the result file for programs.
@@ -89,7 +99,7 @@ pub(super) fn write_text_and_json(
 
 /// What every result says of the run that it comes from, and one of its parts.
 const OF_RUN: [&str; 4] = ["scenario", "seed", "params", "audit"];
-const PARTS: [&str; 3] = ["results", "doat", "coords"];
+const PARTS: [&str; 4] = ["results", "doat", "coords", "discovery"];
 
 /// A result file's figures, whichever version wrote it.
 pub(super) fn read_figures(path: &Path) -> Result<serde_json::Value, Failure> {

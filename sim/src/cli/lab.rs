@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
-use headwater_sim::lab::{LabError, LabOptions, LabRun, program_beside};
+use headwater_sim::lab::discovery::StreamsRun;
+use headwater_sim::lab::{LabError, LabOptions, LabProgress, LabRun, program_beside};
 use headwater_sim::{Plan, plain};
 
 use super::bar::Bar;
@@ -38,16 +39,41 @@ pub(super) struct LabArgs {
 pub(super) fn run(args: &LabArgs) -> Result<(), Failure> {
     let mut set = args.set.clone();
     set.extend(args.seed.map(|seed| format!("seed={seed}")));
-    let scenario = match Plan::load(&args.scenario, &set).map_err(Failure::input)? {
-        Plan::Swarm(scenario) => scenario,
-        Plan::Overlay(scenario) => {
-            return Err(Failure::Input(format!(
-                "{} has no stream; the lab runs scenarios with viewers",
-                scenario.name
-            )));
+    match Plan::load(&args.scenario, &set).map_err(Failure::input)? {
+        Plan::Swarm(scenario) => {
+            let run = LabRun::new(&scenario).map_err(failure)?;
+            let about = format!("{}: {}", scenario.name, run.drawn());
+            let (mut outcome, wall_s) = in_real_time(args, &about, |options, interrupted, progress| {
+                run.run(options, interrupted, progress)
+            })?;
+            outcome.wall_s = wall_s;
+            files::write_lab(&outcome, args.json.as_deref(), args.quiet)?;
+            sound(outcome.lab.map_or_else(Vec::new, |lab| lab.problems))
         }
-    };
-    let run = LabRun::new(&scenario).map_err(failure)?;
+        Plan::Streams(scenario) => {
+            let run = StreamsRun::new(&scenario).map_err(failure)?;
+            let about = format!("{}: {}", scenario.name, run.drawn());
+            let (mut outcome, wall_s) = in_real_time(args, &about, |options, interrupted, progress| {
+                run.run(options, interrupted, progress)
+            })?;
+            outcome.wall_s = wall_s;
+            files::write_streams(&outcome, args.json.as_deref(), args.quiet)?;
+            sound(outcome.lab.problems)
+        }
+        Plan::Overlay(scenario) => Err(Failure::Input(format!(
+            "{} has no stream; the lab runs scenarios with viewers",
+            scenario.name
+        ))),
+    }
+}
+
+/// A run with a folder for its programs and an ear for the user; what came of it, and the seconds that it took. `about` is said
+/// before it begins.
+fn in_real_time<T>(
+    args: &LabArgs,
+    about: &str,
+    run: impl FnOnce(&LabOptions, &AtomicBool, &mut dyn FnMut(LabProgress)) -> Result<T, LabError>,
+) -> Result<(T, f64), Failure> {
     // Removed when it goes out of scope, whatever happens.
     let temporary = tempfile::tempdir().map_err(|error| {
         Failure::Run(format!(
@@ -71,16 +97,18 @@ pub(super) fn run(args: &LabArgs) -> Result<(), Failure> {
         signal_hook::flag::register(signal, Arc::clone(&interrupted)).map_err(Failure::run)?;
     }
     if !args.quiet {
-        eprintln!("{}: {}", scenario.name, run.drawn());
+        eprintln!("{about}");
     }
     let bar = Bar::new(args.quiet);
-    let outcome = run.run(&options, &interrupted, &mut |progress| bar.show_lab(progress));
+    let outcome = run(&options, &interrupted, &mut |progress| bar.show_lab(progress));
     let wall_s = bar.finish();
-    let mut outcome = outcome.map_err(failure)?;
-    outcome.wall_s = wall_s;
-    files::write_lab(&outcome, args.json.as_deref(), args.quiet)?;
-    match outcome.lab.as_ref().and_then(|lab| lab.problems.first()) {
-        Some(problem) => Err(Failure::Run(problem.clone())),
+    Ok((outcome.map_err(failure)?, wall_s))
+}
+
+/// A result with problems is shown, and is a failure.
+fn sound(problems: Vec<String>) -> Result<(), Failure> {
+    match problems.into_iter().next() {
+        Some(problem) => Err(Failure::Run(problem)),
         None => Ok(()),
     }
 }

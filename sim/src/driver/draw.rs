@@ -16,16 +16,18 @@ use crate::time::{SimTime, seconds};
 
 /// Purposes of randomness, each with a stream of its own, so that one more draw for one does not change another.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     Space = 1,
     Population = 2,
     Weather = 3,
     Churn = 4,
     Baseline = 5,
     Attack = 6,
+    Streams = 7,
+    Meeting = 8,
 }
 
-pub(super) fn rng(seed: u64, purpose: Purpose) -> ChaCha8Rng {
+pub(crate) fn rng(seed: u64, purpose: Purpose) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(purpose as u64);
     rng

@@ -47,6 +47,8 @@ enum Kind {
 /// The stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Content {
+    /// Which of several streams: the same packet of another one shows another picture.
+    stream: u64,
     gop_ns: u64,
     gop_bytes: f64,
     key_bytes: f64,
@@ -56,8 +58,14 @@ pub(crate) struct Content {
 
 impl Content {
     pub(crate) fn new(stream: &Stream) -> Self {
+        Self::of_stream(stream, 0)
+    }
+
+    /// One of several streams of the same form, of which no packet but tables is as one of the others.
+    pub(crate) fn of_stream(stream: &Stream, number: u64) -> Self {
         let (key_rate, rest_rate) = rates(stream);
         Content {
+            stream: number,
             gop_ns: ms(stream.gop_ms),
             gop_bytes: stream.rate.as_bps() as f64 / 8000.0 * stream.gop_ms,
             key_bytes: key_rate * ms(KEYFRAME_MS.min(stream.gop_ms)) as f64,
@@ -144,14 +152,16 @@ impl Content {
         at += 9;
         packet[4] = (at - 5) as u8;
         let payload = &mut packet[at..];
+        // A stream has less than 2^56 packets.
+        let seed = number | self.stream << 56;
         match kind {
             Kind::Programmes => section(payload, &PROGRAMMES),
             Kind::Programme => section(payload, &PROGRAMME),
             Kind::KeyFrame => {
                 payload[..FRAME.len()].copy_from_slice(&FRAME);
-                fill(&mut payload[FRAME.len()..], number);
+                fill(&mut payload[FRAME.len()..], seed);
             }
-            Kind::Video => fill(payload, number),
+            Kind::Video => fill(payload, seed),
         }
         packet
     }
@@ -183,8 +193,8 @@ fn clock_reference(ns: u64) -> [u8; 6] {
 }
 
 /// Bytes that differ from packet to packet and do not compress (splitmix64).
-fn fill(bytes: &mut [u8], number: u64) {
-    let mut state = number;
+fn fill(bytes: &mut [u8], seed: u64) {
+    let mut state = seed;
     for word in bytes.chunks_mut(8) {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = state;

@@ -13,6 +13,8 @@ pub(crate) struct Line {
     #[serde(rename = "type")]
     kind: String,
     pub(crate) t_ms: f64,
+    /// Whose they are.
+    pub(crate) peer: String,
     /// A number in a sample, which is what is used of it.
     arrival_ms: serde_json::Value,
     pub(crate) chunks_played: u64,
@@ -23,15 +25,35 @@ pub(crate) struct Line {
     pub(crate) bytes_duplicate: u64,
     pub(crate) bytes_control: u64,
     pub(crate) is_tracker: bool,
+    pub(crate) tracker: Option<TrackerOf>,
+    pub(crate) coord: Place,
     pub(crate) join_ms: JoinMs,
     pub(crate) cpu_s: f64,
     pub(crate) rss_bytes: u64,
+}
+
+/// The local tracker that a program is registered with.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct TrackerOf {
+    pub(crate) peer: String,
+}
+
+/// Where a program believes to be in the delay space.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Place {
+    pub(crate) x_ms: f64,
+    pub(crate) y_ms: f64,
+    pub(crate) height_ms: f64,
 }
 
 /// When each step of joining was done.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct JoinMs {
+    pub(crate) coord: Option<f64>,
+    pub(crate) doat: Option<f64>,
+    pub(crate) tracker: Option<f64>,
     pub(crate) first_chunk: Option<f64>,
 }
 
@@ -80,7 +102,7 @@ impl Statistics {
         Self::parse(&text)
     }
 
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         // The last line may be half written.
         let lines = text
             .lines()

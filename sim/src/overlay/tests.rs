@@ -34,7 +34,7 @@ fn small(name: &str, more: &[&str]) -> OverlayScenario {
     set.extend(more.iter().map(|s| (*s).to_owned()));
     match Plan::load(name, &set).unwrap() {
         Plan::Overlay(scenario) => *scenario,
-        Plan::Swarm(_) => panic!("{name}"),
+        _ => panic!("{name}"),
     }
 }
 

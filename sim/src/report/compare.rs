@@ -72,7 +72,10 @@ fn change(a: f64, b: f64) -> String {
     }
 }
 
-/// All numbers of a result by their dotted path, without those given (parameters, seed) and the consumers' second copy.
+/// Left out of figures: the consumers' second copy, and lists of occurrences, in which the same place in two results says nothing.
+const LEFT_OUT: [&str; 4] = ["consumers", "misses", "below", "trackers_at"];
+
+/// All numbers of a result by their dotted path, without those given (parameters, seed) and what is left out.
 pub(crate) fn figures(result: &Value) -> Vec<(String, f64)> {
     let mut found = Vec::new();
     for (key, value) in result.as_object().into_iter().flatten() {
@@ -80,7 +83,7 @@ pub(crate) fn figures(result: &Value) -> Vec<(String, f64)> {
             collect(key, value, &mut found);
         }
     }
-    found.retain(|(key, _)| !key.split('.').any(|part| part == "consumers"));
+    found.retain(|(key, _)| !key.split('.').any(|part| LEFT_OUT.contains(&part)));
     found
 }
 
@@ -141,5 +144,13 @@ mod tests {
         assert!(text.contains(name_a) && text.contains(name_b), "{text}");
         let line = text.lines().find(|l| l.starts_with("doat.1.found")).unwrap();
         assert!(line.contains("-50.0 %"), "{text}");
+    }
+
+    #[test]
+    fn lists_of_occurrences_are_no_figures() {
+        let nearest = json!({"again": {"of": 9}, "misses": [{"rtt_ms": 3.0}]});
+        let result = json!({"discovery": {"late_nearest": nearest, "trackers_at": [{"at_s": 5}]}});
+        let named: Vec<String> = figures(&result).into_iter().map(|(key, _)| key).collect();
+        assert_eq!(named, ["discovery.late_nearest.again.of"]);
     }
 }

@@ -50,10 +50,15 @@ pub(super) fn write(out: &mut String, outcome: &Outcome, lab: &LabFacts) -> std:
         100.0 * lab.core_wait.max,
         100.0 * lab.late_packets
     )?;
-    for warning in &lab.warnings {
+    notes(out, &lab.warnings, &lab.problems)
+}
+
+/// Why not to trust the figures, and what must not have happened.
+pub(crate) fn notes(out: &mut String, warnings: &[String], problems: &[String]) -> std::fmt::Result {
+    for warning in warnings {
         writeln!(out, "warning: {warning}")?;
     }
-    for problem in &lab.problems {
+    for problem in problems {
         writeln!(out, "problem: {problem}")?;
     }
     Ok(())

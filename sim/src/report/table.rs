@@ -210,7 +210,7 @@ fn side_by_side(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
 }
 
 /// The heads of the columns.
-pub(super) fn head(out: &mut String, name: &str) -> std::fmt::Result {
+pub(crate) fn head(out: &mut String, name: &str) -> std::fmt::Result {
     writeln!(
         out,
         "{name:<24}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}",
@@ -271,7 +271,7 @@ fn control(out: &mut String, outcome: &Outcome) -> std::fmt::Result {
     Ok(())
 }
 
-pub(super) fn line(out: &mut String, name: &str, d: &Distribution) -> std::fmt::Result {
+pub(crate) fn line(out: &mut String, name: &str, d: &Distribution) -> std::fmt::Result {
     writeln!(
         out,
         "{name:<24}{:>9.1}{:>9.1}{:>9.1}{:>9.1}{:>9.1}{:>9.1}",

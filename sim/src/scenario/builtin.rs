@@ -31,4 +31,6 @@ scenarios! {
     ];
     /// Names of the scenarios of the overlay by itself.
     OVERLAY_NAMES: ["doat-1k", "doat-10k", "doat-churn", "doat-hostile", "doat-planetlab", "coords-planetlab"];
+    /// Names of the scenarios with several streams of real programs.
+    STREAMS_NAMES: ["discovery"];
 }

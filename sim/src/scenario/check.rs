@@ -5,11 +5,11 @@ use super::{CapacityClass, Fault, Fidelity, Scenario, Space, Stream};
 /// Most peers in a run, a guard against slips: at 200 KiB each they take 20 GB.
 const MAX_PEERS: usize = 100_000;
 /// Longest run, a guard against slips.
-const MAX_SECONDS: f64 = 86_400.0;
+pub(crate) const MAX_SECONDS: f64 = 86_400.0;
 /// Highest uplink, in multiples of the stream's rate.
 const MAX_UPLOAD_X: f64 = 1e6;
 /// Longest delay, loss timeouts and the like in milliseconds.
-const MAX_MS: f64 = 600_000.0;
+pub(crate) const MAX_MS: f64 = 600_000.0;
 
 pub(crate) fn between(key: &str, value: f64, least: f64, most: f64) -> Result<(), String> {
     if (least..=most).contains(&value) {

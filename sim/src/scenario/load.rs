@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::{Plan, Scenario, builtin};
+use crate::lab::discovery::StreamsScenario;
 use crate::overlay::OverlayScenario;
 use crate::words::plain;
 
@@ -28,6 +29,9 @@ pub enum ScenarioError {
     /// An override does not fit.
     #[error("--set {0:?} cannot be applied: {1}")]
     Override(String, String),
+    /// Several streams of real programs, which nothing simulates.
+    #[error("{0} has several streams of real programs, which only headwater-sim lab runs")]
+    ForTheLab(String),
 }
 
 impl Scenario {
@@ -53,8 +57,8 @@ impl Scenario {
 }
 
 impl Plan {
-    /// What is to be simulated: the scenario in the box or in the file of that name, with `overrides` (`key.path=value`)
-    /// applied. A file with a `[ring]` or with `[coords]` is one of the overlay.
+    /// What is to be run: the scenario in the box or in the file of that name, with `overrides` (`key.path=value`)
+    /// applied. A file with a `[ring]` or with `[coords]` is one of the overlay, and one with `[streams]` has several of them.
     ///
     /// # Errors
     /// As for [`Scenario::load`].
@@ -64,6 +68,13 @@ impl Plan {
             let scenario: OverlayScenario = read_value(name, table, overrides)?;
             scenario.check()?;
             return Ok(Plan::Overlay(Box::new(scenario)));
+        }
+        if table.contains_key("streams") {
+            let scenario: StreamsScenario = read_value(name, table, overrides)?;
+            scenario
+                .check()
+                .map_err(|why| ScenarioError::Invalid(name.to_owned(), why))?;
+            return Ok(Plan::Streams(Box::new(scenario)));
         }
         Scenario::load(name, overrides).map(|scenario| Plan::Swarm(Box::new(scenario)))
     }

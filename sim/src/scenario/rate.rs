@@ -13,11 +13,11 @@ enum Written {
     Text(String),
 }
 
-pub(super) fn serialize<S: Serializer>(rate: &Bitrate, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<S: Serializer>(rate: &Bitrate, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(rate.as_bps())
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bitrate, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bitrate, D::Error> {
     match Written::deserialize(deserializer)? {
         Written::Bits(bps) => Ok(Bitrate::from_bps(bps)),
         Written::Text(text) => text.parse().map_err(serde::de::Error::custom),

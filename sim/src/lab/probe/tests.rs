@@ -57,6 +57,16 @@ fn every_wrong_byte_is_seen() {
     assert_eq!(probe.finish().wrong, 3 * 188 + 3 + 100);
 }
 
+#[test]
+fn another_streams_picture_is_wrong() {
+    let other = Content::of_stream(&Stream::default(), 1);
+    let mut probe = Probe::new(content());
+    let others: Vec<u8> = (5..8).flat_map(|number| other.packet(number)).collect();
+    probe.take(1, &others);
+    assert_eq!((probe.seen.right, probe.seen.wrong), (0, 3 * 188));
+    assert!((0..5000).all(|number| Content::claimed(&other.packet(number)) == Some(number)));
+}
+
 /// Packets sent one a millisecond from 100 ms on; chunks of 8 ms.
 fn playout<'a>(seen: &'a Seen, sent: &'a Sent) -> Playout<'a> {
     Playout {
