@@ -1,4 +1,4 @@
-//! The lab with three real viewers. Needs Linux, root and a built `headwater`; says so where it cannot run.
+//! The lab with a handful of real viewers. Needs Linux, root and a built `headwater`; says so where it cannot run.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)] // Helpers of tests: to fail is to panic.
@@ -11,6 +11,7 @@ use std::time::Duration;
 use headwater_sim::lab::program_beside;
 use netlab::Lab;
 use serde_json::Value;
+use tempfile::TempDir;
 
 const SIM: &str = env!("CARGO_BIN_EXE_headwater-sim");
 
@@ -70,32 +71,45 @@ fn left_behind(folder: &Path) -> Vec<String> {
         .collect()
 }
 
+/// Runs a lab that says nothing, does not fail and leaves no program behind; where its result is. What it keeps is in `keep`.
+fn quiet_lab(program: &Path, folder: &TempDir, args: &[&str]) -> String {
+    let at = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (keep, json, named) = (at("keep"), at("lab.json"), program.to_string_lossy());
+    let more = ["--headwater", &named, "--keep", &keep, "--json", &json];
+    let output = sim(&[&["lab"], args, &more].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(output.stdout.is_empty() && output.stderr.is_empty(), "quiet");
+    assert_eq!(left_behind(folder.path()), Vec::<String>::new());
+    json
+}
+
+fn read(json: &str) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap()
+}
+
+fn figure(result: &Value, path: &str) -> f64 {
+    let value = result.pointer(path).and_then(Value::as_f64);
+    value.unwrap_or_else(|| panic!("{path} in {result}"))
+}
+
 #[test]
 fn three_viewers_get_what_was_sent_and_nothing_is_left_behind() {
     let Some((program, _turn)) = program() else { return };
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
-    let (keep, json) = (at("keep"), at("lab.json"));
-    let named = program.to_string_lossy();
-    let more = ["--headwater", &named, "--keep", &keep, "--json", &json];
-    let output = sim(&[&["lab"], &SMALL[..], &more].concat());
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(output.stdout.is_empty() && output.stderr.is_empty(), "quiet");
-    assert_eq!(left_behind(folder.path()), Vec::<String>::new());
+    let json = quiet_lab(&program, &folder, &SMALL);
+    let keep = at("keep");
     for file in ["source.jsonl", "viewer1.log", "viewer3.jsonl", "donor4.jsonl"] {
         assert!(Path::new(&keep).join(file).exists(), "{file}");
     }
 
-    let result: Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    let result = read(&json);
     assert_eq!(result["params"]["fidelity"], "lab");
     assert_eq!(
         (&result["peers"], &result["lab"]["wrong_bytes"]),
         (&5.into(), &0.into())
     );
-    let figure = |path: &str| {
-        let value = result.pointer(path).and_then(Value::as_f64);
-        value.unwrap_or_else(|| panic!("{path} in {result}"))
-    };
+    let figure = |path: &str| figure(&result, path);
     let ours = "/results/headwater";
     // Wide bounds: a machine that is busy with other tests is slow, but not that slow.
     assert!(figure(&format!("{ours}/continuity/min")) > 0.8);
@@ -149,7 +163,7 @@ fn viewers_play_on_when_the_peercaster_is_back() {
         !Path::new(&keep).join("source-2.state").exists(),
         "it has its key"
     );
-    let result: Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    let result = read(&json);
     assert_eq!(result["lab"]["wrong_bytes"], 0);
     let worst = result.pointer("/results/headwater/continuity/min");
     // Nine of the ten seconds are made; up to three of them may be lost on a busy machine, and it is away for one.
@@ -187,4 +201,45 @@ fn an_interrupt_ends_everything() {
     netlab::interrupt(&lab).unwrap();
     assert_eq!(lab.wait().unwrap().code(), Some(130));
     assert_eq!(left_behind(folder.path()), Vec::<String>::new());
+}
+
+/// Two streams in one overlay, eight nodes, one of which is killed.
+const STREAMS: [&str; 8] = [
+    "discovery",
+    "--set",
+    "streams={count=2,nodes=8,over_s=4,settle_s=3,late=1,watch_s=5,drain_s=6}",
+    "--set",
+    "kill={every_s=1,away_s=1,most=1}",
+    "--set",
+    "seed=1",
+    "--quiet",
+];
+
+#[test]
+fn viewers_of_two_streams_find_theirs_by_way_of_any_node() {
+    let Some((program, _turn)) = program() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let json = quiet_lab(&program, &folder, &STREAMS);
+    let result = read(&json);
+    let figure = |path: &str| figure(&result, path);
+    assert_eq!((figure("/peers"), figure("/lab/wrong_bytes")), (9.0, 0.0));
+    // Nobody was told of a peercaster; all have found theirs.
+    for who in ["late", "all"] {
+        let at = |what: &str| figure(&format!("/discovery/join_ms/{who}/{what}"));
+        assert_eq!(at("unanswered"), 0.0, "{result}");
+        assert!((20.0..5000.0).contains(&at("tracker/p95")), "{result}");
+        assert!(at("first_chunk/p50") > 20.0, "{result}");
+    }
+    assert_eq!(figure("/discovery/restarts/nodes"), 1.0);
+    assert_eq!(figure("/discovery/restarts/unanswered"), 0.0);
+    assert_eq!(figure("/discovery/late_nearest/at_first/of"), 1.0);
+    // Wide bounds: a machine that is busy with other tests is slow.
+    assert!(figure("/discovery/continuity/whole/min") > 0.5, "{result}");
+    let trackers = result.pointer("/discovery/trackers_at/1/trackers");
+    assert_eq!(trackers, Some(&serde_json::json!([1, 1])));
+
+    let refused = sim(&["replay", &json]);
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused.stderr));
+    let compared = sim(&["compare", &json, &json]);
+    assert!(compared.status.success(), "{}", text(&compared.stderr));
 }
