@@ -209,8 +209,9 @@ impl Stream {
     ) {
         self.register_with(ctx, peer, Some(addr));
         if !self.membership.answered && self.membership.racing.knows_nobody() {
-            // If it is none, the overlay's table is asked in the same flight.
-            self.membership.racing.look_up_at = ctx.now;
+            // If it is none, the overlay's table is asked in the same flight; but who was asked with the first packet has passed the
+            // question on by now, and most often answered it.
+            self.membership.racing.look_up_at = if asked { ctx.now + ANSWER_SLACK } else { ctx.now };
         }
         self.return_to_source(ctx, peer, addr);
         if asked {

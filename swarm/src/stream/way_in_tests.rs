@@ -225,3 +225,16 @@ fn a_tracker_is_measured_against_its_siblings_again_later() {
     joiner.on_connected(&mut bench.ctx(), peer(2), addr(2), true, false);
     assert_eq!(joiner.membership.tracker, Some(peer(2)), "it is nearer");
 }
+
+#[test]
+fn who_was_asked_with_the_first_packet_is_waited_for_before_the_overlay_is_asked() {
+    for (opened, at_once) in [(true, false), (false, true)] {
+        let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+        let mut joiner = bench.joiner();
+        bench.connect(1, 20);
+        joiner.on_connected(&mut bench.ctx(), peer(1), addr(250), true, opened);
+        assert_eq!(joiner.take_look_up(bench.now), at_once, "opened: {opened}");
+        bench.pass(250);
+        assert_eq!(joiner.take_look_up(bench.now), !at_once, "opened: {opened}");
+    }
+}
