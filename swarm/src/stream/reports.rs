@@ -18,6 +18,14 @@ const ROOM_CHANGED: u16 = 2;
 /// So many substreams more than the tracker knows of can be supplied from here.
 const SUPPLY_GREW: u32 = 4;
 
+/// A newcomer's slots are free, and nobody is sent to them until the tracker hears that something flows there. In a crowd of 330 the
+/// slots of all who had come within the last second lay idle while others looked for some (docs/results/swarm.md, "What a crowd waits
+/// for"): the first of its own substreams is worth a message at once...
+const SUPPLY_BEGINS: Duration = Duration::from_millis(40);
+
+/// ...and so are several more soon after.
+const SUPPLY_GROWS: Duration = Duration::from_millis(100);
+
 impl Stream {
     /// The tracker is being told of the room here.
     pub(super) fn note_reported(&mut self) {
@@ -29,15 +37,29 @@ impl Stream {
     /// itself it knows of.
     pub(super) fn room_changed(&self) -> bool {
         let (now, believed) = (self.free_slots(), self.membership.reported_free);
-        let grown = self.flowing().minus(self.membership.reported_has).len();
-        (now > 0 && grown >= SUPPLY_GREW)
+        (now > 0 && (self.supply_begins() || self.supply_grew()))
             || now < believed
             || (now > 0 && believed == 0)
             || now.saturating_sub(believed) > (believed / 4).max(ROOM_CHANGED)
     }
 
+    /// Whether one of its own substreams flows, and the tracker does not know of any.
+    fn supply_begins(&self) -> bool {
+        self.membership.reported_has.is_empty() && !self.flowing().and(self.primaries).is_empty()
+    }
+
+    fn supply_grew(&self) -> bool {
+        self.flowing().minus(self.membership.reported_has).len() >= SUPPLY_GREW
+    }
+
     /// The first news of room is worth most: until then nobody is sent to a newcomer.
     pub(super) fn report_wait(&self) -> Duration {
+        if self.supply_begins() {
+            return SUPPLY_BEGINS;
+        }
+        if self.supply_grew() {
+            return SUPPLY_GROWS;
+        }
         let crowd = 1.0 + f64::from(self.membership.members) / 100.0;
         let wait = REPORT_SOONEST.mul_f64(crowd);
         if self.membership.reported_free == 0 {

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use wire::message::Hold;
 use wire::{Bitrate, Message, Substream, SubstreamSet};
 
@@ -83,4 +85,33 @@ fn a_report_says_which_promises_its_free_slots_count() {
             .is_some_and(|sub| sub.children.len() == 1)
     );
     assert_eq!(viewer.membership.promised, 5);
+}
+
+#[test]
+fn the_first_substream_that_flows_is_told_at_once_and_more_soon_after_however_large_the_swarm() {
+    let mut bench = Bench::new(Bitrate::from_kbps(8_000));
+    let mut viewer = bench.viewer();
+    viewer.slots = 16;
+    viewer.primaries = SubstreamSet::all(K);
+    viewer.membership.tracker = Some(peer(1));
+    viewer.membership.members = 1_000;
+    bench.connect(1, 20);
+    viewer.report(&mut bench.ctx());
+    let usual = viewer.report_wait();
+    assert!(usual > Duration::from_millis(1_000), "{usual:?}");
+    bench.supplied_by(&mut viewer, 1, SubstreamSet::all(K));
+    assert!(!viewer.room_changed(), "nothing has come yet");
+    bench.push(&mut viewer, 1, FIRST);
+    assert!(viewer.room_changed());
+    assert!(viewer.report_wait() <= Duration::from_millis(50));
+    viewer.report(&mut bench.ctx());
+    bench.push(&mut viewer, 1, FIRST + 1);
+    assert!(!viewer.room_changed(), "one more is no news");
+    for seq in FIRST + 2..FIRST + 6 {
+        bench.push(&mut viewer, 1, seq);
+    }
+    assert!(viewer.room_changed());
+    assert!(viewer.report_wait() <= Duration::from_millis(100));
+    viewer.report(&mut bench.ctx());
+    assert_eq!(viewer.report_wait(), usual);
 }
