@@ -88,3 +88,7 @@ impl Stream {
         self.holds.retain(|held| held.until > now);
     }
 }
+
+#[cfg(test)]
+#[path = "holds_tests.rs"]
+mod tests;

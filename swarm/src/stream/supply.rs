@@ -353,10 +353,11 @@ impl Stream {
         {
             return Verdict::Accept;
         }
+        let (own, kept) = self.held_for(from, substream);
         if self.source.is_none() {
-            // Right after its own handshakes a poor uplink is booked ahead. Who was sent here by the supplier that let this
-            // node in has nowhere else to go; who looks around has, unless a great crowd does.
-            let choice = orphan && self.membership.members <= SMALL_SWARM;
+            // Right after its own handshakes a poor uplink is booked ahead. Who was sent here by the tracker, or by the supplier that
+            // let this node in, has nowhere else to go; who looks around has, unless a great crowd does.
+            let choice = orphan && !kept && self.membership.members <= SMALL_SWARM;
             if choice && ctx.uplink.backlog(ctx.now) > BOOKED_AHEAD {
                 return Verdict::Refuse(RefuseReason::Full);
             }
@@ -366,14 +367,14 @@ impl Stream {
             // A leaf may wait below a peer that is only just getting its own supplier: the trees of a crowd that comes at
             // once grow from all ends. But only in a substream that this peer is to pass on, and one that passes on
             // itself needs a supplier with chunks: or newcomers would hang on newcomers, or wait for each other.
-            let on_the_way = fanout == 0
-                && self.primaries.contains(substream)
-                && (sub.pending.is_some() || sub.parent.is_some());
+            // Whom the tracker sends waits in any case: it knows who waits for whom.
+            let sought = sub.pending.is_some() || sub.parent.is_some();
+            let on_the_way = sought && fanout == 0 && self.primaries.contains(substream)
+                || kept && (sought || sub.seat.is_some());
             if !sub.flows() && !on_the_way {
                 return Verdict::Refuse(RefuseReason::NoData);
             }
         }
-        let (own, kept) = self.held_for(from, substream);
         let used = self.slots_used() + self.slots_held() - own;
         // Whoever of those who were promised too much comes first has it.
         if kept && self.slots_used() < self.slots.saturating_add(beyond(self.slots)) {
