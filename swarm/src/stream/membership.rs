@@ -18,7 +18,7 @@ use crate::io::{Event, Output, Participation};
 use crate::playout::Playout;
 
 /// A node that lacks suppliers asks the tracker again after this time, and twice as long after each such time.
-const URGENT_REFRESH: Duration = Duration::from_millis(400);
+const URGENT_REFRESH: Duration = Duration::from_millis(300);
 
 /// Peers asked of the tracker at first and later. An answer is about 100 bytes a peer, and a tracker may have a thousand
 /// members.
@@ -351,6 +351,11 @@ impl Stream {
             let known = self.hear(ctx.now, peer, addrs);
             known.record = Some(record);
             if first {
+                continue;
+            }
+            if self.seated_at(peer, ctx.now) {
+                // However many it is connected to already: none of them had a slot.
+                self.dial(ctx, peer);
                 continue;
             }
             if tried < DIALS_AT_ONCE && self.peers.len() < MANY_PEERS && self.looks_better(ctx, peer) {

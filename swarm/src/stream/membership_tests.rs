@@ -1,11 +1,13 @@
 use std::time::Duration;
 
-use wire::message::{Path, Referral, RefuseReason, Refused, Role};
+use wire::message::{Appointment, JoinAnswer, Path, Referral, RefuseReason, Refused, Role};
 use wire::{Bitrate, List, PeerId, Seq, Substream, SubstreamSet};
 
 use super::super::Stream;
 use super::super::candidates::{DIALS_AT_ONCE, REDIAL};
-use super::super::testing::{Bench, FIRST, K, addr, chunk_of, offer, one, peer, stream_id};
+use super::super::testing::{
+    Bench, FIRST, K, addr, answer, chunk_of, key, nothing, offer, one, peer, record, stream_id,
+};
 
 fn referral(n: u8) -> Referral {
     Referral {
@@ -174,4 +176,34 @@ fn the_silent_peercaster_is_called_by_its_children_though_others_feed_them() {
     };
     let (source, other) = (called(true), called(false));
     assert!(source >= other + 3, "{source} and {other} pings in 2 s");
+}
+
+#[test]
+fn where_the_tracker_holds_a_slot_is_dialled_however_many_are_connected() {
+    let mut bench = Bench::new(Bitrate::from_kbps(40_000));
+    let mut viewer = bench.viewer();
+    for n in 1..=40 {
+        bench.connect(n, 20);
+        viewer.on_advert(&mut bench.ctx(), peer(n), nothing());
+    }
+    viewer.membership.tracker = Some(peer(1));
+    viewer.membership.answered = true;
+    let answer = JoinAnswer {
+        peers: [record(50, 5), record(51, 5)].into_iter().collect(),
+        seats: [one(3), SubstreamSet::EMPTY].into_iter().collect(),
+        ..answer(Some(Appointment::sign(&key(), peer(1), 1)))
+    };
+    bench.out.clear();
+    viewer.on_join_answer(&mut bench.ctx(), peer(1), answer);
+    assert_eq!(bench.dialled(), [Some(peer(50))]);
+}
+
+#[test]
+fn the_tracker_is_asked_for_what_another_peer_only_may_have() {
+    let mut bench = Bench::new(Bitrate::from_kbps(40_000));
+    let mut viewer = asking(&mut bench);
+    assert_eq!(viewer.forlorn(bench.now), SubstreamSet::all(K));
+    // Unless it holds a slot.
+    viewer.sub_mut(Substream(3)).expect("one of K").seat = Some((peer(2), bench.now));
+    assert_eq!(viewer.forlorn(bench.now), SubstreamSet::all(K).minus(one(3)));
 }

@@ -79,12 +79,12 @@ impl Stream {
         (offer.is_roomy(asked as u16 + state.asked.len() as u16)).then_some(peer)
     }
 
-    /// The substreams that no supplier is in sight for: nobody asked, and no slot held anywhere.
+    /// The substreams that no supplier is in sight for: no slot is held anywhere. That somebody is asked for one by what it said of
+    /// itself does not count: in a crowd two in three have none left.
     pub(super) fn forlorn(&self, now: Time) -> SubstreamSet {
         let promised = |s: Substream| {
-            self.sub(s).is_some_and(|sub| {
-                sub.pending.is_some() || sub.seat.is_some_and(|(_, since)| now.since(since) < SEAT_WAIT)
-            })
+            self.sub(s)
+                .is_some_and(|sub| sub.seat.is_some_and(|(_, since)| now.since(since) < SEAT_WAIT))
         };
         let lost = self.orphans().or(self.adrift());
         lost.iter().filter(|&s| !promised(s)).collect()
