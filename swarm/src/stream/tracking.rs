@@ -24,6 +24,13 @@ use super::{Ctx, Stream};
 /// judgement.
 pub(super) const BUSY_TRACKER: f64 = 0.15;
 
+/// Up to this share who lacks a supplier again is helped nevertheless: asking at random takes more of everybody's uplink. With half
+/// of the peercaster's uplink a crowd's chunks were late (docs/results/swarm.md, "What a crowd waits for").
+const OVERBUSY_TRACKER: f64 = 0.3;
+
+/// Peers named then.
+const WANT_WHEN_LACKING: u8 = 2;
+
 /// Peers named to a newcomer then, and in a swarm that is not small: enough for a seat in each substream, and no more, because
 /// each is 100 bytes here, a promise of 160, and two handshakes of 4 KB (docs/results/swarm.md).
 const WANT_IN_A_CROWD: u8 = 10;
@@ -258,6 +265,9 @@ impl Stream {
         if busy > BUSY_TRACKER {
             // A crowd must not take the host's uplink from the stream: who asks again waits, who is new hears of few.
             message.want = match message.known {
+                Some(_) if !message.need.is_empty() && busy <= OVERBUSY_TRACKER => {
+                    message.want.min(WANT_WHEN_LACKING)
+                }
                 Some(_) => message.want.min(u8::from(fresh)),
                 None => message.want.min(WANT_IN_A_CROWD),
             };

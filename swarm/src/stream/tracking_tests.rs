@@ -7,7 +7,7 @@ use wire::message::{Appointment, Join, JoinAnswer, PeerRecord, Role};
 use wire::{Bitrate, Message, SubstreamSet};
 
 use super::super::Stream;
-use super::super::testing::{Bench, K, addr, peer, request_for, stream_id};
+use super::super::testing::{Bench, K, addr, info, one, peer, request_for, stream_id};
 
 fn joins(bench: &mut Bench, source: &mut Stream, n: u8) -> JoinAnswer {
     joins_with(bench, source, n, Bitrate::from_kbps(1_000))
@@ -118,4 +118,40 @@ fn who_does_not_answer_a_call_is_named_no_more() {
     // Nor who is connected no more.
     source.forget_peer(&mut bench.ctx(), peer(1));
     assert_eq!(members(&source), 0);
+}
+
+#[test]
+fn a_busy_tracker_helps_who_lacks_suppliers_and_a_very_busy_one_only_newcomers() {
+    // Shares of the peercaster's uplink that tracking takes, and how many peers are named to who asks again.
+    for (share, named) in [(0.05, 4), (0.25, 2), (0.5, 0)] {
+        let mut bench = Bench::new(Bitrate::from_kbps(20_000));
+        let mut source = bench.source();
+        for n in 1..=20 {
+            bench.register(&mut source, n, 10);
+        }
+        bench.pass(2_000);
+        let now = bench.now;
+        // A new span begins; of it a quarter of a second is the shortest time that counts.
+        bench.uplink.book_unpaced(now, 1);
+        bench.uplink.book_unpaced(now, (share * 20e6 / 8.0 * 0.25) as u64);
+        bench.said();
+        let join = Join {
+            stream: stream_id(),
+            record: super::super::testing::record(1, 10),
+            want: 4,
+            need: one(0),
+            upload: Bitrate::from_kbps(1_000),
+            known: Some((info().session, info().revision)),
+            promised: 0,
+        };
+        source.on_join(&mut bench.ctx(), peer(1), join);
+        let answer = bench.said().into_iter().find_map(|(to, message)| match message {
+            Message::JoinAnswer(answer) if to == peer(1) => Some(answer),
+            _ => None,
+        });
+        let peers = answer.map_or(0, |answer| {
+            answer.peers.iter().filter(|r| r.role != Role::Peercaster).count()
+        });
+        assert_eq!(peers, named, "{share}");
+    }
 }
