@@ -32,9 +32,9 @@ impl Stream {
         let Some(asked) = asked.filter(|asked| opened && !asked.is_empty()) else {
             return;
         };
-        let free = |sub: &super::SubstreamState| sub.parent.is_none() && sub.pending.is_none();
+        let free = |sub: &super::SubstreamState| sub.parent.is_none();
         let set = asked.iter().filter(|&s| self.sub(s).is_some_and(free)).collect();
-        // Where another supplier came first, this one's answer is declined when it comes.
+        // Where another supplier has agreed, this one's answer is declined when it comes.
         self.note_asked(ctx, peer, set);
     }
 }

@@ -90,3 +90,22 @@ fn who_holds_no_slot_is_only_dialled() {
     assert!(openings.iter().any(nothing), "{openings:?}");
     assert_eq!(viewer.wanted(), SubstreamSet::all(K));
 }
+
+#[test]
+fn of_two_that_are_asked_for_the_same_the_first_to_agree_supplies_it() {
+    for (first, second) in [(3, 9), (9, 3)] {
+        let (mut bench, mut joiner, _) = seated();
+        bench.connect(9, 5);
+        joiner.ask(&mut bench.ctx(), peer(9), one(1));
+        joiner.peers.entry(peer(9)).or_default().asked = one(1);
+        bench.connect(3, 20);
+        joiner.on_connected(&mut bench.ctx(), peer(3), addr(3), true, true);
+        bench.out.clear();
+        bench.agree(&mut joiner, first, one(1));
+        assert_eq!(ended(&bench.said(), peer(first)), SubstreamSet::EMPTY);
+        bench.agree(&mut joiner, second, one(1));
+        assert_eq!(ended(&bench.said(), peer(second)), one(1));
+        let parent = joiner.sub(wire::Substream(1)).and_then(|sub| sub.parent);
+        assert_eq!(parent, Some(peer(first)));
+    }
+}

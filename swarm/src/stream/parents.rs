@@ -156,7 +156,8 @@ impl Stream {
     pub(super) fn note_asked(&mut self, ctx: &Ctx<'_>, peer: PeerId, set: SubstreamSet) {
         let expected_us = self.expected_from(ctx, peer, set);
         for substream in set.iter() {
-            if let Some(sub) = self.sub_mut(substream) {
+            // Where somebody else is asked already, whoever agrees first supplies it.
+            if let Some(sub) = self.sub_mut(substream).filter(|sub| sub.pending.is_none()) {
                 sub.pending = Some(peer);
                 sub.expected_us = expected_us;
             }
@@ -205,13 +206,19 @@ impl Stream {
     pub(crate) fn on_subscribed(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: &Subscribed) {
         let mut leave: Vec<(PeerId, SubstreamSet)> = Vec::new();
         let mut unwanted = SubstreamSet::EMPTY;
+        let asked = self
+            .peers
+            .get(&from)
+            .map_or(SubstreamSet::EMPTY, |state| state.asked);
         for substream in message.substreams.and(SubstreamSet::all(self.k())).iter() {
             let wanted = self.wanted().contains(substream);
             let now = ctx.now;
             let Some(sub) = self.sub_mut(substream) else {
                 continue;
             };
-            if sub.pending != Some(from) || !wanted {
+            let first_of_several = sub.parent.is_none() && asked.contains(substream);
+            let awaited = sub.pending == Some(from) || first_of_several;
+            if !awaited || !wanted {
                 if sub.parent != Some(from) {
                     unwanted.insert(substream);
                 }
