@@ -38,6 +38,9 @@ const CALL_SLACK: Duration = Duration::from_millis(80);
 /// The round trip to who has not completed the handshake yet: the median between the hosts of PlanetLab, for a round trip's time.
 const UNPROVEN_RTT: Duration = Duration::from_millis(100);
 
+/// An answer is overdue after this time while no round trip is measured: what RFC 6298 (2.1) begins with.
+pub(crate) const UNPROVEN_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Weight of a new round trip in the smoothed one, as in RFC 6298.
 const RTT_GAIN: f64 = 0.125;
 
@@ -98,6 +101,9 @@ impl Neighbour {
 
     /// Time after which an answer is overdue, as in RFC 6298.
     pub(crate) fn timeout(&self) -> Duration {
+        if !self.proven {
+            return UNPROVEN_TIMEOUT;
+        }
         Duration::from_micros((self.rtt_us + 4.0 * self.rtt_dev_us) as u64)
     }
 

@@ -192,3 +192,7 @@ impl Stream {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;
