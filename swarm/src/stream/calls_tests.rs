@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use wire::message::{Appointment, Guest, Join, JoinAnswer, RingNode};
+use wire::message::{Appointment, Guest, Join, JoinAnswer, JoinRefused, RefuseReason, RingNode};
 use wire::{Bitrate, List, Message, SecretKey, SubstreamSet};
 
 use super::super::Stream;
+use super::super::racing::ANEW;
 use super::super::testing::{Bench, addr, answer, key, peer, record, stream_id};
 use super::{CALL_EVERY, CALLS_AT_ONCE, WANT_IN_A_CALL};
 use crate::io::Output;
@@ -180,5 +181,67 @@ fn siblings_of_a_tracker_that_called_are_measured_by_it_once_it_is_known_how_far
     assert_eq!(bench.dialled(), [], "nothing to measure by");
     assert!(bench.neighbours.prove(&peer(6), Duration::from_millis(250)));
     joiner.on_proven(&mut bench.ctx(), peer(6));
+    assert_eq!(bench.dialled(), [Some(peer(7))]);
+}
+
+#[test]
+fn who_arrives_before_it_is_known_how_far_away_the_caller_is_is_compared_with_it_afterwards() {
+    for (caller_ms, taken) in [(250, 7), (150, 6)] {
+        let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+        let mut joiner = bench.joiner();
+        // Somebody who is no tracker has named one.
+        bench.connect(5, 20);
+        joiner.on_connected(&mut bench.ctx(), peer(5), addr(250), true, true);
+        let refused = JoinRefused {
+            stream: stream_id(),
+            reason: RefuseReason::UnknownStream,
+            trackers: std::iter::once(RingNode::new(
+                peer(7),
+                &coords::Coord::ORIGIN,
+                std::iter::once(addr(7)).collect(),
+            ))
+            .collect(),
+        };
+        joiner.on_join_refused(&mut bench.ctx(), peer(5), refused);
+        // Another one calls, before the connection to that one stands.
+        bench
+            .neighbours
+            .insert(bench.now, peer(6), addr(6), vec![addr(6)], None, false);
+        let answer = answer(Some(Appointment::sign(&key(), peer(6), 1)));
+        joiner.on_join_answer(&mut bench.ctx(), peer(6), answer);
+        assert_eq!(joiner.whom_to_ask(), Some(peer(6)));
+        bench.connect(7, 190);
+        joiner.on_connected(&mut bench.ctx(), peer(7), addr(7), true, false);
+        assert_eq!(joiner.whom_to_ask(), Some(peer(6)), "nothing to compare it with");
+        assert!(bench.neighbours.prove(&peer(6), Duration::from_millis(caller_ms)));
+        joiner.on_proven(&mut bench.ctx(), peer(6));
+        assert_eq!(joiner.whom_to_ask(), Some(peer(taken)), "{caller_ms}");
+    }
+}
+
+#[test]
+fn siblings_that_were_named_once_are_raced_anew_though_a_later_answer_names_none() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut joiner = bench.joiner();
+    bench.connect(250, 200);
+    joiner.on_connected(&mut bench.ctx(), peer(250), addr(250), true, false);
+    let sibling = RingNode::new(
+        peer(7),
+        &coords::Coord::ORIGIN,
+        std::iter::once(addr(7)).collect(),
+    );
+    let appointed = || Some(Appointment::sign(&key(), peer(250), 1));
+    let first = JoinAnswer {
+        siblings: std::iter::once(sibling).collect(),
+        ..answer(appointed())
+    };
+    bench.out.clear();
+    joiner.on_join_answer(&mut bench.ctx(), peer(250), first);
+    assert_eq!(bench.dialled(), [Some(peer(7))]);
+    joiner.on_dial_failed(&mut bench.ctx(), Some(peer(7)), Some(addr(7)));
+    joiner.on_join_answer(&mut bench.ctx(), peer(250), answer(appointed()));
+    assert_eq!(bench.dialled(), [], "not so soon");
+    bench.now += ANEW.mul_f64(1.3);
+    joiner.on_join_answer(&mut bench.ctx(), peer(250), answer(appointed()));
     assert_eq!(bench.dialled(), [Some(peer(7))]);
 }

@@ -363,7 +363,9 @@ impl Stream {
                 self.dial(ctx, peer);
             }
         }
-        self.hear_of_siblings(ctx, from, &message.siblings);
+        // A later answer names none, and those named before may be worth another race.
+        let siblings = self.membership.moving.siblings();
+        self.hear_of_siblings(ctx, from, &siblings);
         self.fill_up(ctx);
         self.seek_parents(ctx);
     }

@@ -249,8 +249,8 @@ impl Stream {
         if !self.membership.answered && (leader != Some(tracker) || self.is_answer_overdue(ctx, tracker)) {
             return true;
         }
-        let present = ctx.neighbours.get(&tracker).map_or(Duration::MAX, |n| n.rtt());
-        tracker != peer && rtt + NEARER < present && rtt < present.mul_f64(NEARER_SHARE)
+        // A caller is compared when it is known how far away it is.
+        !ctx.neighbours.is_unproven(&tracker) && is_nearer(ctx, peer, tracker)
     }
 
     /// Whether the one that is asked to be the tracker should have answered by now.
@@ -321,10 +321,21 @@ impl Stream {
         self.race(ctx);
     }
 
-    /// How far away a peer is, is known now. If it is the tracker, its siblings are measured by it.
+    /// How far away a peer is, is known now. If it is the tracker, its siblings are measured by it, and so is whoever arrived while
+    /// that was not known.
     pub(crate) fn on_proven(&mut self, ctx: &mut Ctx<'_>, peer: PeerId) {
         let siblings = self.membership.moving.siblings();
         self.hear_of_siblings(ctx, peer, &siblings);
+        if self.membership.tracker != Some(peer) {
+            return;
+        }
+        let arrived = self.membership.racing.nearest();
+        let arrived = arrived.and_then(|peer| Some((peer, ctx.neighbours.get(&peer)?.addr)));
+        if let Some((nearest, addr)) = arrived
+            && is_nearer(ctx, nearest, peer)
+        {
+            self.take_for_tracker(ctx, nearest, addr, false);
+        }
     }
 
     /// Whether this stream has or is about to have anything to do with a peer.
@@ -336,4 +347,11 @@ impl Stream {
             || self.is_overseen(*peer)
             || self.keeps_for(*peer)
     }
+}
+
+/// Whether a connected peer is clearly nearer than the tracker that there is.
+fn is_nearer(ctx: &Ctx<'_>, peer: PeerId, tracker: PeerId) -> bool {
+    let rtt = |peer: &PeerId| ctx.neighbours.get(peer).map_or(Duration::MAX, |n| n.rtt());
+    let (new, present) = (rtt(&peer), rtt(&tracker));
+    tracker != peer && new.saturating_add(NEARER) < present && new < present.mul_f64(NEARER_SHARE)
 }
