@@ -7,11 +7,11 @@ use rand::seq::SliceRandom;
 use wire::Bitrate;
 
 use super::plan::{StreamsPlan, StreamsScenario};
-use crate::ScenarioError;
 use crate::driver::{Purpose, rng};
 use crate::measure::Role;
 use crate::space::DelaySpace;
 use crate::time::{MS, SimTime, seconds};
+use crate::{Distribution, ScenarioError};
 
 /// Between the starts of two peercasters: the one before has entered the overlay by then.
 const PEERCASTERS_APART_S: f64 = 2.0;
@@ -148,9 +148,7 @@ impl Draw {
     pub(crate) fn median_rtt_ms(&self) -> f64 {
         let all = self.members.len() as u32;
         let pairs = (0..all).flat_map(|a| (0..a).map(move |b| (a, b)));
-        let mut rtts: Vec<f64> = pairs.map(|(a, b)| self.rtt_ms(a, b)).collect();
-        rtts.sort_by(f64::total_cmp);
-        rtts[rtts.len() / 2]
+        Distribution::of(pairs.map(|(a, b)| self.rtt_ms(a, b)).collect()).p50
     }
 
     /// What its programs and their files are called.

@@ -195,16 +195,15 @@ impl Facts<'_> {
             .iter()
             .enumerate()
             .flat_map(|(at, a)| places[..at].iter().map(move |b| (a, b)));
-        let mut errors: Vec<f64> = pairs
+        let errors = pairs
             .map(|((a, here), (b, there))| {
                 let rtt_ms = self.draw.rtt_ms(*a, *b);
                 (distance_ms(here, there) - rtt_ms).abs() / rtt_ms
             })
             .collect();
-        errors.sort_by(f64::total_cmp);
         CoordFit {
             nodes: places.len(),
-            median_rel_error: errors.get(errors.len() / 2).copied().unwrap_or_default(),
+            median_rel_error: Distribution::of(errors).p50,
         }
     }
 
