@@ -304,8 +304,10 @@ impl Stream {
         }
     }
 
-    /// The tracker names its siblings: one of them may be nearer.
-    pub(super) fn hear_of_siblings(&mut self, ctx: &mut Ctx<'_>, from: PeerId, siblings: &[RingNode]) {
+    /// The tracker has answered, or it is known now how far away it is: one of the siblings that it named may be nearer. Only its first
+    /// answer names them; with later ones they may be worth another race.
+    pub(super) fn race_siblings(&mut self, ctx: &mut Ctx<'_>, from: PeerId) {
+        let siblings = self.membership.moving.siblings();
         if siblings.is_empty() || self.tracking.is_some() || self.membership.tracker != Some(from) {
             return;
         }
@@ -315,7 +317,7 @@ impl Stream {
         }
         self.membership.racing.run_anew(ctx);
         self.enter_present(ctx);
-        for node in siblings {
+        for node in &siblings {
             self.membership.racing.hear_of(ctx, node);
         }
         self.race(ctx);
@@ -324,8 +326,7 @@ impl Stream {
     /// How far away a peer is, is known now. If it is the tracker, its siblings are measured by it, and so is whoever arrived while
     /// that was not known.
     pub(crate) fn on_proven(&mut self, ctx: &mut Ctx<'_>, peer: PeerId) {
-        let siblings = self.membership.moving.siblings();
-        self.hear_of_siblings(ctx, peer, &siblings);
+        self.race_siblings(ctx, peer);
         if self.membership.tracker != Some(peer) {
             return;
         }
