@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use wire::message::{Appointment, Guest, Join, JoinAnswer, JoinRefused, RefuseReason, RingNode};
+use wire::message::{Appointment, Guest, Join, JoinAnswer, JoinRefused, RefuseReason};
 use wire::{Bitrate, List, Message, SecretKey, SubstreamSet};
 
 use super::super::Stream;
 use super::super::racing::ANEW;
-use super::super::testing::{Bench, addr, answer, key, peer, record, stream_id};
+use super::super::testing::{Bench, addr, answer, key, named, peer, record, stream_id};
 use super::{CALL_EVERY, CALLS_AT_ONCE, WANT_IN_A_CALL};
 use crate::io::Output;
 
@@ -166,11 +166,7 @@ fn siblings_of_a_tracker_that_called_are_measured_by_it_once_it_is_known_how_far
     bench
         .neighbours
         .insert(bench.now, peer(6), addr(6), vec![addr(6)], None, false);
-    let sibling = RingNode::new(
-        peer(7),
-        &coords::Coord::ORIGIN,
-        std::iter::once(addr(7)).collect(),
-    );
+    let sibling = named(7);
     let answer = JoinAnswer {
         siblings: std::iter::once(sibling).collect(),
         ..answer(Some(Appointment::sign(&key(), peer(6), 1)))
@@ -195,12 +191,7 @@ fn who_arrives_before_it_is_known_how_far_away_the_caller_is_is_compared_with_it
         let refused = JoinRefused {
             stream: stream_id(),
             reason: RefuseReason::UnknownStream,
-            trackers: std::iter::once(RingNode::new(
-                peer(7),
-                &coords::Coord::ORIGIN,
-                std::iter::once(addr(7)).collect(),
-            ))
-            .collect(),
+            trackers: std::iter::once(named(7)).collect(),
         };
         joiner.on_join_refused(&mut bench.ctx(), peer(5), refused);
         // Another one calls, before the connection to that one stands.
@@ -225,11 +216,7 @@ fn siblings_that_were_named_once_are_raced_anew_though_a_later_answer_names_none
     let mut joiner = bench.joiner();
     bench.connect(250, 200);
     joiner.on_connected(&mut bench.ctx(), peer(250), addr(250), true, false);
-    let sibling = RingNode::new(
-        peer(7),
-        &coords::Coord::ORIGIN,
-        std::iter::once(addr(7)).collect(),
-    );
+    let sibling = named(7);
     let appointed = || Some(Appointment::sign(&key(), peer(250), 1));
     let first = JoinAnswer {
         siblings: std::iter::once(sibling).collect(),

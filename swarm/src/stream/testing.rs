@@ -11,7 +11,7 @@ use incentives::{Accounts, Standings};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use wire::message::{
-    Advert, Appointment, Join, JoinAnswer, NO_LAG, Path, PeerRecord, Role, Subscribe, Subscribed,
+    Advert, Appointment, Join, JoinAnswer, NO_LAG, Path, PeerRecord, RingNode, Role, Subscribe, Subscribed,
 };
 use wire::{
     Bitrate, Chunk, ChunkFlags, ChunkHeader, List, Media, Message, PeerId, SecretKey, Seq, Signed, StreamId,
@@ -370,6 +370,11 @@ pub(super) fn one(s: u8) -> SubstreamSet {
 
 pub(super) fn no_referrals() -> List<wire::message::Referral, { wire::message::MAX_REFERRALS }> {
     List::default()
+}
+
+/// A node as others name it, in the middle of the delay space.
+pub(super) fn named(n: u8) -> RingNode {
+    RingNode::new(peer(n), &Coord::ORIGIN, std::iter::once(addr(n)).collect())
 }
 
 /// A tracker's answer to a newcomer, which names nobody.

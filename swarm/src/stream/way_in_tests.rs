@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-use wire::message::{Appointment, JoinAnswer, JoinRefused, RefuseReason, RingNode};
+use wire::message::{Appointment, JoinAnswer, JoinRefused, RefuseReason};
 use wire::{Bitrate, List, Message, SecretKey, Time};
 
 use super::super::Stream;
 use super::super::racing::ANEW;
-use super::super::testing::{Bench, addr, answer, key, peer, stream_id};
+use super::super::testing::{Bench, addr, answer, key, named, peer, stream_id};
 use super::{MOST_SENT_ON, TRACKER_RETRY, TRACKER_RETRY_MAX};
 
 /// When a joiner whose every dial fails at once dials again: the waits between.
@@ -60,16 +60,10 @@ fn who_is_sent_in_circles_begins_anew_after_a_while() {
     loop {
         bench.out.clear();
         let next = at + 1;
-        let coord = coords::Coord::ORIGIN;
         let refused = JoinRefused {
             stream: stream_id(),
             reason: RefuseReason::UnknownStream,
-            trackers: std::iter::once(RingNode::new(
-                peer(next),
-                &coord,
-                std::iter::once(addr(next)).collect(),
-            ))
-            .collect(),
+            trackers: std::iter::once(named(next)).collect(),
         };
         // Others may say what they like.
         joiner.on_join_refused(&mut bench.ctx(), peer(99), refused.clone());
@@ -128,17 +122,10 @@ fn sent_to_two(bench: &mut Bench) -> Stream {
     let mut joiner = bench.joiner();
     bench.connect(1, 20);
     joiner.on_connected(&mut bench.ctx(), peer(1), addr(250), true, false);
-    let node = |n| {
-        RingNode::new(
-            peer(n),
-            &coords::Coord::ORIGIN,
-            std::iter::once(addr(n)).collect(),
-        )
-    };
     let refused = JoinRefused {
         stream: stream_id(),
         reason: RefuseReason::UnknownStream,
-        trackers: [2, 3].into_iter().map(node).collect(),
+        trackers: [2, 3].into_iter().map(named).collect(),
     };
     bench.out.clear();
     joiner.on_join_refused(&mut bench.ctx(), peer(1), refused);
@@ -192,11 +179,7 @@ fn a_tracker_is_measured_against_its_siblings_again_later() {
     let mut joiner = bench.joiner();
     bench.connect(1, 90);
     joiner.on_connected(&mut bench.ctx(), peer(1), addr(250), true, false);
-    let sibling = RingNode::new(
-        peer(2),
-        &coords::Coord::ORIGIN,
-        std::iter::once(addr(2)).collect(),
-    );
+    let sibling = named(2);
     let told = JoinAnswer {
         siblings: std::iter::once(sibling).collect(),
         ..answer(Some(Appointment::sign(&key(), peer(1), 1)))
