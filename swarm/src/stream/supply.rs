@@ -367,7 +367,8 @@ impl Stream {
             // A leaf may wait below a peer that is only just getting its own supplier: the trees of a crowd that comes at
             // once grow from all ends. But only in a substream that this peer is to pass on, and one that passes on
             // itself needs a supplier with chunks: or newcomers would hang on newcomers, or wait for each other.
-            // Whom the tracker sends waits in any case: it knows who waits for whom.
+            // Whom the tracker sends waits in any case: elsewhere it would have to ask by chance. Two that wait for each other find
+            // out by their paths.
             let sought = sub.pending.is_some() || sub.parent.is_some();
             let on_the_way = sought && fanout == 0 && self.primaries.contains(substream)
                 || kept && (sought || sub.seat.is_some());

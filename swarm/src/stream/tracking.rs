@@ -20,18 +20,18 @@ use super::seats::SMALL_SWARM;
 use super::supply::{PROMISED, WORTH_DISPLACING_AT_SOURCE, primaries_for, scarcest, worth};
 use super::{Ctx, Stream};
 
-/// Share of the peercaster's uplink that tracking may take before it answers only newcomers, and those with less: our
+/// Share of the peercaster's uplink that tracking may take before newcomers hear of fewer peers and others only of what they lack: our
 /// judgement.
 pub(super) const BUSY_TRACKER: f64 = 0.15;
 
-/// Up to this share who lacks a supplier again is helped nevertheless: asking at random takes more of everybody's uplink. With half
-/// of the peercaster's uplink a crowd's chunks were late (docs/results/swarm.md, "What a crowd waits for").
+/// Beyond this share it answers newcomers only. Up to it who lacks a supplier is helped: asking at random takes more of everybody's
+/// uplink. With half of the peercaster's uplink a crowd's chunks were late (docs/results/swarm.md, "What a crowd waits for").
 const OVERBUSY_TRACKER: f64 = 0.3;
 
-/// Peers named then.
+/// Peers named by a busy tracker to who lacks a supplier: it seldom lacks more than two substreams at a time.
 const WANT_WHEN_LACKING: u8 = 2;
 
-/// Peers named to a newcomer then, and in a swarm that is not small: enough for a seat in each substream, and no more, because
+/// Peers named to a newcomer by a busy tracker, and in a swarm that is not small: enough for a seat in each substream, and no more, because
 /// each is 100 bytes here, a promise of 160, and two handshakes of 4 KB (docs/results/swarm.md).
 const WANT_IN_A_CROWD: u8 = 10;
 
@@ -263,7 +263,8 @@ impl Stream {
             message.want = message.want.min(WANT_IN_A_CROWD);
         }
         if busy > BUSY_TRACKER {
-            // A crowd must not take the host's uplink from the stream: who asks again waits, who is new hears of few.
+            // A crowd must not take the host's uplink from the stream: who asks again waits, or hears of two if it lacks something;
+            // who is new hears of few.
             message.want = match message.known {
                 Some(_) if !message.need.is_empty() && busy <= OVERBUSY_TRACKER => {
                     message.want.min(WANT_WHEN_LACKING)
