@@ -182,7 +182,8 @@ impl Playout {
 
     /// Says how late the slowest substream is at present by its supplier (this node's clock minus the peercaster's).
     pub(crate) fn expect_delays_below(&mut self, us: Option<i64>) {
-        self.through_us = us;
+        // The peercaster's clock may say anything, and one step of it is enough to be far off.
+        self.through_us = us.map(|us| us.clamp(-FAR_OFF_US, FAR_OFF_US));
     }
 
     /// How far apart key frames are, as the tracker says.

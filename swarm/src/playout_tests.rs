@@ -223,3 +223,18 @@ fn after_a_pause_playout_goes_on_about_as_it_was() {
     let schedule = player.playout.target_lag_us(0).expect("it plays") / 1000;
     assert!(schedule < before + 900, "{schedule} after {before}");
 }
+
+#[test]
+fn a_clock_that_says_anything_overflows_nothing() {
+    for us in [i64::MIN, i64::MAX] {
+        let mut player = Player::new(PlayoutWish::default());
+        run(&mut player, 250, 50, &[], &[]);
+        player.playout.expect_delays_below(Some(us));
+        for seq in 250..500 {
+            player.arrive(seq * MS + MS + 50, seq);
+        }
+        let played = player.played();
+        assert!(played.windows(2).all(|pair| pair[1].0 == pair[0].0 + 1));
+        assert!(played.last().expect("played").0 > 480, "{us}: {:?}", played.last());
+    }
+}

@@ -429,7 +429,7 @@ impl Stream {
             .filter(|sub| sub.parent.is_some() && sub.delay_samples > 0)
             .map(|sub| (sub.delay_us + JITTER_DEVIATIONS * sub.delay_dev_us) as i64)
             .max()
-            .map(|us| us + if self.is_disturbed() { DISTURBED_US } else { 0 })
+            .map(|us| us.saturating_add(if self.is_disturbed() { DISTURBED_US } else { 0 }))
     }
 
     /// Whether supply that once was complete is not now: what is missing has to be fetched, and that takes longer.
