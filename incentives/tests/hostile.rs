@@ -375,6 +375,25 @@ fn a_state_with_one_signature_too_few_is_not_taken() {
 }
 
 #[test]
+fn numbers_cannot_be_used_up_by_who_has_both_keys() {
+    let mut pair = Pair::new(false);
+    let state = AccountState {
+        seq: u64::MAX,
+        ..AccountState::empty(pair.honest(), pair.me())
+    };
+    let own = [1, 2].map(|n| SecretKey::from_bytes(&[n; 32]));
+    let own = own.iter().find(|key| key.peer_id() == pair.honest()).unwrap();
+    let first = Signed::new(&state, own);
+    let both = Cosigned::join(&first, &first.also_by(&pair.key)).unwrap();
+    assert_eq!(pair.say(TrustMessage::Account(both)), [Fault::TooMuch]);
+    let receipt = pair.signed_receipt(&pair.receipt(1, MIB));
+    pair.say(receipt);
+    let due = pair.honest.next_deadline();
+    pair.honest.handle_deadline(due, &mut pair.out);
+    assert_eq!(pair.claim(), i128::from(MIB));
+}
+
+#[test]
 fn numbers_cannot_be_used_up_by_declining() {
     let mut pair = Pair::new(false);
     let receipt = pair.signed_receipt(&pair.receipt(1, MIB));

@@ -235,6 +235,10 @@ fn a_clock_that_says_anything_overflows_nothing() {
         }
         let played = player.played();
         assert!(played.windows(2).all(|pair| pair[1].0 == pair[0].0 + 1));
-        assert!(played.last().expect("played").0 > 480, "{us}: {:?}", played.last());
+        assert!(
+            played.last().expect("played").0 > 480,
+            "{us}: {:?}",
+            played.last()
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use wire::trust::{AccountProposal, AccountState, FraudProof, ShiftId, ShiftPrepare, TrustMessage};
 use wire::{Cosigned, PeerId, Signed, Time};
 
-use super::pair::{Facts, Proposed, Refusal, SKIP};
+use super::pair::{Facts, MOST_SEQ, Proposed, Refusal, SKIP};
 use super::records::{self, KeptProposal};
 use super::{Fault, Trust, fault};
 use crate::store::Store;
@@ -328,6 +328,9 @@ impl<S: Store> Trust<S> {
         }
         if (claimed.low, claimed.high) != (self.me.min(from), self.me.max(from)) {
             return Err(Fault::Foreign);
+        }
+        if claimed.seq > MOST_SEQ {
+            return Err(Fault::TooMuch);
         }
         let (low, high) = if pair.proposes() {
             (&self.own, &pair.key)

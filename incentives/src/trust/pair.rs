@@ -17,6 +17,10 @@ pub(crate) use check::Refusal;
 /// there were; nobody makes a million states between two copies.
 pub(crate) const SKIP: u64 = 1 << 20;
 
+/// The highest number of a state. No pair comes near it a state or a [`SKIP`] at a time, and what lies above leaves room
+/// for more of both; a state beyond was signed by a key that is no longer its owner's alone.
+pub(crate) const MOST_SEQ: u64 = u64::MAX / 2;
+
 /// Shifts may take half of a claim at once, so what a peer that went silent locks for their ten seconds is bounded. Who plans one
 /// takes a quarter of what it knows of: two who do not know of each other fit (docs/INCENTIVES.md).
 pub(crate) const PENDING_SHARE: u64 = 2;
