@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use wire::message::{Appointment, JoinAnswer, Path, Referral, RefuseReason, Refused, Role};
@@ -90,6 +91,25 @@ fn dials_at_a_time_are_bounded_however_many_are_named() {
         dials += bench.dialled().len();
     }
     assert_eq!(dials, DIALS_AT_ONCE);
+}
+
+#[test]
+fn the_slowest_uplink_dials_too_one_after_the_other() {
+    let mut bench = Bench::new(Bitrate::from_kbps(100));
+    let mut viewer = asking(&mut bench);
+    let mut dials = refuse(&mut bench, &mut viewer, 1, 10..14);
+    assert!(dials.len() <= 1, "{dials:?}");
+    let begun = bench.now;
+    while bench.now.since(begun) < Duration::from_secs(2) {
+        bench.pass(50);
+        viewer.membership_tick(&mut bench.ctx());
+        let at_once = bench.dialled();
+        assert!(at_once.len() <= 1, "{at_once:?}");
+        dials.extend(at_once);
+    }
+    let named: BTreeSet<_> = (10..14).map(|n| Some(peer(n))).collect();
+    assert_eq!(dials.iter().copied().collect::<BTreeSet<_>>(), named);
+    assert_eq!(dials.len(), named.len(), "none twice");
 }
 
 #[test]
