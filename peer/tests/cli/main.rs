@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod casting;
+mod credit;
 mod files;
 mod overlay;
 mod program;
