@@ -37,18 +37,27 @@ pub(crate) async fn stranger_opening(
     first: &[u8],
     opening: Option<&[u8]>,
 ) -> (quinn::Connection, quinn::SendStream, quinn::RecvStream) {
+    let connection = opened_only(identity, to, opening).await;
+    let (mut send, recv) = connection.open_bi().await.unwrap();
+    send.write_all(first).await.unwrap();
+    (connection, send, recv)
+}
+
+/// Somebody who has said nothing yet but an opening along with the first packet.
+pub(crate) async fn opened_only(
+    identity: &SecretKey,
+    to: SocketAddr,
+    opening: Option<&[u8]>,
+) -> quinn::Connection {
     let crypto: QuicClientConfig = Tls::new(identity).unwrap().client(None, opening).unwrap();
     let mut config = quinn::ClientConfig::new(Arc::new(crypto));
     config.transport_config(Arc::new(Tuning::default().transport()));
     let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
-    let connection = endpoint
+    endpoint
         .connect_with(config, to, "headwater")
         .unwrap()
         .await
-        .unwrap();
-    let (mut send, recv) = connection.open_bi().await.unwrap();
-    send.write_all(first).await.unwrap();
-    (connection, send, recv)
+        .unwrap()
 }
 
 pub(crate) async fn closed(connection: &quinn::Connection) -> String {
