@@ -294,6 +294,16 @@ impl Tracker {
         self.registry.came_itself(peer)
     }
 
+    /// When a member was told of the stream's other trackers last; `None` if it never was, or is none.
+    pub fn told_at(&self, peer: PeerId) -> Option<Time> {
+        self.registry.told_at(peer)
+    }
+
+    /// Notes that a member is told of them.
+    pub fn note_told(&mut self, now: Time, peer: PeerId) {
+        self.registry.note_told(now, peer);
+    }
+
     /// A member's record, as room is left there now.
     pub fn record(&self, peer: PeerId) -> Option<PeerRecord> {
         Some(self.registry.record(self.registry.place_of(peer)?))

@@ -29,6 +29,8 @@ struct Member {
     area: Option<PeerId>,
     /// Whether it has registered itself, and was not only handed over.
     itself: bool,
+    /// When it was told of the stream's other trackers last.
+    told_at: Option<Time>,
 }
 
 /// When a registration ends, how far its allowance of joins is used up, and where it came from.
@@ -131,6 +133,18 @@ impl Registry {
         self.place_of(peer).is_some_and(|at| self.members[at].itself)
     }
 
+    /// When a peer that is registered here was told of the stream's other trackers last.
+    pub(crate) fn told_at(&self, peer: PeerId) -> Option<Time> {
+        self.members[self.place_of(peer)?].told_at
+    }
+
+    /// Notes that it is told of them.
+    pub(crate) fn note_told(&mut self, now: Time, peer: PeerId) {
+        if let Some(at) = self.place_of(peer) {
+            self.members[at].told_at = Some(now);
+        }
+    }
+
     /// The other tracker that a peer is registered with, as far as that told of it.
     pub(crate) fn area_of(&self, peer: PeerId) -> Option<PeerId> {
         self.members[*self.at.get(&peer)?].area
@@ -166,6 +180,7 @@ impl Registry {
                 origin: None,
                 area: Some(area),
                 itself: false,
+                told_at: None,
             });
         }
     }
@@ -257,6 +272,7 @@ impl Registry {
             origin,
             area: None,
             itself,
+            told_at: self.told_at(peer),
         };
         self.origins.enter(origin);
         match self.at.get(&peer) {

@@ -54,6 +54,8 @@ pub struct Siblings {
     known: BTreeMap<PeerId, Sibling>,
     /// Named by siblings, not met yet, and until when they are left in peace.
     heard: BTreeMap<PeerId, (RingNode, Time)>,
+    /// When one was met last that was not known.
+    met_at: Time,
 }
 
 impl Siblings {
@@ -68,20 +70,29 @@ impl Siblings {
             heard_at: now,
             told_at,
         };
-        self.known.insert(peer, sibling);
-        if self.known.len() <= MAX_SIBLINGS {
-            return true;
+        let new = self.known.insert(peer, sibling).is_none();
+        let mut kept = true;
+        if self.known.len() > MAX_SIBLINGS {
+            let farthest = self
+                .known
+                .iter()
+                .filter(|(peer, _)| Some(**peer) != root)
+                .max_by(|a, b| far(home, a.1).total_cmp(&far(home, b.1)))
+                .map(|(peer, _)| *peer);
+            if let Some(farthest) = farthest {
+                self.known.remove(&farthest);
+            }
+            kept = farthest != Some(peer);
         }
-        let farthest = self
-            .known
-            .iter()
-            .filter(|(peer, _)| Some(**peer) != root)
-            .max_by(|a, b| far(home, a.1).total_cmp(&far(home, b.1)))
-            .map(|(peer, _)| *peer);
-        if let Some(farthest) = farthest {
-            self.known.remove(&farthest);
+        if new && kept {
+            self.met_at = now;
         }
-        farthest != Some(peer)
+        kept
+    }
+
+    /// When one was met last that was not known: whoever was told of them before has not heard of it.
+    pub fn met_at(&self) -> Time {
+        self.met_at
     }
 
     /// Notes trackers that a sibling named.

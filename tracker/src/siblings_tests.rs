@@ -45,6 +45,22 @@ fn the_nearest_are_told_of_and_the_farthest_forgotten() {
 }
 
 #[test]
+fn it_is_known_when_somebody_new_was_met_last() {
+    let at = Time::from_micros;
+    let mut siblings = Siblings::default();
+    siblings.hear(at(1), &HOME, None, news(1, 10.0, 1));
+    siblings.hear(at(2), &HOME, None, news(1, 10.0, 5));
+    assert_eq!(siblings.met_at(), at(1), "its own news again are nothing new");
+    for n in 2..=16u8 {
+        siblings.hear(at(3), &HOME, None, news(n, 10.0, 1));
+    }
+    siblings.hear(at(4), &HOME, None, news(20, 300.0, 1));
+    assert_eq!(siblings.met_at(), at(3), "one too far is none");
+    siblings.hear(at(5), &HOME, None, news(21, 5.0, 1));
+    assert_eq!(siblings.met_at(), at(5));
+}
+
+#[test]
 fn whoever_says_nothing_is_forgotten() {
     let mut siblings = Siblings::default();
     siblings.hear(Time::ZERO, &HOME, None, news(1, 1.0, 1));

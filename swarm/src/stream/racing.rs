@@ -304,8 +304,8 @@ impl Stream {
         }
     }
 
-    /// The tracker has answered, or it is known now how far away it is: one of the siblings that it named may be nearer. Only its first
-    /// answer names them; with later ones they may be worth another race.
+    /// The tracker has answered, or it is known now how far away it is: one of the siblings that it named may be nearer. Its first
+    /// answer names them, a later one those too that have come since; with any they may be worth another race.
     pub(super) fn race_siblings(&mut self, ctx: &mut Ctx<'_>, from: PeerId) {
         let siblings = self.membership.moving.siblings();
         if siblings.is_empty() || self.tracking.is_some() || self.membership.tracker != Some(from) {

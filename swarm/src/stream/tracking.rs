@@ -299,7 +299,10 @@ impl Stream {
         let info = (message.known != Some((held.session, held.revision))).then(|| info.clone());
         let tell = fresh || info.is_some();
         let appointment = tell.then(|| tracking.appointment.clone());
-        let siblings = if tell {
+        // One that has come since may be nearer to it than this one.
+        let told = tracking.tracker.told_at(from);
+        let siblings = if told.is_none_or(|at| at <= tracking.siblings.met_at()) {
+            tracking.tracker.note_told(ctx.now, from);
             tracking.nearest(ctx)
         } else {
             List::default()

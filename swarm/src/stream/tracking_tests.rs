@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use coords::Coord;
-use wire::message::{Appointment, Join, JoinAnswer, PeerRecord, Role};
-use wire::{Bitrate, Message, SubstreamSet};
+use wire::message::{Appointment, Join, JoinAnswer, PeerRecord, Role, SiblingNews};
+use wire::{Bitrate, List, Message, PeerId, SubstreamSet};
 
 use super::super::Stream;
-use super::super::testing::{Bench, K, addr, info, one, peer, request_for, stream_id};
+use super::super::testing::{Bench, K, addr, info, key, named, one, peer, request_for, stream_id};
 
 fn joins(bench: &mut Bench, source: &mut Stream, n: u8) -> JoinAnswer {
     joins_with(bench, source, n, Bitrate::from_kbps(1_000))
@@ -154,4 +154,53 @@ fn a_busy_tracker_helps_who_lacks_suppliers_and_a_very_busy_one_only_newcomers()
         });
         assert_eq!(peers, named, "{share}");
     }
+}
+
+/// What a member that comes back for its renewal is told of other trackers.
+fn renews(bench: &mut Bench, source: &mut Stream, n: u8) -> Vec<PeerId> {
+    bench.said();
+    let join = Join {
+        stream: stream_id(),
+        record: super::super::testing::record(n, 10),
+        want: 4,
+        need: SubstreamSet::EMPTY,
+        upload: Bitrate::from_kbps(1_000),
+        known: Some((info().session, info().revision)),
+        promised: 0,
+    };
+    source.on_join(&mut bench.ctx(), peer(n), join);
+    let answer = bench.said().into_iter().find_map(|(to, message)| match message {
+        Message::JoinAnswer(answer) if to == peer(n) => Some(answer),
+        _ => None,
+    });
+    let siblings = answer.expect("an answer").siblings;
+    siblings.iter().map(|node| node.peer).collect()
+}
+
+#[test]
+fn members_are_told_once_of_a_tracker_that_has_come_since() {
+    let mut bench = Bench::new(Bitrate::from_kbps(3_000));
+    let mut source = bench.source();
+    assert!(joins(&mut bench, &mut source, 1).siblings.is_empty());
+    bench.pass(1_000);
+    assert_eq!(renews(&mut bench, &mut source, 1), []);
+    bench.connect(9, 30);
+    let news = SiblingNews {
+        stream: stream_id(),
+        appointment: Appointment::sign(&key(), peer(9), 1),
+        me: named(9),
+        members: 3,
+        short: 0,
+        spare: List::default(),
+        siblings: List::default(),
+        answer: false,
+    };
+    source.on_sibling_news(&mut bench.ctx(), peer(9), news.clone());
+    bench.pass(1_000);
+    assert_eq!(renews(&mut bench, &mut source, 1), [peer(9)]);
+    // It says its news every few seconds, and is the same all the time.
+    source.on_sibling_news(&mut bench.ctx(), peer(9), news);
+    bench.pass(1_000);
+    assert_eq!(renews(&mut bench, &mut source, 1), []);
+    assert_eq!(joins(&mut bench, &mut source, 2).siblings.len(), 1);
 }

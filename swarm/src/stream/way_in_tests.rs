@@ -210,6 +210,27 @@ fn a_tracker_is_measured_against_its_siblings_again_later() {
 }
 
 #[test]
+fn a_tracker_that_a_later_answer_names_is_measured_at_once() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut joiner = bench.joiner();
+    bench.connect(1, 90);
+    joiner.on_connected(&mut bench.ctx(), peer(1), addr(250), true, false);
+    let appointed = || Some(Appointment::sign(&key(), peer(1), 1));
+    joiner.on_join_answer(&mut bench.ctx(), peer(1), answer(appointed()));
+    bench.pass(1_000);
+    bench.out.clear();
+    let told = JoinAnswer {
+        siblings: std::iter::once(named(2)).collect(),
+        ..answer(appointed())
+    };
+    joiner.on_join_answer(&mut bench.ctx(), peer(1), told);
+    assert_eq!(bench.dialled(), [Some(peer(2))]);
+    bench.connect(2, 20);
+    joiner.on_connected(&mut bench.ctx(), peer(2), addr(2), true, false);
+    assert_eq!(joiner.membership.tracker, Some(peer(2)), "it is nearer");
+}
+
+#[test]
 fn who_was_asked_with_the_first_packet_is_waited_for_before_the_overlay_is_asked() {
     for (opened, at_once) in [(true, false), (false, true)] {
         let mut bench = Bench::new(Bitrate::from_kbps(4_000));
