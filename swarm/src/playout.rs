@@ -5,6 +5,7 @@
 //! is not here when due is waited for a little, then given up: a gap that is counted, never a stall for ever.
 
 mod delays;
+mod opening;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::config::Preference;
 use crate::io::{Event, Outbox, Output, PlayoutWish};
 use crate::window::Window;
 use delays::Delays;
+use opening::Opening;
 
 /// What a preference means in figures; all our judgement, the curve they span is measured with the simulator.
 struct Leaning {
@@ -29,6 +31,9 @@ struct Leaning {
     repair_us: i64,
     /// How long a chunk that is due is waited for.
     patience: Duration,
+    /// Playout may begin when so much is here from the key frame on without a hole: what is missing behind that has as long to come.
+    /// What it costs is in docs/results/swarm.md, "The last chunks of the past".
+    ahead: Duration,
     /// How much faster than live the buffer is consumed to come closer to live.
     catch_up: f64,
 }
@@ -41,6 +46,7 @@ const fn leaning(preference: Preference) -> Leaning {
             settling_us: 30_000,
             repair_us: 150_000,
             patience: Duration::from_millis(30),
+            ahead: Duration::from_millis(100),
             catch_up: 0.05,
         },
         Preference::Balanced => Leaning {
@@ -49,6 +55,7 @@ const fn leaning(preference: Preference) -> Leaning {
             settling_us: 150_000,
             repair_us: 250_000,
             patience: Duration::from_millis(250),
+            ahead: Duration::from_millis(150),
             catch_up: 0.03,
         },
         Preference::Smooth => Leaning {
@@ -57,6 +64,7 @@ const fn leaning(preference: Preference) -> Leaning {
             settling_us: 300_000,
             repair_us: 900_000,
             patience: Duration::from_millis(600),
+            ahead: Duration::from_millis(300),
             catch_up: 0.01,
         },
     }
@@ -112,6 +120,8 @@ pub(crate) struct Playout {
     schedule_us: i64,
     /// Chunks before this one were held when playout began, and are in time whatever the clock says.
     burst_end: Seq,
+    /// As long as playout has not come to what is due.
+    opening: Option<Opening>,
     /// A due chunk is being waited for.
     stalled: bool,
     gap_from: Option<Seq>,
@@ -139,6 +149,7 @@ impl Playout {
             resume_us: None,
             schedule_us: 0,
             burst_end: Seq(0),
+            opening: None,
             stalled: false,
             gap_from: None,
             given_up: 0,
@@ -201,6 +212,7 @@ impl Playout {
             self.delays = Delays::default();
         }
         self.stalled = false;
+        self.opening = None;
         self.gap_from = None;
         self.first_sample = None;
         self.ended = false;
@@ -281,6 +293,7 @@ impl Playout {
             let due = chunk.header().generated_at.offset_by(self.schedule_us);
             if due > now + early {
                 self.next = Some(due);
+                self.opening = None;
                 break false;
             }
             if let Some(from) = self.gap_from.take() {
@@ -294,11 +307,15 @@ impl Playout {
                 self.ended = true;
                 break true;
             }
-            let in_time = !self.stalled || point < self.burst_end;
+            let needed = self
+                .opening
+                .map_or(due, |opening| opening.needed(chunk.header().generated_at));
+            let expected = !self.stalled || self.opening.is_some() && needed >= now;
+            let in_time = expected || point < self.burst_end;
             if !in_time {
                 self.late += 1;
                 if self.wish.target_lag.is_none() {
-                    let late_us = now.signed_micros_since(due).clamp(0, FAR_OFF_US);
+                    let late_us = now.signed_micros_since(needed).clamp(0, FAR_OFF_US);
                     self.schedule_us = (self.schedule_us + late_us).min(FAR_OFF_US);
                 }
             }
@@ -338,7 +355,10 @@ impl Playout {
             .header()
             .generated_at
             .offset_by(-(distance as i64).saturating_mul(chunk_us));
-        let due = generated.offset_by(self.schedule_us);
+        let due = match self.opening {
+            Some(opening) => opening.needed(generated),
+            None => generated.offset_by(self.schedule_us),
+        };
         if due > now {
             self.next = Some(due);
             return false;
@@ -385,6 +405,9 @@ impl Playout {
                     return None;
                 }
                 self.burst_end = window.first_hole(candidate);
+                // Who asks for a fixed lag has chosen when each chunk is needed.
+                let shown_by_pace = self.wish.target_lag.is_none();
+                self.opening = shown_by_pace.then(|| Opening::begin(now, generated));
                 return Some(candidate);
             }
             candidate = match window.random_access_at(Seq(candidate.0.checked_sub(1)?)) {
@@ -397,7 +420,7 @@ impl Playout {
         }
     }
 
-    /// Whether everything from `candidate` to what is due now is here.
+    /// Whether everything from `candidate` to what is due now is here, or so much of it that the rest can come until it is shown.
     fn can_start_at(&self, now: Time, candidate: Seq, generated: Time, window: &Window) -> bool {
         let due = generated.offset_by(self.schedule_us);
         if due > now {
@@ -411,7 +434,8 @@ impl Playout {
             return false;
         };
         let hole_generated = before.header().generated_at + before.header().duration;
-        hole_generated.offset_by(self.schedule_us) > now
+        let ahead = hole_generated.since(generated) >= leaning(self.wish.prefer).ahead;
+        ahead && self.wish.target_lag.is_none() || hole_generated.offset_by(self.schedule_us) > now
     }
 
     fn wanted_schedule_us(&self) -> Option<i64> {

@@ -33,6 +33,10 @@ impl Player {
     }
 
     fn arrive(&mut self, at_ms: u64, seq: u64) {
+        self.take(at_ms, seq, true);
+    }
+
+    fn take(&mut self, at_ms: u64, seq: u64, telling: bool) {
         self.until(at_ms);
         let header = ChunkHeader {
             stream: self.key.stream_id(),
@@ -47,7 +51,7 @@ impl Player {
         };
         let chunk = Arc::new(Chunk::sign(header, Bytes::new(), &self.key));
         self.window.insert(chunk.clone());
-        self.playout.on_arrival(self.now, &chunk, true);
+        self.playout.on_arrival(self.now, &chunk, telling);
         self.advance();
     }
 
@@ -241,4 +245,62 @@ fn a_clock_that_says_anything_overflows_nothing() {
             played.last()
         );
     }
+}
+
+/// Everything comes at the pace of the stream but the first 0.6 s, which a joiner gets at once then, less some chunks that come so many
+/// milliseconds later.
+fn join(player: &mut Player, missing: std::ops::Range<u64>, later_ms: u64) {
+    let mut arrivals: Vec<(u64, u64)> = (0..400u64)
+        .map(|seq| match seq * MS + MS + 50 {
+            _ if missing.contains(&seq) => (600 + later_ms, seq),
+            live => (live.max(600), seq),
+        })
+        .collect();
+    arrivals.sort_unstable();
+    for (at, seq) in arrivals {
+        player.take(at, seq, seq * MS + MS + 50 >= 600);
+    }
+}
+
+#[test]
+fn playout_begins_before_what_is_shown_later_is_here() {
+    // The 30th chunk, a quarter of a second after the key frame, comes 200 ms after the rest.
+    let mut player = Player::new(PlayoutWish::default());
+    join(&mut player, 30..31, 200);
+    let played = player.played();
+    assert!((600..800).contains(&played[0].1), "{:?}", played[0]);
+    assert!(played.windows(2).all(|pair| pair[1].0 == pair[0].0 + 1));
+    assert!(
+        played.iter().all(|&(_, _, in_time)| in_time),
+        "no player is there yet"
+    );
+    assert_eq!((player.playout.late, player.playout.missed), (0, 0));
+    // What is missing sooner than that is waited for.
+    let mut player = Player::new(PlayoutWish::default());
+    join(&mut player, 10..11, 200);
+    assert!(player.played()[0].1 >= 800);
+    // And so is all by who has said how far behind live it is to be shown.
+    let mut player = Player::new(PlayoutWish {
+        target_lag: Some(Duration::from_millis(400)),
+        ..PlayoutWish::default()
+    });
+    join(&mut player, 30..31, 200);
+    assert!(player.played()[0].1 >= 800);
+}
+
+#[test]
+fn what_was_missing_at_the_beginning_and_does_not_come_until_it_is_shown_is_late_or_given_up() {
+    // Playout begins at 0.7 s, so it is needed at 0.94.
+    let mut player = Player::new(PlayoutWish::default());
+    join(&mut player, 30..31, 400);
+    assert_eq!((player.playout.late, player.playout.missed), (1, 0));
+    let mut player = Player::new(PlayoutWish::default());
+    join(&mut player, 30..31, 900);
+    assert_eq!(player.playout.missed, 1);
+    let played = player.played();
+    let needed = played[0].1 + 30 * MS as i64;
+    let after = played.iter().find(|&&(seq, _, _)| seq == 31).expect("it goes on");
+    // A quarter of a second is waited beyond.
+    let waited = after.1 + 31 * MS as i64 - needed;
+    assert!((240..=260).contains(&waited), "{waited}");
 }

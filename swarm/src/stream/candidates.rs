@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use wire::message::{Bye, ByeReason, MAX_REFERRALS, PeerRecord, Referral, Role};
-use wire::{List, PeerId, SubstreamSet, Time};
+use wire::{List, PeerId, Seq, SubstreamSet, Time};
 
 use super::seats::SMALL_SWARM;
 use super::way_in::DIAL_TIMEOUT;
@@ -41,6 +41,8 @@ pub(super) struct Known {
     pub(super) referred: bool,
     /// What was asked of it when it was dialled.
     pub(super) asked: SubstreamSet,
+    /// Chunks of the past to ask it for when it is dialled.
+    pub(super) past: Vec<Seq>,
 }
 
 /// Most of the usual modem's 100 ms of queue.
@@ -86,6 +88,7 @@ impl Stream {
             tried_at: None,
             referred: false,
             asked: SubstreamSet::EMPTY,
+            past: Vec::new(),
         });
         known.heard_at = now;
         if !addrs.is_empty() {

@@ -1,5 +1,5 @@
-//! What a joiner asks along with its first packet: where the tracker holds slots for it, for those. So the first chunk is here after one
-//! round trip to its supplier instead of two.
+//! What a joiner asks along with its first packet: where the tracker holds slots for it, for those, and who has something to spare, for
+//! the past. So the first chunk is here after one round trip to its supplier instead of two.
 
 use wire::{Message, PeerId, SubstreamSet};
 
@@ -22,11 +22,16 @@ impl Stream {
             known.asked = set;
         }
         let asks = self.subscriptions(ctx, peer, set);
-        asks.into_iter().map(Message::from).collect()
+        let past = self.ask_for_past(ctx, peer);
+        let asks = asks.into_iter().map(Message::from);
+        asks.chain(past.map(Message::from)).collect()
     }
 
     /// A connection stands. What was asked with the first packet is under way if that went along, and is asked now if not.
     pub(super) fn note_first_asks(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, opened: bool) {
+        if !opened {
+            self.repair_forget(peer);
+        }
         let known = self.membership.known.get_mut(&peer);
         let asked = known.map(|known| std::mem::take(&mut known.asked));
         let Some(asked) = asked.filter(|asked| opened && !asked.is_empty()) else {

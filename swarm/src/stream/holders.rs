@@ -20,7 +20,7 @@ const FULL_US: f64 = 100_000.0;
 const OF_SOURCE_US: f64 = 300_000.0;
 
 /// Share of a peer's slots that it has to spare beside the free ones: most of what it does not promise to children.
-const UNPROMISED: f64 = 0.05;
+pub(super) const UNPROMISED: f64 = 0.05;
 const UNPROMISED_BY_SOURCE: f64 = 0.15;
 
 /// A peer that has been called and has not answered may be gone: asking it in vain costs about this.

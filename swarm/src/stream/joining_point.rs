@@ -7,7 +7,15 @@ use wire::message::JoinAnswer;
 
 use super::Stream;
 
-/// How much faster than live a joiner gets the past: what peers with a third of their slots free gave in the simulator.
+/// The next key frame is the sooner start if it comes this soon after the answer. The first live chunks flow about as long after it as
+/// playout is behind live, so what begins with the present key frame can be shown then, if the past is here (docs/results/swarm.md, "The
+/// last chunks of the past").
+const SOON: Duration = Duration::from_millis(150);
+
+/// A key frame longer ago than this takes longer...
+const LONG_AGO: Duration = Duration::from_secs(1);
+
+/// ...because a joiner gets the past so much faster than live: what peers with a third of their slots free gave in the simulator.
 const SPARE_RATE: f64 = 3.0;
 
 /// The next key frame may come sooner than the last two lay apart, by one part in so many: encoders of a constant rate put
@@ -19,8 +27,8 @@ const MAX_PAST: u64 = 1_000;
 
 impl Stream {
     /// The oldest chunk a joiner wants: the newest one that a player can start with, unless the next one is the sooner
-    /// start; and where playout will begin, then. `rtt` is that to the tracker.
-    pub(super) fn joining_point(&self, answer: &JoinAnswer, rtt: Duration) -> (Seq, Seq) {
+    /// start; and where playout will begin, then.
+    pub(super) fn joining_point(&self, answer: &JoinAnswer) -> (Seq, Seq) {
         let live = answer.head.plus(1);
         let Some(point) = answer
             .random_access
@@ -33,9 +41,7 @@ impl Stream {
         let every = answer
             .random_access_every_ms
             .map(|ms| Duration::from_millis(u64::from(ms)));
-        // A connection and an answer, and what has passed by then at the rate that a swarm has to spare for it.
-        let until_here = rtt * 2;
-        let by_the_past = until_here + (age + until_here).div_f64(SPARE_RATE);
+        let by_the_past = SOON + age.saturating_sub(LONG_AGO).div_f64(SPARE_RATE);
         match every {
             Some(every) if every.saturating_sub(age) <= by_the_past => {
                 let chunks = every.as_micros() / chunk.as_micros().max(1);

@@ -305,8 +305,7 @@ impl Stream {
             playout.expect_random_access_every(message.random_access_every_ms);
         }
         if self.window.is_empty() && message.head.plus(1) >= self.session {
-            let rtt = ctx.neighbours.get(&from).map_or(Duration::ZERO, |n| n.rtt());
-            let (base, begin_at) = self.joining_point(&message, rtt);
+            let (base, begin_at) = self.joining_point(&message);
             self.begin_at = begin_at;
             self.window.reset(base);
             self.window.extend_head(message.head);
@@ -363,6 +362,9 @@ impl Stream {
                 tried += 1;
                 self.dial(ctx, peer);
             }
+        }
+        if first {
+            self.plan_past(ctx, message.head);
         }
         self.race_siblings(ctx, from);
         self.fill_up(ctx);

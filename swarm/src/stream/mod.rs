@@ -19,6 +19,7 @@ mod membership;
 mod moving;
 mod offers;
 mod parents;
+mod past;
 mod paths;
 mod racing;
 mod rank;

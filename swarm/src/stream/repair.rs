@@ -110,6 +110,29 @@ impl Repair {
         Duration::from_micros(self.spacing_us as u64)
     }
 
+    /// Chunks are asked of a peer along with its first packet; those that somebody is being asked for are taken out.
+    pub(super) fn ask_of(&mut self, to: PeerId, seqs: &mut Vec<Seq>, until: Time) {
+        seqs.retain(|&seq| self.open.get(seq).is_none());
+        for &seq in &*seqs {
+            self.tokens -= 1.0;
+            self.open.insert(Open {
+                seq,
+                to,
+                until,
+                tries: 1,
+                hedged: false,
+                closed: false,
+                paid: true,
+            });
+        }
+    }
+
+    /// Whether somebody is being asked for a chunk.
+    #[cfg(test)]
+    pub(super) fn is_asked(&self, seq: Seq) -> bool {
+        self.open.get(seq).is_some()
+    }
+
     pub(super) fn reset(&mut self) {
         *self = Repair {
             tokens: self.tokens,
@@ -485,7 +508,7 @@ impl Stream {
 const URGENT_USEFUL: Duration = Duration::from_millis(800);
 
 /// A joiner that has not begun to play can use an answer so long: then the next key frame is here.
-const PAST_USEFUL: Duration = Duration::from_millis(1_200);
+pub(super) const PAST_USEFUL: Duration = Duration::from_millis(1_200);
 
 #[cfg(test)]
 #[path = "repair_tests.rs"]
