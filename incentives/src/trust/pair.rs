@@ -307,7 +307,8 @@ impl Pair {
             }
             next.pending = pending.iter().copied().collect();
             let fits = if wanted.raises {
-                wanted.base >= next.closed
+                // Orders that were given together are let in together, whichever of them ends first.
+                wanted.base >= base.closed
             } else {
                 wanted.amount <= self.room(now, &next, wanted.low_owes)
             };

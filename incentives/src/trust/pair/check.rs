@@ -116,7 +116,7 @@ impl Pair {
 
     fn check_lock(&self, now: Time, next: &AccountState, entry: &Pending) -> Result<(), Refusal> {
         let wanted = self.wanted.get(&entry.id).ok_or(Refusal::Lock)?;
-        if entry != wanted || (entry.raises && entry.base < next.closed) {
+        if entry != wanted || (entry.raises && entry.base < self.state.closed) {
             return Err(Refusal::Lock);
         }
         let before = AccountState {

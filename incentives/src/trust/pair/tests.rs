@@ -319,6 +319,28 @@ fn a_note_raises_a_debt_once() {
 }
 
 #[test]
+fn orders_given_together_are_let_in_when_the_first_of_them_ends() {
+    let raises = |n: u8| Pending {
+        raises: true,
+        base: 1,
+        ..entry(n, true, 8)
+    };
+    let mut two = Two::new().with(&[raises(1)]);
+    two.note(1, 8);
+    for pair in [&mut two.low, &mut two.high] {
+        pair.wanted.insert(id(2), raises(2));
+    }
+    let settled = two.low.next(at(0), &two.facts()).state;
+    assert_eq!(settled.closed, settled.seq);
+    assert!(settled.pending(id(1)).is_none() && settled.pending(id(2)).is_some());
+    assert_eq!(two.high.check(at(0), &settled, &[], &two.facts()), Ok(()));
+    two.both_sign(settled);
+    // From then on it is closed to older ones.
+    two.low.wanted.insert(id(3), raises(3));
+    assert!(two.low.next(at(0), &two.facts()).state.pending(id(3)).is_none());
+}
+
+#[test]
 fn the_proposer_leaves_out_what_does_not_fit() {
     let mut two = Two::new();
     for (n, mib) in [(1, 30), (2, 30), (3, 20)] {
