@@ -13,6 +13,9 @@ pub const EDGE_LIFE: Duration = Duration::from_secs(600);
 /// its life is refused everywhere, and until then it only makes a shift fail.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(600);
 
+/// How long what one end of an edge has told of it, because it was asked, is as it is now (docs/INCENTIVES.md).
+pub const TOLD_HOLDS: Duration = Duration::from_secs(4);
+
 /// Most adverts of others that are kept (docs/INCENTIVES.md).
 pub const MAX_EDGES: usize = 2000;
 
@@ -23,6 +26,8 @@ struct Known {
     seq: u64,
     until: Time,
     digest: [u8; 32],
+    /// Until when it is as one of its ends told.
+    told_until: Time,
 }
 
 /// Why an advert is not taken.
@@ -96,15 +101,16 @@ impl View {
         }
         self.edges.remove(&reverse);
         // Said again it lives no longer, unless it is a new one.
-        let (until, bytes) = match self.edges.get(&between) {
-            Some(known) if known.digest == digest => (known.until, known.bytes),
-            _ => (now + EDGE_LIFE, edge.bytes()),
+        let (until, bytes, told_until) = match self.edges.get(&between) {
+            Some(known) if known.digest == digest => (known.until, known.bytes, known.told_until),
+            _ => (now + EDGE_LIFE, edge.bytes(), Time::ZERO),
         };
         let known = Known {
             bytes,
             seq: edge.seq,
             until,
             digest,
+            told_until,
         };
         self.edges.insert(between, known);
         if self.edges.len() > MAX_EDGES {
@@ -118,21 +124,23 @@ impl View {
         Ok(())
     }
 
-    /// Counts so many bytes of an edge of others as gone, until there is a new advert of it.
+    /// Counts so many bytes of an edge of others as gone, until there is a new advert of it. Who told of it did so for one shift.
     pub fn take(&mut self, debtor: PeerId, creditor: PeerId, bytes: u64) {
         if let Some(known) = self.edges.get_mut(&(debtor, creditor)) {
             known.bytes = known.bytes.saturating_sub(bytes);
+            known.told_until = Time::ZERO;
         }
     }
 
-    /// An edge that is known is as its advert says once more.
-    pub fn renew(&mut self, edge: &TrustEdge) {
+    /// One end of an edge that is known tells that it is as its advert says, at this moment.
+    pub fn tell(&mut self, now: Time, edge: &TrustEdge) {
         if let Some(known) = self
             .edges
             .get_mut(&(edge.debtor, edge.creditor))
             .filter(|known| known.seq == edge.seq)
         {
             known.bytes = edge.bytes();
+            known.told_until = now + TOLD_HOLDS;
         }
     }
 
@@ -163,7 +171,15 @@ impl View {
 
     /// Debtor, creditor and bytes of all edges that hold, own ones last.
     pub fn edges(&self, now: Time) -> impl Iterator<Item = (PeerId, PeerId, u64)> {
-        let holds = move |known: &&Known| now < known.until;
+        self.edges_of(move |known| now < known.until)
+    }
+
+    /// Those of them that one of their ends has told of just now, and own ones.
+    pub fn told(&self, now: Time) -> impl Iterator<Item = (PeerId, PeerId, u64)> {
+        self.edges_of(move |known| now < known.told_until.min(known.until))
+    }
+
+    fn edges_of(&self, holds: impl Fn(&Known) -> bool) -> impl Iterator<Item = (PeerId, PeerId, u64)> {
         let others = self.edges.iter().filter(move |(_, known)| holds(known));
         let others = others.map(|((debtor, creditor), known)| (*debtor, *creditor, known.bytes));
         let own = self

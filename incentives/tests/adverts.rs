@@ -120,3 +120,26 @@ fn a_peer_that_is_asked_tells_whom_it_owes_and_who_owes_it() {
     let faults = net.trust(3).faults();
     assert_eq!(faults.get(&Fault::Unexpected), Some(&1), "{faults:?}");
 }
+
+#[test]
+fn what_one_peer_is_told_of_is_kept_for_it_for_a_while() {
+    // 1 owes 0 40 MiB: half may move at once. 2, 3 and 4 ask 1 whom it owes.
+    let mut net = Net::new(5, 3);
+    net.owe(1, 0, 40 * MIB);
+    net.connect(0, 1);
+    for n in 2..5 {
+        net.connect(1, n);
+    }
+    net.run_for(Duration::from_secs(15));
+    let told = |net: &mut Net, n: usize| {
+        let (now, of) = (net.now, net.id(1));
+        net.act(n, |trust, out| trust.ask_edges(now, of, true, out));
+        net.run_for(Duration::from_millis(100));
+        let now = net.now;
+        net.trust(n).view().told(now).count()
+    };
+    // A quarter of 32 MiB each: two fit, and who asks twice is told again.
+    assert_eq!([2, 3, 4, 2].map(|n| told(&mut net, n)), [1, 1, 0, 1]);
+    net.run_for(Duration::from_secs(4));
+    assert_eq!(told(&mut net, 4), 1);
+}

@@ -206,19 +206,29 @@ impl<S: Store> Trust<S> {
 
     /// The most that a shift may take of a peer's debt now.
     pub fn room(&self, now: Time, debtor: PeerId) -> u64 {
+        self.room_of(now, debtor, false)
+    }
+
+    /// The same of this peer's debt to the other, if it is this one that owes.
+    pub(crate) fn room_of(&self, now: Time, with: PeerId, i_owe: bool) -> u64 {
         let entry = Pending {
             id: ShiftId([0; 32]),
             amount: 0,
-            low_owes: debtor < self.me,
+            low_owes: (with < self.me) != i_owe,
             raises: false,
-            signer: debtor,
+            signer: with,
             hops: 0,
             base: 0,
         };
-        self.room_for(now, debtor, &entry)
+        self.room_for(now, with, &entry)
     }
 
     fn want(&mut self, with: PeerId, entry: Pending, until: Time) {
+        let requester = self.shifts.get(&entry.id).map(|shift| shift.order.path[0]);
+        if let Some(peer) = self.peers.get_mut(&with) {
+            // What was kept for it is taken up.
+            requester.and_then(|requester| peer.promised.remove(&requester));
+        }
         if let Some(peer) = self.peers.get_mut(&with)
             && peer.pair.entry(entry.id).is_none()
         {

@@ -1,6 +1,6 @@
 //! What is kept about each peer, and how it is read from the ledger.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use wire::trust::{ShiftId, TrustMessage};
@@ -12,6 +12,7 @@ use super::records::{self, Record};
 use super::walks::OwnEdge;
 use super::{Balance, MAX_ACCOUNTS, Trust};
 use crate::store::{Store, StoreError};
+use crate::view::TOLD_HOLDS;
 
 /// The first wait before something without an answer is said again, twice as long each time.
 const RETRY: Duration = Duration::from_secs(1);
@@ -39,6 +40,8 @@ pub(crate) struct Peer {
     pub(crate) edge: OwnEdge,
     /// Questions for its edges that it has not answered.
     pub(crate) asked_edges: u8,
+    /// What of the account those were told that they may shift, and until when it is kept for them.
+    pub(crate) promised: BTreeMap<PeerId, (Time, u64)>,
     /// Walks that may still come in.
     pub(crate) walks: crate::walk::Allowance,
 }
@@ -57,8 +60,24 @@ impl Peer {
             asked: BTreeSet::new(),
             edge: OwnEdge::default(),
             asked_edges: 0,
+            promised: BTreeMap::new(),
             walks: crate::walk::Allowance::default(),
         }
+    }
+
+    /// What of the account is kept for others than `asker`.
+    pub(crate) fn promised_but(&self, now: Time, asker: PeerId) -> u64 {
+        let others = self
+            .promised
+            .iter()
+            .filter(|(peer, (until, _))| **peer != asker && now < *until);
+        others.map(|(_, (_, bytes))| bytes).sum()
+    }
+
+    /// Keeps so much of it for `asker`.
+    pub(crate) fn promise(&mut self, now: Time, asker: PeerId, bytes: u64) {
+        self.promised.retain(|_, (until, _)| now < *until);
+        self.promised.insert(asker, (now + TOLD_HOLDS, bytes));
     }
 
     /// Whether there is nothing to remember: most of those that are met only pass by.

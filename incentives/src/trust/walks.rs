@@ -8,6 +8,7 @@ use rand::RngExt as _;
 use wire::trust::{MAX_TOLD, MAX_WALK, TrustEdge, TrustMessage};
 use wire::{Cosigned, PeerId, Signed, Time, Verifier};
 
+use super::pair::PENDING_SHARE;
 use super::{Fault, Output, Trust, fault};
 use crate::flow::{self, Plan};
 use crate::store::Store;
@@ -49,6 +50,11 @@ impl OwnEdge {
     }
 }
 
+/// What a shift takes of an edge of so many bytes at once.
+pub(crate) fn asked_of(bytes: u64) -> u64 {
+    bytes / (2 * PENDING_SHARE)
+}
+
 fn edge_fault(error: EdgeError) -> Fault {
     match error {
         EdgeError::Expired => Fault::Expired,
@@ -62,6 +68,12 @@ impl<S: Store> Trust<S> {
     /// quarter of its weakest claim at once.
     pub fn plan(&self, now: Time, target: PeerId) -> Plan {
         let edges: Vec<_> = self.view.edges(now).collect();
+        flow::plan(&edges, self.me, target)
+    }
+
+    /// The same by what was told just now, by who has room for it, and by own accounts: for shifts that nobody waits for.
+    pub fn plan_told(&self, now: Time, target: PeerId) -> Plan {
+        let edges: Vec<_> = self.view.told(now).collect();
         flow::plan(&edges, self.me, target)
     }
 
@@ -155,7 +167,8 @@ impl<S: Store> Trust<S> {
         self.finish(now, out);
     }
 
-    /// Tells the greatest of this peer's edges; those with whom it is not connected are of no use to a shift.
+    /// Tells the greatest of this peer's edges; those with whom it is not connected are of no use to a shift, and no more are those
+    /// that others were told of before, or use already, as far as there is room. What is told is kept for the asker for a while.
     pub(crate) fn on_ask_edges(&mut self, now: Time, from: PeerId, owed: bool) -> Result<(), Fault> {
         if !self.peers.get_mut(&from).is_some_and(|peer| peer.walks.take(now)) {
             return Err(Fault::TooMuch);
@@ -164,15 +177,24 @@ impl<S: Store> Trust<S> {
             let peer = self.peers.get(id)?;
             let (edge, signed) = peer.edge.holds(now)?;
             let holds = peer.pair.claim().unsigned_abs() >= u128::from(edge.bytes());
-            (holds && (edge.debtor == self.me) == owed).then_some((Reverse(edge.bucket), *id, signed))
+            let of_it = (edge.debtor == self.me) == owed;
+            let promised: u64 = peer.promised_but(now, from);
+            let fits = self.room_of(now, *id, owed) >= promised + asked_of(edge.bytes());
+            (holds && of_it && fits).then_some((Reverse(edge.bucket), *id, signed))
         });
         let mut edges: Vec<_> = edges.collect();
         edges.sort_unstable_by_key(|(bucket, id, _)| (*bucket, *id));
-        let told = edges
-            .into_iter()
-            .take(MAX_TOLD)
-            .map(|(_, _, signed)| signed.clone());
-        let told = told.collect();
+        edges.truncate(MAX_TOLD);
+        let told = edges.iter().map(|(_, _, signed)| (*signed).clone()).collect();
+        let ends: Vec<_> = edges
+            .iter()
+            .map(|(Reverse(bucket), id, _)| (*id, asked_of(1u64 << bucket)))
+            .collect();
+        for (id, bytes) in ends {
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.promise(now, from, bytes);
+            }
+        }
         self.send(from, TrustMessage::TellEdges(told));
         Ok(())
     }
@@ -197,7 +219,7 @@ impl<S: Store> Trust<S> {
             }
             self.take_edge(now, &edge, signed)?;
             // It holds at this moment, whatever was taken of it.
-            self.view.renew(&edge);
+            self.view.tell(now, &edge);
         }
         Ok(())
     }

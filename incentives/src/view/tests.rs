@@ -124,9 +124,26 @@ fn what_was_taken_of_an_edge_is_gone_until_it_is_told_anew() {
     assert_eq!(bytes(&view), Some(1 << 19));
     view.take(peer(1), peer(2), u64::MAX);
     assert_eq!(bytes(&view), Some(0));
-    view.renew(&known);
+    view.tell(at(1), &known);
     assert_eq!(bytes(&view), Some(1 << 20));
     view.take(peer(1), peer(2), 1 << 19);
     view.insert(at(2), &edge(1, 2, 21, 5), [2; 32]).unwrap();
     assert_eq!(bytes(&view), Some(1 << 21));
+}
+
+#[test]
+fn what_was_told_serves_one_shift_and_is_soon_old() {
+    let mut view = View::new(peer(0));
+    let known = edge(1, 2, 20, 4);
+    view.insert(at(0), &known, [1; 32]).unwrap();
+    let told = |view: &View, s: u64| view.told(at(s)).count();
+    assert_eq!(told(&view, 0), 0, "a walk brought it, nobody knows how old");
+    view.tell(at(5), &known);
+    assert_eq!((told(&view, 8), told(&view, 9)), (1, 0));
+    view.tell(at(10), &known);
+    view.take(peer(1), peer(2), 1 << 10);
+    assert_eq!(told(&view, 10), 0);
+    // Own accounts are exact at any time.
+    view.set_own(peer(3), 9);
+    assert_eq!(told(&view, 11), 1);
 }

@@ -117,6 +117,13 @@ impl Bookkeeping {
         self.ahead.has_credit
     }
 
+    /// As if somebody owed this node enough for a shift.
+    #[cfg(test)]
+    pub(crate) fn with_credit(mut self) -> Self {
+        self.ahead.has_credit = true;
+        self
+    }
+
     /// Whether a shift was asked for a while ago: it may need whoever is connected.
     pub(super) fn is_shifting(&self, now: Time) -> bool {
         now < self.shifts_until
@@ -251,29 +258,39 @@ impl Node {
                 });
             }
         }
-        self.begin_shifts(now, to, amount, MAX_SHIFT_PEERS);
+        let plan = self.trust.awake().map(|(trust, _)| trust.plan(now, to));
+        let mut ways = plan.unwrap_or_default().paths;
+        ways.retain(|(path, _)| path.len() <= MAX_SHIFT_PEERS);
+        self.begin_shifts(now, to, amount, ways, |_, claim| claim);
         self.act_on_trust(now, out);
     }
 
-    /// Begins shifts along the ways that are known, of so many peers at most; what the core says waits.
-    fn begin_shifts(&mut self, now: Time, to: PeerId, amount: u64, most: usize) {
+    /// Begins shifts along these ways; of a claim on the first on the way no more than `spare` says. What the core says waits.
+    fn begin_shifts(
+        &mut self,
+        now: Time,
+        to: PeerId,
+        amount: u64,
+        ways: Vec<(Vec<PeerId>, u64)>,
+        spare: impl Fn(PeerId, u64) -> u64,
+    ) {
         let Some((trust, said)) = self.trust.awake() else {
             return;
         };
-        // One after the other: an order that names an older state of the account with `to` than the end of another is not let in.
+        // One batch after the other: an order that names an older state of the account with `to` than the end of another is not let in.
         if trust.shifting_to(to) > 0 {
             return;
         }
         let mut left = amount;
         // A way of one edge is there already.
-        let ways = trust.plan(now, to).paths.into_iter();
-        for (path, bytes) in ways
-            .filter(|(path, _)| (3..=most).contains(&path.len()))
-            .take(AT_ONCE)
-        {
+        for (path, bytes) in ways.into_iter().filter(|(path, _)| path.len() >= 3).take(AT_ONCE) {
             // A quarter of each claim on the way: half may move at once, and others may come the same way. Who is not there, or has
             // too much under way, is asked again later.
-            let part = left.min(bytes / 4).min(trust.room(now, path[1]));
+            let claim = u64::try_from(trust.balance(now, path[1]).claim).unwrap_or(0);
+            let part = left
+                .min(bytes / 4)
+                .min(trust.room(now, path[1]))
+                .min(spare(path[1], claim));
             if part >= MIN_SHIFT && trust.shift(now, &path, part, said).is_ok() {
                 left -= part;
             }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use incentives::trust::MIN_SHIFT;
+use incentives::trust::{MIN_SHIFT, RECEIPT_BYTES};
 use wire::message::Referral;
 use wire::{PeerId, Time};
 
@@ -98,8 +98,8 @@ impl Node {
             .flat_map(|stream| stream.wishes(now))
             .collect();
         let wanting: Vec<(PeerId, u64)> = wishes
-            .into_iter()
-            .filter_map(|(peer, wanted)| {
+            .iter()
+            .filter_map(|&(peer, wanted)| {
                 let claim = self.trust.claim(now, peer)?.max(0).unsigned_abs();
                 (claim < wanted / 2 && self.neighbours.contains(&peer)).then(|| (peer, wanted - claim))
             })
@@ -111,9 +111,27 @@ impl Node {
         self.ask_around(now, &wanting, &debtors, out);
         self.call_debtors(now, &wanting, &debtors, out);
         for (peer, lacks) in wanting {
-            self.begin_shifts(now, peer, lacks, LONGEST);
+            self.begin_shifts_ahead(now, peer, lacks, &wishes);
         }
         self.act_on_trust(now, out);
+    }
+
+    /// Begins shifts along ways that were told of just now, and leaves those who supply this node what they may have sent of late.
+    fn begin_shifts_ahead(&mut self, now: Time, to: PeerId, amount: u64, wishes: &[(PeerId, u64)]) {
+        let Some((trust, _)) = self.trust.awake() else {
+            return;
+        };
+        let ways = trust.plan_told(now, to).paths;
+        let short: Vec<_> = ways
+            .into_iter()
+            .filter(|(path, _)| path.len() <= LONGEST)
+            .collect();
+        // What a supplier has sent and has no receipt for yet is spent.
+        let spare = |peer: PeerId, claim: u64| {
+            let supplies = wishes.iter().any(|(wished, _)| *wished == peer);
+            claim.saturating_sub(if supplies { RECEIPT_BYTES } else { 0 })
+        };
+        self.begin_shifts(now, to, amount, short, spare);
     }
 
     /// Who owes this node enough for a shift, the greatest debt first.
