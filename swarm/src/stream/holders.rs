@@ -26,6 +26,9 @@ const UNPROMISED_BY_SOURCE: f64 = 0.15;
 /// A peer that has been called and has not answered may be gone: asking it in vain costs about this.
 const IN_DOUBT_US: f64 = 150_000.0;
 
+/// Who owes this node nothing answers it last, if it gives nothing itself.
+const CREDITLESS_US: f64 = 100_000.0;
+
 /// One copy's time on the uplink of a peer that has not said it: 3.8 KB at 6 Mbit/s.
 const TYPICAL_COPY_US: f64 = 5_000.0;
 
@@ -157,6 +160,7 @@ pub(super) fn holders<'a>(
     neighbours: &Neighbours,
     standings: &Standings,
     requests: &Requests,
+    owes: impl Fn(PeerId) -> bool,
 ) -> Vec<Holder<'a>> {
     let mut holders: Vec<Holder<'a>> = Vec::with_capacity(peers.len());
     for (peer, state, neighbour) in peers.joined(neighbours.map()) {
@@ -174,7 +178,8 @@ pub(super) fn holders<'a>(
             word,
             rtt_us: neighbour.rtt_us(),
             doubt_us: UNRELIABLE_US * standings.of(*peer).unreliability(now)
-                + if neighbour.is_in_doubt() { IN_DOUBT_US } else { 0.0 },
+                + if neighbour.is_in_doubt() { IN_DOUBT_US } else { 0.0 }
+                + if owes(*peer) { 0.0 } else { CREDITLESS_US },
             open: 0,
         });
     }

@@ -529,6 +529,7 @@ impl Stream {
             };
             self.next_improvement = ctx.now + every;
             self.improve_one(ctx);
+            self.spend(ctx);
         }
         self.advert_tick(ctx);
         self.end_carrying(ctx);

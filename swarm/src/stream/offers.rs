@@ -53,6 +53,8 @@ enum Places {
     Free,
     /// Those of children that pass nothing on, too.
     OfLeaves,
+    /// The same, of those who owe this node something, whoever supplies it now.
+    OfDebtors,
 }
 
 /// What a peer says of its supply of one substream.
@@ -88,6 +90,13 @@ impl StreamPeer {
             Some((_, held)) => *held = until,
             None => self.refused.push((substream, until)),
         }
+    }
+
+    /// Whether it has a child that passes nothing on.
+    fn has_leaves(&self) -> bool {
+        self.advert
+            .as_ref()
+            .is_some_and(|(advert, _)| !advert.leaves.is_empty())
     }
 
     /// What this peer offers of a substream, by its own advert or, until it speaks for itself, by the tracker's word.
@@ -185,7 +194,12 @@ impl Stream {
             return None;
         }
         let taken = f64::from(state.supplies.or(state.asked).len());
-        let orphan = self.sub(substream).is_some_and(|sub| sub.parent.is_none());
+        let of_debtors = places == Places::OfDebtors;
+        let taken_there = state.supplies.or(state.asked).len() + u32::from(asked_now);
+        if of_debtors && !self.can_pay(ctx, peer, taken_there) {
+            return None;
+        }
+        let orphan = of_debtors || self.sub(substream).is_some_and(|sub| sub.parent.is_none());
         // Outside its primaries a peer takes only who has nobody, unless most of its slots lie idle.
         if !orphan && !offer.primary && offer.free <= offer.slots / 2 {
             return None;
@@ -213,6 +227,7 @@ impl Stream {
         }
         if offer.free <= asked_now + state.asked.len() as u16 + kept {
             if self.fanout(substream) == 0
+                && !(of_debtors && state.has_leaves())
                 && !(places == Places::OfLeaves && offer.leaf && self.earns_at(ctx, peer))
             {
                 return None;
@@ -267,7 +282,7 @@ impl Stream {
         substream: Substream,
         asked_now: &[(PeerId, SubstreamSet)],
     ) -> Option<(PeerId, f64)> {
-        if !self.sees_takers(ctx) {
+        if !self.sees_takers(ctx) && !self.spends(ctx) {
             return None;
         }
         let suppliers = self.suppliers(ctx);
@@ -278,6 +293,24 @@ impl Stream {
             asked_now,
             f64::INFINITY,
             Places::OfLeaves,
+        )
+    }
+
+    /// The best of those who owe this node so much that they would serve it for a while.
+    pub(super) fn best_debtor(
+        &self,
+        ctx: &Ctx<'_>,
+        substream: Substream,
+        asked_now: &[(PeerId, SubstreamSet)],
+    ) -> Option<(PeerId, f64)> {
+        let suppliers = self.suppliers(ctx);
+        self.best_of(
+            suppliers,
+            ctx,
+            substream,
+            asked_now,
+            f64::INFINITY,
+            Places::OfDebtors,
         )
     }
 

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use incentives::Contribution;
 use wire::message::Role;
-use wire::{PeerId, Substream};
+use wire::{PeerId, StreamId, Substream};
 
-use super::supply::NEW_HERE;
+use super::supply::{NEW_HERE, SETTLED};
 use super::{Child, Ctx, Stream};
 
 /// Contributions that differ by less are alike: one substream of sixteen of the usual stream brings so much in 40 s.
@@ -101,7 +101,9 @@ impl Stream {
     }
 
     /// The child that gives way to `newcomer`, which has no supplier for a substream, when all slots are taken: one that passes
-    /// nothing on in its substream and only takes, the farthest first. The peercaster's slots belong to substreams.
+    /// nothing on in its substream and only takes, the farthest first. If there is none and this node owes the newcomer, which gives
+    /// nothing, one that has given this node nothing and is owed nothing: it finds a place wherever somebody only takes, and what
+    /// the newcomer is owed is good for one here alone. The peercaster's slots belong to substreams.
     pub(super) fn gives_way(
         &self,
         ctx: &Ctx<'_>,
@@ -116,15 +118,32 @@ impl Stream {
             |child: &&Child| child.fanout == 0 && child.leaves_at.is_none() && child.peer != newcomer;
         let children = self.subs.iter().enumerate().flat_map(|(s, sub)| {
             let of = Substream(s as u8);
-            sub.children
-                .iter()
-                .filter(may_go)
-                .map(move |child| (child.peer, of))
+            sub.children.iter().filter(may_go).map(move |child| (child, of))
         });
-        children
-            .filter(|&(_, of)| self.source.is_none() || of == substream)
-            .filter(|&(peer, _)| self.only_takes(ctx, peer))
-            .min_by_key(|&(peer, of)| (of != substream, Reverse(way(peer)), peer))
+        let may_go = children.filter(|&(_, of)| self.source.is_none() || of == substream);
+        let farthest =
+            |&(child, of): &(&Child, Substream)| (of != substream, Reverse(way(child.peer)), child.peer);
+        let taker = may_go
+            .clone()
+            .filter(|(child, _)| self.only_takes(ctx, child.peer))
+            .min_by_key(farthest);
+        let stranger = || {
+            let unknown = |child: &Child| {
+                let rank = self.rank(ctx, child.peer);
+                ctx.now.since(child.since) >= SETTLED && (rank.in_stream, rank.credit) == (0, 0)
+            };
+            let spends = self.spends_here(ctx, newcomer);
+            may_go
+                .filter(|(child, _)| spends && unknown(child))
+                .min_by_key(farthest)
+        };
+        let (child, of) = taker.or_else(stranger)?;
+        Some((child.peer, of))
+    }
+
+    /// Whether a peer gives nothing to this stream, by its own word, and this node owes it something.
+    pub(super) fn spends_here(&self, ctx: &Ctx<'_>, peer: PeerId) -> bool {
+        self.offers(ctx, peer) == Some(false) && self.rank(ctx, peer).credit > 0
     }
 
     /// Whether there is anybody here who only takes, as far as this node knows: where all give it asks nobody for a place in vain.
@@ -150,7 +169,14 @@ impl Stream {
 
     /// Whether a peer owes this node so much that it tells.
     pub(super) fn owes(&self, ctx: &Ctx<'_>, peer: PeerId) -> bool {
-        ctx.contribution(peer, self.id).balance <= -(CREDIT_ALIKE as i64)
+        ctx.owes(peer, self.id)
+    }
+}
+
+impl Ctx<'_> {
+    /// Whether a peer owes this node so much that it tells.
+    pub(super) fn owes(&self, peer: PeerId, stream: StreamId) -> bool {
+        self.contribution(peer, stream).balance <= -(CREDIT_ALIKE as i64)
     }
 }
 

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
 use wire::message::{Advert, Join, PeerRecord, RefuseReason, Request, Role};
-use wire::{Bitrate, Message, PeerId, Seq, Substream, SubstreamSet};
+use wire::{Bitrate, Message, PeerId, Seq, StreamId, Substream, SubstreamSet};
 
 use super::super::Stream;
-use super::super::supply::NEW_HERE;
+use super::super::supply::{NEW_HERE, SETTLED};
 use super::super::testing::{
     Bench, FIRST, K, asked, nothing, offer, one, peer, record, request_for, stream_id,
 };
@@ -317,4 +317,50 @@ fn live_copies_of_who_only_takes_wait_for_repairs_of_others() {
     bench.now += RANK_EVERY;
     viewer.rank_children(&bench.ctx());
     assert!(!last(&viewer, 10) && last(&viewer, 11));
+}
+
+#[test]
+fn whom_this_node_owes_takes_the_place_of_a_leaf_that_gave_it_nothing() {
+    for (owed, gave, settled, goes) in [
+        (2 << 20, 0, true, true),
+        (0, 0, true, false),
+        (2 << 20, 2 << 20, true, false),
+        (2 << 20, 0, false, false),
+    ] {
+        let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+        let mut viewer = supplier(&mut bench, 1);
+        ask(&mut bench, &mut viewer, 10, 20, offer(50), 0);
+        bench.accounts.received(bench.now, peer(10), stream_id(), gave);
+        bench
+            .accounts
+            .received(bench.now, peer(11), StreamId::from_bytes([7; 32]), owed);
+        if settled {
+            bench.now += SETTLED;
+        }
+        ask(&mut bench, &mut viewer, 11, 20, taker(), 0);
+        let (displaced, refused) = losers(&mut bench);
+        let expected = if goes {
+            (vec![peer(10)], vec![])
+        } else {
+            (vec![], vec![peer(11)])
+        };
+        assert_eq!(
+            (displaced, refused),
+            expected,
+            "owed {owed}, gave {gave}, settled {settled}"
+        );
+    }
+}
+
+#[test]
+fn nobody_is_sent_to_who_took_its_place_and_passes_nothing_on() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = supplier(&mut bench, 1);
+    ask(&mut bench, &mut viewer, 10, 20, taker(), 0);
+    ask(&mut bench, &mut viewer, 11, 20, full(), 0);
+    let named = bench.said().into_iter().find_map(|(_, message)| match message {
+        Message::Displaced(message) => Some(message.instead),
+        _ => None,
+    });
+    assert!(named.unwrap().iter().all(|referral| referral.peer != peer(11)));
 }

@@ -329,6 +329,7 @@ impl Stream {
         let begun = self.playout.as_ref().is_none_or(|p| p.point().is_some());
         let spare_period_us = (!begun).then(|| self.period().as_micros() as f64);
         let mut candidates: Option<Vec<Holder<'_>>> = None;
+        let (spends, id) = (self.spends(ctx), self.id);
         for Missing { seq, slack, free } in missing {
             let substream = seq.substream(self.k());
             if self.repair.tokens < 1.0 && !free {
@@ -364,7 +365,8 @@ impl Stream {
             };
             let candidates = candidates.get_or_insert_with(|| {
                 let open = &self.repair.open;
-                holders(now, &self.peers, ctx.neighbours, ctx.standings, open)
+                let owes = |peer| !spends || ctx.owes(peer, id);
+                holders(now, &self.peers, ctx.neighbours, ctx.standings, open, owes)
             });
             let Some(chosen) = ask_best(candidates, &wanted) else {
                 continue;

@@ -5,14 +5,20 @@ use std::time::Duration;
 use wire::message::Role;
 use wire::{PeerId, SubstreamSet, Time};
 
-use super::Stream;
 use super::rank::CREDIT_ALIKE;
+use super::{Ctx, Stream};
 
 /// Credit is to last so long at least: a shift takes up to ten seconds, and is planned with a quarter of a claim.
 const AHEAD: Duration = Duration::from_secs(30);
 
 /// So many peers are wished to owe this node something before they supply it, while it lacks suppliers.
 const PROSPECTS: usize = 8;
+
+/// What somebody owes this node is to last so long if a substream is to be taken from it for that.
+const LASTS: Duration = Duration::from_secs(10);
+
+/// Who is owed so much of the whole stream here pays for all of it.
+const PLENTY: Duration = Duration::from_secs(60);
 
 /// What an advert says of supply is believed for so long.
 const SAID: Duration = Duration::from_secs(5);
@@ -43,6 +49,55 @@ impl Stream {
         wishes
     }
 
+    /// Whether what a peer owes this node lasts for one substream more than so many, for a while.
+    pub(super) fn can_pay(&self, ctx: &Ctx<'_>, peer: PeerId, taken: u32) -> bool {
+        let each = self.takes_in(LASTS) / u64::from(self.k().max(1));
+        self.owed_by(ctx, peer) >= CREDIT_ALIKE + each * (u64::from(taken) + 1)
+    }
+
+    /// What all of the stream takes in so long.
+    fn takes_in(&self, time: Duration) -> u64 {
+        self.info.as_ref().map_or(0, |(info, _)| info.rate.bytes_in(time))
+    }
+
+    fn owed_by(&self, ctx: &Ctx<'_>, peer: PeerId) -> u64 {
+        ctx.contribution(peer, self.id).balance.min(0).unsigned_abs()
+    }
+
+    /// Moves substreams from who owes this node nothing to who does, as long as there is plenty: with little it goes farther where
+    /// only what is lacking is paid for.
+    pub(super) fn spend(&mut self, ctx: &mut Ctx<'_>) {
+        if !self.spends(ctx) {
+            return;
+        }
+        let owed: u64 = self.peers.keys().map(|peer| self.owed_by(ctx, *peer)).sum();
+        if owed < self.takes_in(PLENTY) {
+            return;
+        }
+        let mut asks: Vec<(PeerId, SubstreamSet)> = Vec::new();
+        for substream in self.wanted().iter() {
+            let supplied = self
+                .sub(substream)
+                .filter(|sub| sub.pending.is_none() && sub.orphan_since.is_none());
+            let Some(parent) = supplied.and_then(|sub| sub.parent) else {
+                continue;
+            };
+            if self.owes(ctx, parent) {
+                continue;
+            }
+            let Some((peer, _)) = self.best_debtor(ctx, substream, &asks) else {
+                continue;
+            };
+            match asks.iter_mut().find(|(p, _)| *p == peer) {
+                Some((_, set)) => set.insert(substream),
+                None => asks.push((peer, SubstreamSet::one(substream))),
+            }
+        }
+        for (peer, set) in asks {
+            self.ask(ctx, peer, set);
+        }
+    }
+
     /// Those who could supply what is lacking, the ones with the least lag first.
     fn prospects(&self, now: Time, lacking: SubstreamSet) -> impl Iterator<Item = PeerId> {
         let mut found: Vec<(u16, PeerId)> = Vec::new();
@@ -65,3 +120,7 @@ impl Stream {
         found.into_iter().take(PROSPECTS).map(|(_, peer)| peer)
     }
 }
+
+#[cfg(test)]
+#[path = "spending_tests.rs"]
+mod tests;

@@ -52,7 +52,7 @@ pub(super) fn reserve(slots: u16) -> u16 {
 const BOOKED_AHEAD: Duration = Duration::from_millis(40);
 
 /// A child that passes something on is not displaced before this: it could not have shown it yet.
-const SETTLED: Duration = Duration::from_millis(1_000);
+pub(super) const SETTLED: Duration = Duration::from_millis(1_000);
 
 /// The same at the peercaster, where a quarter of all hang on each child, and wait while it looks for another place (`paper-fig5`
 /// with 400 + 40 peers and eight times the capacity needed: 913 of 1518 children displaced were the peercaster's own).
@@ -291,7 +291,11 @@ impl Stream {
         for substream in wanted.iter() {
             match self.judge(ctx, from, substream, message.fanout, message.orphan) {
                 Verdict::Accept => {}
-                Verdict::Displace(child, of) => self.displace(ctx, child, of, Some(from)),
+                Verdict::Displace(child, of) => {
+                    // There is no place at who passes nothing on.
+                    let by = (message.fanout > 0).then_some(from);
+                    self.displace(ctx, child, of, by);
+                }
                 Verdict::Refuse(reason) => {
                     refused.insert(substream);
                     why = reason;
@@ -377,6 +381,8 @@ impl Stream {
             }
         }
         let used = self.slots_used() + self.slots_held() - own;
+        // Where nothing is owed to it a node that gives nothing may lose its place at any time: it is as badly off as without one.
+        let urgent = orphan || self.spends_here(ctx, from);
         // Whoever of those who were promised too much comes first has it.
         if kept && self.slots_used() < self.slots.saturating_add(beyond(self.slots)) {
             return Verdict::Accept;
@@ -388,9 +394,9 @@ impl Stream {
             }
         } else if used < self.slots {
             let fits = self.primaries.contains(substream) || self.primaries.len() < self.max_primaries();
-            // Outside its primaries a peer helps who has nobody, or when most of its uplink would lie idle.
+            // Outside its primaries a peer helps who has nobody and whom it owes, or when most of its uplink would lie idle.
             let room = used + reserve(self.slots) < self.slots;
-            if orphan || (fits && room) || used < self.slots / 2 {
+            if urgent || (fits && room) || used < self.slots / 2 {
                 return Verdict::Accept;
             }
             if fanout == 0 || !self.primaries.contains(substream) {
@@ -398,7 +404,7 @@ impl Stream {
             }
         }
         if fanout == 0 {
-            return match orphan.then(|| self.gives_way(ctx, from, substream)).flatten() {
+            return match urgent.then(|| self.gives_way(ctx, from, substream)).flatten() {
                 Some((child, of)) => Verdict::Displace(child, of),
                 None => Verdict::Refuse(RefuseReason::Full),
             };
