@@ -1,6 +1,7 @@
 //! The driver: pops an event, calls the node it concerns, does what the node wants done.
 
 mod actor;
+mod alarm;
 mod attack;
 mod draw;
 mod earlier;

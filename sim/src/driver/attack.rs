@@ -238,6 +238,9 @@ impl World {
 
     /// Counts a chunk that came, for whoever it counts. To be asked before its receiver is told.
     pub(super) fn count_served(&mut self, to: u32, from: u32, chunk: &Chunk) {
+        if self.attack.is_none() {
+            return;
+        }
         let own = chunk.header().stream == self.stream;
         let (taker, giver) = (self.region_of(to), self.region_of(from));
         let Some(attack) = self.attack.as_mut() else {

@@ -65,6 +65,7 @@ impl World {
         let peer = &mut self.peers[number as usize];
         peer.node = None;
         peer.log.left = Some(now);
+        self.alarms[number as usize].end();
     }
 
     /// What the node says of itself, for the table of peers.

@@ -8,6 +8,7 @@ use swarm::{Input, NewChunk, Node, NodeConfig, Outbox, Participation, PlayoutWis
 use wire::{Bitrate, Media, PeerId, SecretKey, Seq, StreamId, StreamInfo};
 
 use super::actor::{Actor, Crowd};
+use super::alarm::Alarm;
 use super::attack::Attack;
 use super::draw::{self, Drawn, Purpose, Spec};
 use super::earlier::Other;
@@ -19,7 +20,7 @@ use super::outcome::{MessageCount, TrackerCount};
 use super::trace::Trace;
 use super::{Progress, RunError};
 use crate::audit::{Audit, What};
-use crate::baseline::{Baseline, Happening};
+use crate::baseline::Baseline;
 use crate::measure::{ChunkLog, Histogram, PeerLog, Role, Violation, Window};
 use crate::net::{self, Flow, FlowConfig, Net, PacketConfig, Packets, Site, Weather, addr_of};
 use crate::queue::Calendar;
@@ -29,9 +30,6 @@ use crate::time::{Clock, MS, SECOND, SimTime, ms, seconds};
 
 /// Between two looks at the invariants that are not checked at each event, and two reports of progress.
 const TICK_NS: u64 = SECOND / 4;
-
-/// A node that wants to be called again at once so often in a row is stuck.
-const MOST_SPINS: u32 = 10_000;
 
 /// Something that will happen.
 #[derive(Debug)]
@@ -66,11 +64,6 @@ pub(super) struct Peer {
     pub(super) node: Option<Actor>,
     /// What its nodes keep of what is owed, one after the other.
     pub(super) ledger: Kept,
-    /// The one live timer event; far in the future if there is none.
-    pub(super) timer: SimTime,
-    /// When the node is to be called, as it said last: not before the timer, which is not moved when there is more time.
-    pub(super) due: SimTime,
-    pub(super) spins: u32,
     pub(super) log: PeerLog,
     /// What the node said when it went: slots, slots in use, neighbours, chunks asked for one by one.
     pub(super) last_words: (u16, u16, usize, u64),
@@ -89,6 +82,8 @@ pub(super) struct World {
     pub(super) net: Net,
     pub(super) space: DelaySpace,
     pub(super) peers: Vec<Peer>,
+    /// The peers' alarms, by number.
+    pub(super) alarms: Vec<Alarm>,
     pub(super) ids: Ids,
     pub(super) chunks: ChunkLog,
     pub(super) lags: Histogram,
@@ -141,6 +136,7 @@ impl World {
             net: network(scenario, SecretKey::from_bytes(&specs[0].secret).stream_id()),
             space,
             peers: Vec::with_capacity(specs.len()),
+            alarms: Vec::with_capacity(specs.len()),
             ids: Ids::default(),
             chunks: ChunkLog::default(),
             lags: Histogram::new(),
@@ -196,13 +192,11 @@ impl World {
             },
             node: None,
             ledger: Kept::default(),
-            timer: SimTime(u64::MAX),
-            due: SimTime(u64::MAX),
-            spins: 0,
             log: PeerLog::new(spec.role, spec.joins),
             last_words: Default::default(),
             spec,
         });
+        self.alarms.push(Alarm::default());
         number
     }
 
@@ -315,73 +309,13 @@ impl World {
     }
 
     /// Tells a node what has left it since it was last told, if the network can say.
-    fn tell_sent(&mut self, number: u32) {
+    pub(super) fn tell_sent(&mut self, number: u32) {
         let bytes = self.net.take_departed(number);
         let peer = &mut self.peers[number as usize];
         if let Some(Actor::Node(node)) = &mut peer.node
             && bytes > 0
         {
             node.handle(peer.clock.read(self.now), Input::Sent { bytes }, &mut self.outbox);
-        }
-    }
-
-    fn timer(&mut self, number: u32) {
-        let peer = &mut self.peers[number as usize];
-        if peer.timer != self.now {
-            return;
-        }
-        peer.timer = SimTime(u64::MAX);
-        if peer.node.is_none() {
-            return;
-        }
-        if peer.due > self.now {
-            if peer.due.0 < u64::MAX {
-                peer.timer = peer.due;
-                self.queue.push(peer.due, Event::Timer(number));
-            }
-            return;
-        }
-        self.tell_sent(number);
-        let peer = &mut self.peers[number as usize];
-        match &mut peer.node {
-            Some(Actor::Node(node)) => node.handle_deadline(peer.clock.read(self.now), &mut self.outbox),
-            _ => self.happen(number, Happening::Due),
-        }
-        self.fold(What::Timer, number, 0);
-        self.drain(number);
-        self.set_timer(number, true);
-        if self.peers[number as usize].spins > MOST_SPINS {
-            self.violate(number, format!("its deadline stays due after {MOST_SPINS} calls"));
-        }
-    }
-
-    /// Does what is in the outbox and sets the timer.
-    pub(super) fn settle(&mut self, number: u32) {
-        self.drain(number);
-        self.set_timer(number, false);
-    }
-
-    /// Asks the node when it wants to be called; `called` = it was, just now.
-    fn set_timer(&mut self, number: u32, called: bool) {
-        let peer = &mut self.peers[number as usize];
-        peer.due = SimTime(u64::MAX);
-        let due = match &peer.node {
-            Some(Actor::Node(node)) => node.next_deadline().map(|deadline| peer.clock.when(deadline)),
-            Some(Actor::Baseline(peer)) => peer.due(),
-            None => None,
-        };
-        let Some(due) = due else { return };
-        peer.due = due.max(self.now);
-        if called {
-            peer.spins = if peer.due == self.now { peer.spins + 1 } else { 0 };
-        }
-        if peer.spins > 0 {
-            // Still due after it was handled: time must go on all the same.
-            peer.due = peer.due.max(self.now.plus(1000));
-        }
-        if peer.due < peer.timer {
-            peer.timer = peer.due;
-            self.queue.push(peer.due, Event::Timer(number));
         }
     }
 
