@@ -184,21 +184,25 @@ impl Chunk {
     }
 
     /// What the peercaster says of it.
+    #[inline]
     pub fn header(&self) -> &ChunkHeader {
         &self.header
     }
 
     /// The chunk's number.
+    #[inline]
     pub fn seq(&self) -> Seq {
         self.header.seq
     }
 
     /// The media, encrypted if the stream is private.
+    #[inline]
     pub fn payload(&self) -> &Bytes {
         &self.payload
     }
 
     /// Bytes that one copy takes in a frame.
+    #[inline]
     pub fn frame_len(&self) -> usize {
         PROOF_AT + self.proof.len() + self.payload.len()
     }

@@ -44,6 +44,7 @@ macro_rules! key_id {
         // As derived, but ids nearly always differ in their first eight bytes, and these are compared without a call: sorted
         // maps look ids up with every chunk.
         impl Ord for $name {
+            #[inline]
             fn cmp(&self, other: &Self) -> Ordering {
                 match self.head().cmp(&other.head()) {
                     Ordering::Equal => self.0.cmp(&other.0),
@@ -75,6 +76,7 @@ macro_rules! key_id {
             }
 
             /// The first eight bytes as a number that is ordered like the ids.
+            #[inline]
             pub(crate) const fn head(&self) -> u64 {
                 let [a, b, c, d, e, f, g, h, ..] = self.0;
                 u64::from_be_bytes([a, b, c, d, e, f, g, h])

@@ -41,16 +41,19 @@ impl Time {
     }
 
     /// Time passed since `earlier`, zero if `earlier` is later.
+    #[inline]
     pub const fn since(self, earlier: Time) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
     /// `self - other` in microseconds, negative if `other` is later.
+    #[inline]
     pub const fn signed_micros_since(self, other: Time) -> i64 {
         self.0.wrapping_sub(other.0) as i64
     }
 
     /// The instant shifted by a signed number of microseconds, saturating at the epoch and at [`Time::NEVER`].
+    #[inline]
     pub const fn offset_by(self, us: i64) -> Time {
         Time(self.0.saturating_add_signed(us))
     }
@@ -58,6 +61,7 @@ impl Time {
 
 impl Add<Duration> for Time {
     type Output = Time;
+    #[inline]
     fn add(self, d: Duration) -> Time {
         Time(
             self.0
@@ -67,6 +71,7 @@ impl Add<Duration> for Time {
 }
 
 impl AddAssign<Duration> for Time {
+    #[inline]
     fn add_assign(&mut self, d: Duration) {
         *self = *self + d;
     }
@@ -74,6 +79,7 @@ impl AddAssign<Duration> for Time {
 
 impl Sub<Duration> for Time {
     type Output = Time;
+    #[inline]
     fn sub(self, d: Duration) -> Time {
         Time(
             self.0

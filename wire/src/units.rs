@@ -38,17 +38,30 @@ impl Bitrate {
     }
 
     /// How long `bytes` take at this rate; [`Duration::MAX`] at rate zero.
+    #[inline]
     pub fn time_for(self, bytes: u64) -> Duration {
         if self.0 == 0 {
             return Duration::MAX;
         }
-        let us = (u128::from(bytes) * 8_000_000).div_ceil(u128::from(self.0));
-        Duration::from_micros(u64::try_from(us).unwrap_or(u64::MAX))
+        // Every copy and message is reckoned so, and a division of 128 bits takes several times as long.
+        let us = match bytes.checked_mul(8_000_000) {
+            Some(bits) => bits.div_ceil(self.0),
+            None => {
+                let us = (u128::from(bytes) * 8_000_000).div_ceil(u128::from(self.0));
+                u64::try_from(us).unwrap_or(u64::MAX)
+            }
+        };
+        Duration::from_micros(us)
     }
 
     /// How many whole bytes fit into `time` at this rate.
+    #[inline]
     pub fn bytes_in(self, time: Duration) -> u64 {
-        u64::try_from(u128::from(self.0) * time.as_micros() / 8_000_000).unwrap_or(u64::MAX)
+        let us = time.as_micros();
+        match u64::try_from(us).ok().and_then(|us| self.0.checked_mul(us)) {
+            Some(bits) => bits / 8_000_000,
+            None => u64::try_from(u128::from(self.0).saturating_mul(us) / 8_000_000).unwrap_or(u64::MAX),
+        }
     }
 
     /// This rate times `factor` (not negative).
