@@ -116,10 +116,13 @@ impl Accounts {
     /// What was [added](Accounts::add) since the last time: for whoever has it signed. As many peers and streams as there are
     /// accounts; what comes on top of them is left out.
     pub fn take_news(&mut self) -> Vec<(PeerId, StreamId, Account)> {
-        let news = std::mem::take(&mut self.news);
-        news.iter()
+        let news = self.news.iter();
+        let news = news
             .map(|((peer, stream), account)| (*peer, *stream, *account))
-            .collect()
+            .collect();
+        // As many will be there again in a moment: their place is kept.
+        self.news.clear();
+        news
     }
 
     /// How much `peer` is worth, for choosing whom to serve in `stream` when not all can be served: first what it gives

@@ -70,6 +70,9 @@ struct Points {
 
 impl Points {
     fn at(self, now: Time) -> u32 {
+        if self.gone_at <= now {
+            return 0;
+        }
         let left = self
             .gone_at
             .since(now)

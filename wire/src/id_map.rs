@@ -30,6 +30,8 @@ pub struct IdMap<K, V> {
     /// `heads[i]` is the head of `entries[i].0`.
     heads: Vec<u64>,
     entries: Vec<(K, V)>,
+    /// How often an entry came or went.
+    changes: u64,
 }
 
 /// A map from peers to whatever is kept about each.
@@ -47,12 +49,19 @@ impl<K, V> IdMap<K, V> {
         IdMap {
             heads: Vec::new(),
             entries: Vec::new(),
+            changes: 0,
         }
     }
 
     /// How many entries are in it.
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// A number that is another one whenever a key has come or gone: whoever keeps what follows from the keys sees whether it still
+    /// does.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Whether there is none.
@@ -106,6 +115,7 @@ impl<K: IdKey, V> IdMap<K, V> {
     }
 
     fn insert_at(&mut self, at: usize, key: K, value: V) {
+        self.changes += 1;
         self.heads.insert(at, key.head());
         self.entries.insert(at, (key, value));
     }
@@ -113,12 +123,21 @@ impl<K: IdKey, V> IdMap<K, V> {
     /// Takes one out.
     pub fn remove(&mut self, key: &K) -> Option<V> {
         let at = self.find(key).ok()?;
+        self.changes += 1;
         self.heads.remove(at);
         Some(self.entries.remove(at).1)
     }
 
+    /// Takes all out, and keeps their places.
+    pub fn clear(&mut self) {
+        self.changes += 1;
+        self.heads.clear();
+        self.entries.clear();
+    }
+
     /// Keeps those of which something is true.
     pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
+        self.changes += 1;
         self.entries.retain_mut(|(key, value)| keep(key, value));
         self.heads.clear();
         self.heads.extend(self.entries.iter().map(|(key, _)| key.head()));
@@ -265,6 +284,7 @@ mod tests {
             let mut map = PeerMap::new();
             let mut model = BTreeMap::new();
             for (what, peer, value) in steps {
+                let (changes, keys) = (map.changes(), model.keys().copied().collect::<Vec<_>>());
                 match what {
                     0 => prop_assert_eq!(map.insert(peer, value), model.insert(peer, value)),
                     1 => prop_assert_eq!(map.remove(&peer), model.remove(&peer)),
@@ -275,6 +295,7 @@ mod tests {
                         held.into_iter().chain(expected).for_each(|held| *held ^= value);
                     }
                 }
+                prop_assert_eq!(map.changes() != changes, !model.keys().eq(&keys));
                 prop_assert_eq!(map.get(&peer), model.get(&peer));
                 prop_assert_eq!(map.contains_key(&peer), model.contains_key(&peer));
                 prop_assert_eq!(map.len(), model.len());
@@ -290,6 +311,9 @@ mod tests {
             if let Some((from, _)) = others.first() {
                 prop_assert!(map.from(from).eq(model.range(from..)));
             }
+            let mut emptied = map.clone();
+            emptied.clear();
+            prop_assert!(emptied.is_empty() && model.keys().all(|peer| emptied.get(peer).is_none()));
             map.retain(|_, value| *value % 3 == 0);
             model.retain(|_, value| *value % 3 == 0);
             prop_assert!(model.keys().all(|peer| map.contains_key(peer)));
