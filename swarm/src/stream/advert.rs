@@ -32,15 +32,16 @@ pub(super) struct News {
 }
 
 impl Stream {
-    fn advert(&self, ctx: &Ctx<'_>) -> Advert {
+    fn advert(&self, ctx: &Ctx<'_>, held: SubstreamSet) -> Advert {
         let head = self.head();
+        let lags = self.lags(ctx.now);
         let lags_ms = (0..self.k())
-            .map(|s| match self.lag_us(Substream(s), ctx.now) {
-                Some(us) if self.has_data(Substream(s)) => (us / 1000.0).min(f64::from(NO_LAG - 1)) as u16,
+            .map(|s| match lags.us(Substream(s)) {
+                Some(us) if held.contains(Substream(s)) => (us / 1000.0).min(f64::from(NO_LAG - 1)) as u16,
                 _ => NO_LAG,
             })
             .collect();
-        let held = self
+        let behind = self
             .held_from()
             .behind(self.window.end())
             .min(u64::from(u32::MAX)) as u32;
@@ -53,7 +54,7 @@ impl Stream {
             stream_tag: self.id.tag(),
             head,
             random_access_behind,
-            held,
+            held: behind,
             lags_ms,
             slots: self.slots,
             free_slots: self.free_slots(),
@@ -74,15 +75,10 @@ impl Stream {
         }
     }
 
-    /// Whether this node can supply a substream now, or as soon as it is supplied itself.
-    fn has_data(&self, substream: Substream) -> bool {
-        let on_the_way = |sub: &SubstreamState| {
-            self.primaries.contains(substream) && (sub.pending.is_some() || sub.parent.is_some())
-        };
-        self.source.is_some()
-            || self
-                .sub(substream)
-                .is_some_and(|sub| sub.flows() || on_the_way(sub))
+    /// The substreams that this node can supply now, or as soon as it is supplied itself.
+    fn held(&self) -> SubstreamSet {
+        let on_the_way = |sub: &SubstreamState| sub.pending.is_some() || sub.parent.is_some();
+        self.flowing().or(self.primaries.and(self.subs_that(on_the_way)))
     }
 
     /// Whether the source has any business with this peer beyond tracking: it tells and hears adverts only from its
@@ -106,11 +102,14 @@ impl Stream {
     }
 
     pub(super) fn send_advert(&mut self, ctx: &mut Ctx<'_>, to: PeerId) {
+        self.advertise(ctx, to, self.news());
+    }
+
+    fn advertise(&mut self, ctx: &mut Ctx<'_>, to: PeerId, news: News) {
         if self.info.is_none() || !self.shares_adverts(to) {
             return;
         }
-        let advert = self.advert(ctx);
-        let news = self.news();
+        let advert = self.advert(ctx, news.held);
         if let Some(state) = self.peers.get_mut(&to) {
             state.told = Some((ctx.now, news));
         }
@@ -148,17 +147,13 @@ impl Stream {
             self.advertised = Some(news);
         }
         for peer in due {
-            self.send_advert(ctx, peer);
+            self.advertise(ctx, peer, news);
         }
     }
 
     fn news(&self) -> News {
-        let held = (0..self.k())
-            .map(Substream)
-            .filter(|&s| self.has_data(s))
-            .collect();
         News {
-            held,
+            held: self.held(),
             room: self.free_slots() > 0,
         }
     }

@@ -165,10 +165,11 @@ impl Stream {
         }
         let predicted =
             f64::from(lag) * 1000.0 + coords::coord::distance_ms(&ctx.coord, &record.coord) * 500.0;
+        let lags = self.lags(ctx.now);
         let worst = self
             .wanted()
             .iter()
-            .filter_map(|s| self.lag_us(s, ctx.now))
+            .filter_map(|s| lags.us(s))
             .fold(0.0, f64::max);
         predicted < worst || !self.orphans().is_empty()
     }
@@ -185,13 +186,16 @@ impl Stream {
     /// Connects to more candidates while there are too few.
     pub(super) fn fill_up(&mut self, ctx: &mut Ctx<'_>) {
         let now = ctx.now;
+        if self.membership.next_fill > now {
+            return;
+        }
         let useful = self.peers.values().filter(|state| state.interested).count();
         let target = if self.orphans().is_empty() {
             TARGET_PEERS
         } else {
             MANY_PEERS
         };
-        if useful >= target || self.membership.next_fill > now {
+        if useful >= target {
             return;
         }
         self.membership.next_fill = now + FILL_EVERY;
@@ -279,12 +283,13 @@ impl Stream {
             .peers
             .iter()
             .filter(|(peer, state)| {
+                // What takes longest to find out comes last.
                 state.supplies.or(state.asked).or(state.supplied).is_empty()
-                    && !self.needs(**peer)
-                    && !self.settles(ctx, **peer)
                     && ctx.neighbours.get(peer).is_some_and(|n| {
                         ctx.now.since(n.since) > Duration::from_secs(5) && n.ring_until <= ctx.now
                     })
+                    && !self.needs(**peer)
+                    && !self.settles(ctx, **peer)
             })
             .max_by_key(|(peer, _)| ctx.neighbours.get(peer).map(|n| n.rtt()))
             .map(|(peer, _)| *peer);

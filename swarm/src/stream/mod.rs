@@ -13,6 +13,7 @@ mod greeting;
 mod holders;
 mod holds;
 mod joining_point;
+mod lags;
 mod leavers;
 mod lost;
 mod membership;
@@ -43,7 +44,7 @@ use std::time::Duration;
 use coords::Coord;
 use incentives::{Account, Accounts, Contribution, Offence, Standings, Verdict};
 use rand_chacha::ChaCha8Rng;
-use wire::message::{Advert, NO_LAG, PeerRecord, Role};
+use wire::message::{Advert, PeerRecord, Role};
 use wire::{PeerId, PeerMap, Seq, Signed, StreamId, StreamInfo, Substream, SubstreamSet, Time, Verifier};
 
 use crate::clock::SourceClock;
@@ -220,6 +221,11 @@ impl SubstreamState {
         self.parent.is_some() && self.measured
     }
 
+    /// Children that are to stay.
+    fn staying(&self) -> u16 {
+        self.children.iter().filter(|c| c.leaves_at.is_none()).count() as u16
+    }
+
     /// The supplier is gone: whoever is below must know.
     fn detach(&mut self) {
         self.parent = None;
@@ -386,40 +392,30 @@ impl Stream {
 
     /// The substreams that come from a supplier; at the peercaster all.
     fn flowing(&self) -> SubstreamSet {
-        (0..self.k())
-            .map(Substream)
-            .filter(|&s| self.source.is_some() || self.sub(s).is_some_and(SubstreamState::flows))
-            .collect()
+        if self.source.is_some() {
+            return SubstreamSet::all(self.k());
+        }
+        self.subs_that(SubstreamState::flows)
+    }
+
+    /// The substreams of which something is true.
+    fn subs_that(&self, is: impl Fn(&SubstreamState) -> bool) -> SubstreamSet {
+        let set = self.subs.iter().enumerate().filter(|(_, sub)| is(sub));
+        set.map(|(s, _)| Substream(s as u8)).collect()
     }
 
     /// Copies in use, displaced children not counted.
     pub(crate) fn slots_used(&self) -> u16 {
-        (0..self.k()).map(|s| self.children_of(Substream(s))).sum()
+        self.subs.iter().map(SubstreamState::staying).sum()
     }
 
     /// Children of a substream that are to stay.
     fn children_of(&self, substream: Substream) -> u16 {
-        let staying = |sub: &SubstreamState| sub.children.iter().filter(|c| c.leaves_at.is_none()).count();
-        self.sub(substream).map_or(0, staying) as u16
+        self.sub(substream).map_or(0, SubstreamState::staying)
     }
 
     pub(crate) fn free_slots(&self) -> u16 {
         self.slots.saturating_sub(self.slots_used() + self.slots_held())
-    }
-
-    /// Arrival lag of a substream on the peercaster's clock, in microseconds, grown by its silence.
-    pub(crate) fn lag_us(&self, substream: Substream, now: Time) -> Option<f64> {
-        if self.source.is_some() {
-            return Some(self.chunk_duration().as_micros() as f64);
-        }
-        let sub = self.sub(substream)?;
-        let Some(last) = sub.last_arrival.filter(|_| sub.measured) else {
-            let asked = sub.parent.is_some() || sub.pending.is_some();
-            return asked.then_some(sub.expected_us + UNPROVEN_US);
-        };
-        let offset = self.clock.estimate(now)?.offset_us;
-        let silence = now.since(last).as_micros() as f64 - 1.5 * self.period().as_micros() as f64;
-        Some((sub.delay_us + offset as f64 + silence.max(0.0)).max(0.0))
     }
 
     /// How late the slowest substream comes by its supplier, most of its jitter included; this node's clock minus the
@@ -440,18 +436,6 @@ impl Stream {
                 self.sub(s)
                     .is_some_and(|sub| sub.parent.is_none() || !sub.attached)
             })
-    }
-
-    /// Mean arrival lag over the substreams, in milliseconds.
-    pub(crate) fn mean_lag_ms(&self, now: Time) -> Option<u16> {
-        let lags: Vec<f64> = (0..self.k())
-            .filter_map(|s| self.lag_us(Substream(s), now))
-            .collect();
-        if lags.is_empty() {
-            return None;
-        }
-        let mean = lags.iter().sum::<f64>() / lags.len() as f64 / 1000.0;
-        Some(mean.min(f64::from(NO_LAG - 1)) as u16)
     }
 
     /// The time a chunk with this number was generated, estimated from its neighbours in number.
@@ -555,9 +539,6 @@ impl Stream {
         self.window.trim(keep_from);
     }
 }
-
-/// Added to a lag that is only foreseen: whoever has the choice takes a supplier whose chunks flow.
-const UNPROVEN_US: f64 = 300_000.0;
 
 /// Mean deviations within which nearly all chunks of one supplier come.
 const JITTER_DEVIATIONS: f64 = 4.0;

@@ -2,9 +2,10 @@
 //!
 //! Its own lag, the way here, its uplink's queue and the number of copies it sends before ours say when a chunk would be here.
 
+use std::borrow::Borrow;
 use std::time::Duration;
 
-use wire::message::NO_LAG;
+use wire::message::{Advert, NO_LAG, PeerRecord};
 use wire::{PeerId, Substream, SubstreamSet, Time};
 
 use super::repair::SILENT;
@@ -57,26 +58,76 @@ enum Places {
     OfDebtors,
 }
 
-/// What a peer says of its supply of one substream.
-pub(super) struct Offer {
-    /// How late it has the chunks itself.
-    pub(super) lag_us: f64,
+/// How late a peer has its substreams.
+#[derive(Clone, Copy)]
+enum Lags<'a> {
+    /// Each, in milliseconds, as it says itself.
+    Own(&'a [u16]),
+    /// These all alike, in microseconds, as the tracker says.
+    Alike(SubstreamSet, f64),
+}
+
+/// What a peer says of its supply.
+#[derive(Clone, Copy)]
+pub(super) struct Offer<'a> {
+    lags: Lags<'a>,
     /// Whether its own lag is known.
     proven: bool,
     slots: u16,
     free: u16,
-    /// Whether it passes this substream on to many.
-    primary: bool,
-    /// Whether a child that passes nothing on holds a place in it.
-    leaf: bool,
-    /// Copies it sends of each chunk before one more.
-    copies: u16,
-    /// What one copy takes on its uplink.
-    copy_us: f64,
+    /// The substreams that it passes on to many.
+    primaries: SubstreamSet,
+    /// The substreams in which a child that passes nothing on holds a place.
+    leaves: SubstreamSet,
+    /// What the copies that it sends of each chunk before one more take on its uplink, and that one.
+    copies_us: f64,
+    /// What of its uplink's queue a live copy meets.
     backlog_us: f64,
 }
 
-impl Offer {
+impl<'a> Offer<'a> {
+    fn of_advert(advert: &'a Advert) -> Self {
+        let used = advert.slots.saturating_sub(advert.free_slots);
+        let copies = used / advert.primaries.len().max(1) as u16;
+        let copy_us = f64::from(advert.copy_time_10us) * 10.0;
+        Offer {
+            lags: Lags::Own(&advert.lags_ms),
+            proven: true,
+            slots: advert.slots,
+            free: advert.free_slots,
+            primaries: advert.primaries,
+            leaves: advert.leaves,
+            copies_us: copy_us * (1.0 + CHILD_WEIGHT * f64::from(copies)),
+            backlog_us: BACKLOG_WEIGHT * (f64::from(advert.backlog_ms) * 1000.0),
+        }
+    }
+
+    fn of_record(record: &PeerRecord) -> Self {
+        let lag_us = record.lag_ms.map_or(UNKNOWN_LAG_US, |ms| f64::from(ms) * 1000.0);
+        Offer {
+            lags: Lags::Alike(record.primaries.or(record.has), lag_us),
+            proven: record.lag_ms.is_some(),
+            slots: record.slots,
+            free: record.free_slots,
+            primaries: record.primaries,
+            leaves: record.leaves,
+            copies_us: 0.0,
+            backlog_us: 0.0,
+        }
+    }
+
+    /// How late it has a substream, in microseconds; `None` if it has not got it.
+    #[inline]
+    pub(super) fn lag_us(&self, substream: Substream) -> Option<f64> {
+        match self.lags {
+            Lags::Own(lags_ms) => {
+                let lag = lags_ms.get(usize::from(substream.0)).copied();
+                Some(f64::from(lag.filter(|&lag| lag != NO_LAG)?) * 1000.0)
+            }
+            Lags::Alike(of, lag_us) => of.contains(substream).then_some(lag_us),
+        }
+    }
+
     /// Whether a joiner that asks for one more than these takes nobody's last slot.
     pub(super) fn is_roomy(&self, asked: u16) -> bool {
         self.proven && self.free > asked + self.slots / 4
@@ -99,47 +150,11 @@ impl StreamPeer {
             .is_some_and(|(advert, _)| !advert.leaves.is_empty())
     }
 
-    /// What this peer offers of a substream, by its own advert or, until it speaks for itself, by the tracker's word.
-    /// `None` if it has not got it, or is itself no less late than `below` microseconds.
-    pub(super) fn offer(&self, now: Time, substream: Substream, below: f64) -> Option<Offer> {
+    /// What this peer offers, by its own advert or, until it speaks for itself, by the tracker's word.
+    pub(super) fn offer(&self, now: Time) -> Option<Offer<'_>> {
         match (&self.advert, &self.record) {
-            (Some((advert, at)), _) if now.since(*at) <= ADVERT_VALID => {
-                let lag = advert.lags_ms.get(usize::from(substream.0)).copied();
-                let lag_us = f64::from(lag.filter(|&lag| lag != NO_LAG)?) * 1000.0;
-                if lag_us >= below {
-                    return None;
-                }
-                let used = advert.slots.saturating_sub(advert.free_slots);
-                Some(Offer {
-                    lag_us,
-                    proven: true,
-                    slots: advert.slots,
-                    free: advert.free_slots,
-                    primary: advert.primaries.contains(substream),
-                    leaf: advert.leaves.contains(substream),
-                    copies: used / advert.primaries.len().max(1) as u16,
-                    copy_us: f64::from(advert.copy_time_10us) * 10.0,
-                    backlog_us: f64::from(advert.backlog_ms) * 1000.0,
-                })
-            }
-            (_, Some(record)) => {
-                let primary = record.primaries.contains(substream);
-                let lag_us = record.lag_ms.map_or(UNKNOWN_LAG_US, |ms| f64::from(ms) * 1000.0);
-                if !primary && !record.has.contains(substream) || lag_us >= below {
-                    return None;
-                }
-                Some(Offer {
-                    lag_us,
-                    proven: record.lag_ms.is_some(),
-                    slots: record.slots,
-                    free: record.free_slots,
-                    primary,
-                    leaf: record.leaves.contains(substream),
-                    copies: 0,
-                    copy_us: 0.0,
-                    backlog_us: 0.0,
-                })
-            }
+            (Some((advert, at)), _) if now.since(*at) <= ADVERT_VALID => Some(Offer::of_advert(advert)),
+            (_, Some(record)) => Some(Offer::of_record(record)),
             _ => None,
         }
     }
@@ -150,7 +165,19 @@ impl StreamPeer {
 pub(super) struct Supplier<'a> {
     peer: PeerId,
     state: &'a StreamPeer,
+    offer: Offer<'a>,
     way_us: f64,
+}
+
+/// A substream that a supplier is looked for.
+#[derive(Clone, Copy)]
+struct Sought {
+    substream: Substream,
+    /// Whether it has none.
+    orphan: bool,
+    /// Whether this node passes it on.
+    passed_on: bool,
+    places: Places,
 }
 
 impl Stream {
@@ -165,30 +192,50 @@ impl Stream {
         neighbours.filter_map(move |(peer, state, neighbour)| {
             let silent = state.unanswered >= SILENT && !spoke(state);
             let out = silent || neighbour.is_mute(now) || state.distrusted_until > now;
-            (!out).then(|| Supplier {
+            if out {
+                return None;
+            }
+            // Of whom nothing is known, they offer nothing.
+            let offer = state.offer(now)?;
+            Some(Supplier {
                 peer: *peer,
                 state,
+                offer,
                 way_us: neighbour.rtt_us() / 2.0,
             })
         })
     }
 
-    /// Predicted lag of `substream` if this one supplied it, in microseconds. `None` if it cannot, or not below a bound.
+    /// Predicted lag of a substream if this one supplied it, in microseconds. `None` if it cannot, or not below a bound.
     fn predicted_us(
         &self,
         ctx: &Ctx<'_>,
-        supplier: Supplier<'_>,
-        substream: Substream,
+        supplier: &Supplier<'_>,
+        sought: Sought,
         asked_now: u16,
         below: f64,
-        places: Places,
     ) -> Option<f64> {
-        let Supplier { peer, state, way_us } = supplier;
+        let Supplier {
+            peer,
+            state,
+            offer,
+            way_us,
+        } = supplier;
+        let (peer, way_us) = (*peer, *way_us);
+        let Sought {
+            substream,
+            orphan,
+            passed_on,
+            places,
+        } = sought;
         if state.supplied.contains(substream) {
             return None;
         }
         // Most are too late by their own lag alone; a microsecond covers what rounding may do.
-        let offer = state.offer(ctx.now, substream, below - way_us + 1.0)?;
+        let lag_us = offer.lag_us(substream)?;
+        if lag_us >= below - way_us + 1.0 {
+            return None;
+        }
         let refused = |&(s, until): &(Substream, Time)| s == substream && until > ctx.now;
         if state.refused.iter().any(refused) {
             return None;
@@ -199,20 +246,16 @@ impl Stream {
         if of_debtors && !self.can_pay(ctx, peer, taken_there) {
             return None;
         }
-        let orphan = of_debtors || self.sub(substream).is_some_and(|sub| sub.parent.is_none());
+        let primary = offer.primaries.contains(substream);
         // Outside its primaries a peer takes only who has nobody, unless most of its slots lie idle.
-        if !orphan && !offer.primary && offer.free <= offer.slots / 2 {
+        if !orphan && !primary && offer.free <= offer.slots / 2 {
             return None;
         }
         // What it is only about to get it gives to leaves, in the substreams it passes on.
-        if !offer.proven && (!offer.primary || self.fanout(substream) > 0) {
+        if !offer.proven && (!primary || passed_on) {
             return None;
         }
-        let mut predicted = offer.lag_us
-            + way_us
-            + offer.copy_us * (1.0 + CHILD_WEIGHT * f64::from(offer.copies))
-            + BACKLOG_WEIGHT * offer.backlog_us
-            + SPREAD_US * taken;
+        let mut predicted = lag_us + way_us + offer.copies_us + offer.backlog_us + SPREAD_US * taken;
         // What follows only adds to it, and has to be looked up.
         if predicted >= below {
             return None;
@@ -226,14 +269,15 @@ impl Stream {
             predicted += CREDITLESS_US;
         }
         if offer.free <= asked_now + state.asked.len() as u16 + kept {
-            if self.fanout(substream) == 0
+            let leaf = offer.leaves.contains(substream);
+            if !passed_on
                 && !(of_debtors && state.has_leaves())
-                && !(places == Places::OfLeaves && offer.leaf && self.earns_at(ctx, peer))
+                && !(places == Places::OfLeaves && leaf && self.earns_at(ctx, peer))
             {
                 return None;
             }
             // A child that passes nothing on makes room at once; any other only for one that is worth more.
-            predicted += if offer.leaf { LEAF_US } else { FULL_US };
+            predicted += if leaf { LEAF_US } else { FULL_US };
         }
         debug_assert!(peer != ctx.config.peer);
         Some(predicted)
@@ -265,14 +309,7 @@ impl Stream {
         substream: Substream,
         below: f64,
     ) -> Option<(PeerId, f64)> {
-        self.best_of(
-            suppliers.iter().copied(),
-            ctx,
-            substream,
-            &[],
-            below,
-            Places::Free,
-        )
+        self.best_of(suppliers.iter(), ctx, substream, &[], below, Places::Free)
     }
 
     /// The same for a substream without a supplier when nobody has room in it: who has a child there that may have to give way.
@@ -316,22 +353,29 @@ impl Stream {
 
     fn best_of<'a>(
         &self,
-        suppliers: impl Iterator<Item = Supplier<'a>>,
+        suppliers: impl Iterator<Item = impl Borrow<Supplier<'a>>>,
         ctx: &Ctx<'_>,
         substream: Substream,
         asked_now: &[(PeerId, SubstreamSet)],
         mut below: f64,
         places: Places,
     ) -> Option<(PeerId, f64)> {
+        let sought = Sought {
+            substream,
+            orphan: places == Places::OfDebtors || self.sub(substream).is_some_and(|sub| sub.parent.is_none()),
+            passed_on: self.fanout(substream) > 0,
+            places,
+        };
         let mut best: Option<(PeerId, f64)> = None;
         for supplier in suppliers {
+            let supplier = supplier.borrow();
             let peer = supplier.peer;
             let asked = asked_now
                 .iter()
                 .find(|(p, _)| *p == peer)
                 .map_or(0, |(_, set)| set.len() as u16);
             let spread = f64::from(asked) * SPREAD_US;
-            let Some(us) = self.predicted_us(ctx, supplier, substream, asked, below, places) else {
+            let Some(us) = self.predicted_us(ctx, supplier, sought, asked, below) else {
                 continue;
             };
             let us = us + spread;

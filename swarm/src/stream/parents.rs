@@ -48,10 +48,7 @@ impl Stream {
 
     /// The substreams without a supplier.
     pub(super) fn orphans(&self) -> SubstreamSet {
-        self.wanted()
-            .iter()
-            .filter(|&s| self.sub(s).is_some_and(|sub| sub.parent.is_none()))
-            .collect()
+        self.wanted().and(self.subs_that(|sub| sub.parent.is_none()))
     }
 
     /// Asks for every substream that has no supplier and no request under way.
@@ -171,11 +168,9 @@ impl Stream {
     /// About how late these substreams will be when this peer supplies them.
     fn expected_from(&self, ctx: &Ctx<'_>, peer: PeerId, set: SubstreamSet) -> f64 {
         let way_us = ctx.neighbours.get(&peer).map_or(0.0, |n| n.rtt_us() / 2.0);
-        let offer = set
-            .iter()
-            .next()
-            .and_then(|s| self.peers.get(&peer)?.offer(ctx.now, s, f64::INFINITY));
-        way_us + offer.map_or(UNKNOWN_LAG_US, |offer| offer.lag_us)
+        let first = set.iter().next();
+        let lag_us = first.and_then(|s| self.peers.get(&peer)?.offer(ctx.now)?.lag_us(s));
+        way_us + lag_us.unwrap_or(UNKNOWN_LAG_US)
     }
 
     /// The first chunk to ask a new supplier for: the first that is missing. What a joiner wants of the past is
@@ -420,6 +415,7 @@ impl Stream {
         }
         // Playout waits for the slowest substream: it comes before others that would gain as much.
         let mean_us = f64::from(self.mean_lag_ms(ctx.now).unwrap_or(0)) * 1000.0;
+        let lags = self.lags(ctx.now);
         let suppliers: Vec<Supplier<'_>> = self.suppliers(ctx).collect();
         let mut best: Option<(f64, Substream, PeerId)> = None;
         for substream in self.wanted().iter() {
@@ -431,7 +427,7 @@ impl Stream {
             if sub.delay_samples < SETTLED_SAMPLES {
                 continue;
             }
-            let Some(present_us) = self.lag_us(substream, ctx.now) else {
+            let Some(present_us) = lags.us(substream) else {
                 continue;
             };
             let Some((peer, predicted_us)) = self.best_among(&suppliers, ctx, substream, present_us) else {

@@ -163,8 +163,8 @@ impl Stream {
 
     /// Whether claims of this node or of a peer on the other are of use to it who spends them: those two stay connected.
     pub(super) fn settles(&self, ctx: &Ctx<'_>, peer: PeerId) -> bool {
-        let owed = credit(ctx.contribution(peer, self.id)) > 0;
-        self.spends(ctx) && self.owes(ctx, peer) || owed && self.offers(ctx, peer) == Some(false)
+        let owed = || credit(ctx.contribution(peer, self.id)) > 0;
+        self.spends(ctx) && self.owes(ctx, peer) || self.offers(ctx, peer) == Some(false) && owed()
     }
 
     /// Whether a peer owes this node so much that it tells.

@@ -75,7 +75,8 @@ impl Stream {
             .iter()
             .find(|(p, _)| *p == peer)
             .map_or(0, |(_, set)| set.len());
-        let offer = state.offer(ctx.now, substream, f64::INFINITY)?;
+        let offer = state.offer(ctx.now)?;
+        offer.lag_us(substream)?;
         (offer.is_roomy(asked as u16 + state.asked.len() as u16)).then_some(peer)
     }
 

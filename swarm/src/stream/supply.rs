@@ -237,10 +237,7 @@ impl Stream {
     /// The substreams in which a child that passes nothing on holds a place.
     pub(super) fn leaves(&self) -> SubstreamSet {
         let is_leaf = |child: &Child| child.fanout == 0 && child.leaves_at.is_none();
-        (0..self.k())
-            .map(Substream)
-            .filter(|&s| self.sub(s).is_some_and(|sub| sub.children.iter().any(is_leaf)))
-            .collect()
+        self.subs_that(|sub| sub.children.iter().any(is_leaf))
     }
 
     /// More children than slots: the uplink turned out slower. The weakest go.
