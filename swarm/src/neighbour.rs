@@ -135,8 +135,7 @@ impl Neighbour {
         self.called.is_some()
     }
 
-    /// Takes in a measured round trip.
-    pub(crate) fn observe_rtt(&mut self, rtt: Duration) {
+    fn observe_rtt(&mut self, rtt: Duration) {
         let sample = rtt.as_micros() as f64;
         self.rtt_dev_us += 0.25 * ((sample - self.rtt_us).abs() - self.rtt_dev_us);
         self.rtt_us += RTT_GAIN * (sample - self.rtt_us);
@@ -160,6 +159,8 @@ pub(crate) struct Neighbours {
     first_pings: VecDeque<(u32, Time)>,
     /// When the roll was called last.
     called: Option<Time>,
+    /// How often a round trip was measured.
+    round_trips: u64,
 }
 
 impl Neighbours {
@@ -173,10 +174,24 @@ impl Neighbours {
         let Some(neighbour) = self.map.get_mut(peer).filter(|neighbour| !neighbour.proven) else {
             return false;
         };
+        self.round_trips += 1;
         neighbour.proven = true;
         neighbour.rtt_us = rtt.as_micros() as f64;
         neighbour.rtt_dev_us = neighbour.rtt_us / 8.0;
         true
+    }
+
+    /// Takes in a measured round trip to a neighbour.
+    pub(crate) fn observe_rtt(&mut self, peer: &PeerId, rtt: Duration) {
+        if let Some(neighbour) = self.map.get_mut(peer) {
+            self.round_trips += 1;
+            neighbour.observe_rtt(rtt);
+        }
+    }
+
+    /// Two numbers that are others whenever a neighbour has come or gone, or a round trip was measured.
+    pub(crate) fn changes(&self) -> (u64, u64) {
+        (self.map.changes(), self.round_trips)
     }
 
     pub(crate) fn insert(
@@ -371,6 +386,11 @@ impl Neighbours {
 
     pub(crate) fn is_mute(&self, peer: &PeerId, now: Time) -> bool {
         self.map.get(peer).is_some_and(|neighbour| neighbour.is_mute(now))
+    }
+
+    /// Whether any of them has not answered although the transport has had the time to repeat what was lost.
+    pub(crate) fn any_gone(&self, now: Time) -> bool {
+        self.map.values().any(|neighbour| neighbour.is_gone(now))
     }
 
     pub(crate) fn is_gone(&self, peer: &PeerId, now: Time) -> bool {

@@ -157,8 +157,8 @@ impl Node {
             Input::Backlog { peer, queued, rtt } => {
                 if let Some(neighbour) = self.neighbours.get_mut(&peer) {
                     neighbour.queued = queued;
-                    neighbour.observe_rtt(rtt);
                 }
+                self.neighbours.observe_rtt(&peer, rtt);
             }
             Input::Rejected { from, bytes, why } => {
                 self.bytes_rejected += bytes as u64;
@@ -436,9 +436,9 @@ impl Node {
             return;
         }
         let rtt = now.since(pong.sent_at);
-        neighbour.observe_rtt(rtt);
         neighbour.coord = pong.coord;
         neighbour.coord_error = f64::from(pong.coord_error);
+        self.neighbours.observe_rtt(&from, rtt);
         let rtt_ms = rtt.as_secs_f64() * 1000.0;
         self.vivaldi
             .observe(key(from), pong.coord, f64::from(pong.coord_error), rtt_ms);

@@ -183,9 +183,18 @@ impl Window {
         std::iter::successors(next(from), move |hole| next(hole.plus(1)))
     }
 
-    /// The newest chunk held from `from` to before `seq`.
-    pub(crate) fn held_before(&self, seq: Seq, from: Seq) -> Option<&Arc<Chunk>> {
-        self.get(self.held.last_before(seq, from.max(self.base))?)
+    /// The same, each with the number of the last chunk held from `from` to before it.
+    pub(crate) fn holes_after(&self, from: Seq) -> impl Iterator<Item = (Seq, Option<Seq>)> {
+        let from = from.max(self.base);
+        // What lies between two holes in a row is held.
+        let (mut after, mut last) = (from, None);
+        self.holes(from).map(move |hole| {
+            if hole > after {
+                last = Some(Seq(hole.0 - 1));
+            }
+            after = hole.plus(1);
+            (hole, last)
+        })
     }
 
     /// The first chunk held at or after `seq`.

@@ -133,6 +133,13 @@ proptest! {
                 .filter_map(|(seq, slot)| slot.map(|chunk| { assert_eq!(chunk.seq(), seq); seq.0 }))
                 .collect();
             prop_assert_eq!(&held, &model.iter().copied().collect::<Vec<_>>());
+            let from = seq % (window.end().0 + 1);
+            let start = from.max(window.base().0);
+            let holes: Vec<_> = (start..window.end().0)
+                .filter(|hole| !model.contains(hole))
+                .map(|hole| (Seq(hole), model.range(start..hole).next_back().map(|&last| Seq(last))))
+                .collect();
+            prop_assert_eq!(window.holes_after(Seq(from)).collect::<Vec<_>>(), holes);
             let points: Vec<u64> = window.random_access.iter().map(|seq| seq.0).collect();
             prop_assert_eq!(points, held.into_iter().filter(|seq| seq % 5 == 0).collect::<Vec<_>>());
         }

@@ -1,6 +1,6 @@
 //! Chunks that did not come by themselves: when to ask for one, and whom.
 
-use std::cell::LazyCell;
+use std::cell::{LazyCell, OnceCell};
 use std::time::Duration;
 
 use incentives::Offence;
@@ -84,7 +84,12 @@ pub(super) struct Repair {
     pub(super) anchor: Option<(Seq, Time)>,
     /// The mean time between two chunks, in microseconds; zero while none was measured.
     spacing_us: f64,
+    /// The usual round trip as it was last asked for, and what it followed from.
+    round_trip: Option<(Trips, Duration)>,
 }
+
+/// Changes of the peers of the stream, and of the neighbours.
+type Trips = (u64, (u64, u64));
 
 /// The mean goes over about so many chunks: two seconds of a stream of 0.1 Mbit/s, and a group of pictures of the usual rates.
 const SPACING_OVER: f64 = 32.0;
@@ -234,10 +239,15 @@ impl Stream {
         let mut missing: Vec<Missing> = Vec::new();
         let typical_delay_us = LazyCell::new(|| self.typical_delay_us());
         let neighbours = &*ctx.neighbours;
-        let round_trip = LazyCell::new(|| self.typical_round_trip(neighbours));
+        let trips = (self.peers.changes(), neighbours.changes());
+        let known = self.repair.round_trip.filter(|(of, _)| *of == trips);
+        let round_trip = known.map_or_else(OnceCell::new, |(_, known)| OnceCell::from(known));
+        let usual_trip = || *round_trip.get_or_init(|| self.typical_round_trip(neighbours));
         let (first, then) = self.repair_order();
-        let rest = self.window.holes(then).take_while(|&seq| seq < first);
-        for seq in self.window.holes(first).chain(rest) {
+        let rest = self.window.holes_after(then).take_while(|&(seq, _)| seq < first);
+        // When a chunk was generated follows from the last one held before it, which many holes in a row have in common.
+        let mut near: Option<(Seq, Time)> = None;
+        for (seq, held) in self.window.holes_after(first).chain(rest) {
             let substream = seq.substream(k);
             if !wanted.contains(substream) {
                 continue;
@@ -245,12 +255,15 @@ impl Stream {
             let Some(sub) = self.subs.get(usize::from(substream.0)) else {
                 continue;
             };
-            let near_from = if seq < first { then } else { first };
-            let generated = match self.window.held_before(seq, near_from) {
-                Some(near) => {
-                    let near = near.header();
-                    let distance_us = near.seq.behind(seq) as f64 * chunk_us;
-                    near.generated_at.offset_by(distance_us as i64)
+            let known = near.filter(|&(at, _)| Some(at) == held);
+            near = known.or_else(|| {
+                let chunk = self.window.get(held?)?;
+                Some((chunk.seq(), chunk.header().generated_at))
+            });
+            let generated = match near {
+                Some((at, generated_at)) => {
+                    let distance_us = at.behind(seq) as f64 * chunk_us;
+                    generated_at.offset_by(distance_us as i64)
                 }
                 None => match self.generated_at(seq) {
                     Some(at) => at,
@@ -269,6 +282,10 @@ impl Stream {
             };
             // A substream without a supplier waits for nobody, nor does a joiner for what is past.
             let past = seq < self.live_from;
+            if !past && generated.offset_by(delay as i64) > now {
+                // It may yet come as usual: all that follows only adds to that.
+                continue;
+            }
             let grace = if sub.parent.is_none() || !sub.attached || past {
                 0.0
             } else {
@@ -282,7 +299,7 @@ impl Stream {
             let due = self.playout.as_ref().and_then(|p| p.due(generated));
             // Whatever its supplier's habits: a chunk that is late already is asked for while an answer can be in time.
             let late = generated.offset_by((delay + LATE_US) as i64);
-            let presses = || late <= now && due.is_some_and(|due| due - *round_trip - ANSWER_TAKES <= now);
+            let presses = || late <= now && due.is_some_and(|due| due - usual_trip() - ANSWER_TAKES <= now);
             if !past && expected > now && !presses() {
                 continue;
             }
@@ -296,6 +313,8 @@ impl Stream {
                 break;
             }
         }
+        let trip = round_trip.get().map(|trip| (trips, *trip));
+        self.repair.round_trip = trip.or(self.repair.round_trip);
         self.request(ctx, missing);
     }
 

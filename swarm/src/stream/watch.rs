@@ -115,11 +115,19 @@ impl Stream {
         for s in 0..self.k() {
             let substream = Substream(s);
             let Some(sub) = self.sub(substream) else { continue };
-            let spread = Duration::from_micros((4.0 * sub.delay_dev_us) as u64);
+            let Some((parent, flowing_since)) = sub.parent.zip(self.flowing_since) else {
+                continue;
+            };
             let quiet_since = sub
                 .last_arrival
                 .map_or(sub.parent_since, |at| at.max(sub.parent_since));
             let first = sub.last_arrival.is_none_or(|at| at < sub.parent_since);
+            let quiet = now.since(quiet_since.max(flowing_since));
+            if !first && quiet <= SUSPICIOUS_MIN {
+                // Nothing is suspected sooner, whatever else is the case.
+                continue;
+            }
+            let spread = Duration::from_micros((4.0 * sub.delay_dev_us) as u64);
             let usual = if first {
                 patience.max(FIRST_CHUNK)
             } else {
@@ -136,17 +144,14 @@ impl Stream {
                 (false, false) => Duration::ZERO,
             };
             let allowed = usual + detached + spread + DEEPER * u32::from(sub.hops.min(DEEPEST));
-            let Some((parent, flowing_since)) = sub.parent.zip(self.flowing_since) else {
-                continue;
-            };
-            let quiet = now.since(quiet_since.max(flowing_since));
             if quiet > self.suspicious(&heard, parent) + spread {
                 self.call_roll(ctx);
             }
             // Who supplies several is silent in all of them at once, and sooner known to be gone.
             let gone = heard.iter().any(|&(peer, at, substreams)| {
-                let patience = (patience / substreams).max(SILENT_MIN);
-                peer == parent && substreams > 1 && now.since(at.max(flowing_since)) > patience + spread
+                let silent =
+                    || now.since(at.max(flowing_since)) > (patience / substreams).max(SILENT_MIN) + spread;
+                peer == parent && substreams > 1 && silent()
             });
             let mute = quiet > SILENT_MIN && ctx.neighbours.is_mute(&parent, now);
             if gone || mute || quiet > allowed {
