@@ -84,8 +84,9 @@ impl ChunkLog {
 
     /// Index and time of generation; `None` for a number that was never given.
     pub(crate) fn find(&self, seq: Seq) -> Option<(usize, SimTime)> {
-        let index = self.index(seq)?;
-        let given = self.seq(index) == seq;
+        let (first, from, next) = self.session_of(seq)?;
+        let index = from + usize::try_from(seq.0 - first.0).ok()?;
+        let given = next.is_none_or(|next| index < next);
         Some((index, *self.generated.get(index).filter(|_| given)?))
     }
 

@@ -50,7 +50,11 @@ impl World {
 
     /// Queues what the network will do.
     pub(super) fn schedule(&mut self) {
-        for (at, event) in self.net.out().later.drain(..) {
+        let later = &mut self.net.out().later;
+        if later.is_empty() {
+            return;
+        }
+        for (at, event) in later.drain(..) {
             self.queue.push(at, Event::Net(event));
         }
     }
