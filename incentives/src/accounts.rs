@@ -107,7 +107,7 @@ impl Accounts {
         let account = self.enter(last, peer, stream);
         *account = account.plus(passed);
         let key = (peer, stream);
-        if self.news.contains_key(&key) || self.news.len() < self.limit {
+        if self.news.len() < self.limit || self.news.contains_key(&key) {
             let news = self.news.entry(key).or_default();
             *news = news.plus(passed);
         }

@@ -167,6 +167,8 @@ pub(super) struct Supplier<'a> {
     state: &'a StreamPeer,
     offer: Offer<'a>,
     way_us: f64,
+    /// What the substreams already taken from it make it less attractive by.
+    spread_us: f64,
 }
 
 /// A substream that a supplier is looked for.
@@ -202,6 +204,7 @@ impl Stream {
                 state,
                 offer,
                 way_us: neighbour.rtt_us() / 2.0,
+                spread_us: SPREAD_US * f64::from(state.supplies.or(state.asked).len()),
             })
         })
     }
@@ -220,27 +223,25 @@ impl Stream {
             state,
             offer,
             way_us,
+            spread_us,
         } = supplier;
-        let (peer, way_us) = (*peer, *way_us);
         let Sought {
             substream,
             orphan,
             passed_on,
             places,
         } = sought;
-        if state.supplied.contains(substream) {
+        // Most are too late by this alone; what follows only adds to it, and has to be looked up.
+        let mut predicted =
+            offer.lag_us(substream)? + way_us + offer.copies_us + offer.backlog_us + spread_us;
+        if predicted >= below || state.supplied.contains(substream) {
             return None;
         }
-        // Most are too late by their own lag alone; a microsecond covers what rounding may do.
-        let lag_us = offer.lag_us(substream)?;
-        if lag_us >= below - way_us + 1.0 {
-            return None;
-        }
+        let peer = *peer;
         let refused = |&(s, until): &(Substream, Time)| s == substream && until > ctx.now;
         if state.refused.iter().any(refused) {
             return None;
         }
-        let taken = f64::from(state.supplies.or(state.asked).len());
         let of_debtors = places == Places::OfDebtors;
         let taken_there = state.supplies.or(state.asked).len() + u32::from(asked_now);
         if of_debtors && !self.can_pay(ctx, peer, taken_there) {
@@ -253,11 +254,6 @@ impl Stream {
         }
         // What it is only about to get it gives to leaves, in the substreams it passes on.
         if !offer.proven && (!primary || passed_on) {
-            return None;
-        }
-        let mut predicted = lag_us + way_us + offer.copies_us + offer.backlog_us + SPREAD_US * taken;
-        // What follows only adds to it, and has to be looked up.
-        if predicted >= below {
             return None;
         }
         predicted = predicted

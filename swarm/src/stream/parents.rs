@@ -416,7 +416,8 @@ impl Stream {
         // Playout waits for the slowest substream: it comes before others that would gain as much.
         let mean_us = f64::from(self.mean_lag_ms(ctx.now).unwrap_or(0)) * 1000.0;
         let lags = self.lags(ctx.now);
-        let suppliers: Vec<Supplier<'_>> = self.suppliers(ctx).collect();
+        let mut suppliers: Vec<Supplier<'_>> = Vec::with_capacity(self.peers.len());
+        suppliers.extend(self.suppliers(ctx));
         let mut best: Option<(f64, Substream, PeerId)> = None;
         for substream in self.wanted().iter() {
             let Some(sub) = self.sub(substream) else { continue };
