@@ -236,7 +236,7 @@ impl Node {
             self.neighbours
                 .send(now, &mut self.uplink, out, peer, Leave { stream: id });
         }
-        self.uplink.forget(|copy| copy.stream == id);
+        self.uplink.forget(|copy| copy.stream() == id);
         self.end_lease(now, id, out);
     }
 

@@ -75,13 +75,19 @@ pub(crate) fn bytes_on_link(frame_len: usize) -> u64 {
 #[derive(Clone, Debug)]
 pub(crate) struct Copy {
     pub(crate) to: PeerId,
-    pub(crate) stream: StreamId,
     pub(crate) chunk: Arc<Chunk>,
     pub(crate) hops: u8,
     pub(crate) class: Class,
     /// Whether it waits for the repairs of others, too.
     pub(crate) last: bool,
     pub(crate) expires: Time,
+}
+
+impl Copy {
+    /// The stream it belongs to.
+    pub(crate) fn stream(&self) -> StreamId {
+        self.chunk.header().stream
+    }
 }
 
 /// Copies that wait for the same, in the order of their coming.

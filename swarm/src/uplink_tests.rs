@@ -24,7 +24,6 @@ fn copy(seq: u64, class: Class) -> Copy {
     let chunk = chunk(seq, 3500);
     Copy {
         to: PeerId::from_bytes([1; 32]),
-        stream: chunk.header().stream,
         chunk,
         hops: 2,
         class,

@@ -116,6 +116,12 @@ impl<K: IdKey, V> IdMap<K, V> {
 
     fn insert_at(&mut self, at: usize, key: K, value: V) {
         self.changes += 1;
+        if self.entries.len() == self.entries.capacity() {
+            // A vector by itself would take twice the room, which lies idle: so seldom does anybody come.
+            let more = (self.entries.len() / 4).max(4);
+            self.heads.reserve_exact(more);
+            self.entries.reserve_exact(more);
+        }
         self.heads.insert(at, key.head());
         self.entries.insert(at, (key, value));
     }

@@ -33,7 +33,8 @@ const MAX_KNOWN: usize = 128;
 /// A peer heard of.
 #[derive(Debug)]
 pub(super) struct Known {
-    pub(super) record: Option<PeerRecord>,
+    /// In a box, because whoever was named by others than the tracker has none.
+    pub(super) record: Option<Box<PeerRecord>>,
     pub(super) addrs: Vec<SocketAddr>,
     pub(super) heard_at: Time,
     pub(super) tried_at: Option<Time>,

@@ -189,7 +189,6 @@ impl Stream {
             };
             let copy = Copy {
                 to: child.peer,
-                stream: self.id,
                 chunk: chunk.clone(),
                 hops: hops.saturating_add(1),
                 class,
@@ -229,7 +228,6 @@ impl Stream {
                 ctx,
                 Copy {
                     to,
-                    stream: self.id,
                     chunk,
                     hops,
                     class,

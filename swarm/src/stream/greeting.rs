@@ -77,7 +77,7 @@ impl Stream {
                 continue;
             }
             let addrs = record.addrs.to_vec();
-            self.hear(ctx.now, peer, addrs).record = Some(record);
+            self.hear(ctx.now, peer, addrs).record = Some(Box::new(record));
             self.dial(ctx, peer);
         }
     }

@@ -69,7 +69,7 @@ impl Stream {
         let (id, k) = (self.id, self.k());
         ctx.uplink.forget(|copy| {
             copy.to == peer
-                && copy.stream == id
+                && copy.stream() == id
                 && copy.chunk.seq().substream(k) == substream
                 && copy.class == crate::Class::Live
         });

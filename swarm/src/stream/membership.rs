@@ -349,7 +349,7 @@ impl Stream {
             }
             let addrs = record.addrs.to_vec();
             let known = self.hear(ctx.now, peer, addrs);
-            known.record = Some(record);
+            known.record = Some(Box::new(record));
             if first {
                 continue;
             }

@@ -477,7 +477,6 @@ impl Stream {
                 .saturating_add(1);
             let copy = Copy {
                 to: from,
-                stream: self.id,
                 chunk,
                 hops,
                 class,

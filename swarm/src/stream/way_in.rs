@@ -105,7 +105,7 @@ impl Stream {
         if let Some(known) = self.membership.known.get(&peer) {
             let record = known.record.clone();
             let state = self.peers.entry(peer).or_default();
-            state.record = record.map(Box::new);
+            state.record = record;
             state.interested = true;
             self.note_first_asks(ctx, peer, opened);
             self.send_advert(ctx, peer);
