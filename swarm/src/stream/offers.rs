@@ -266,10 +266,10 @@ impl Stream {
         }
         if offer.free <= asked_now + state.asked.len() as u16 + kept {
             let leaf = offer.leaves.contains(substream);
-            if !passed_on
-                && !(of_debtors && state.has_leaves())
-                && !(places == Places::OfLeaves && leaf && self.earns_at(ctx, peer))
-            {
+            let makes_room = passed_on
+                || of_debtors && state.has_leaves()
+                || places == Places::OfLeaves && leaf && self.earns_at(ctx, peer);
+            if !makes_room {
                 return None;
             }
             // A child that passes nothing on makes room at once; any other only for one that is worth more.
