@@ -358,7 +358,8 @@ impl Stream {
     ) -> Option<(PeerId, f64)> {
         let sought = Sought {
             substream,
-            orphan: places == Places::OfDebtors || self.sub(substream).is_some_and(|sub| sub.parent.is_none()),
+            orphan: places == Places::OfDebtors
+                || self.sub(substream).is_some_and(|sub| sub.parent.is_none()),
             passed_on: self.fanout(substream) > 0,
             places,
         };
