@@ -6,13 +6,13 @@ use std::time::Duration;
 use wire::message::{PeerRecord, Request, Role};
 use wire::{PeerId, Seq};
 
-use super::holders::UNPROMISED;
+use super::holders::{MAX_OPEN, UNPROMISED};
 use super::repair::PAST_USEFUL;
 use super::seats::SMALL_SWARM;
 use super::{Ctx, Stream};
 
-/// Most chunks asked of one peer with its first packet. Each takes five of the packet's 800 bytes.
-const MOST_AT_ONE: usize = 32;
+/// Most chunks asked of one peer with its first packet: as many as may be open at a peer later. Each takes five of the packet's 800 bytes.
+const MOST_AT_ONE: usize = MAX_OPEN as usize;
 
 /// A peer is asked for no more than it can send in so long beside what it has promised: what takes longer is better asked of somebody
 /// whose advert has come by then.
