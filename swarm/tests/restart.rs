@@ -64,7 +64,8 @@ fn returns(seed: u64) -> Vec<Duration> {
 /// with: a second after the return, and its way here. A tree that falls apart while it grows together costs one more.
 #[test]
 fn most_viewers_play_on_with_the_second_key_frame_after_the_peercasters_return() {
-    let seeds = 8;
+    // Those of one seed fare alike, so the median of eight seeds is 1.5 s as well as 2.5; of 24 it was 1.58 to 1.68 in five variants.
+    let seeds = 24;
     let mut all: Vec<Duration> = (1..=seeds).flat_map(returns).collect();
     all.sort_unstable();
     let median = all[all.len() / 2];
