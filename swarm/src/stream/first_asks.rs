@@ -29,7 +29,9 @@ impl Stream {
 
     /// A connection stands. What was asked with the first packet is under way if that went along, and is asked now if not.
     pub(super) fn note_first_asks(&mut self, ctx: &mut Ctx<'_>, peer: PeerId, opened: bool) {
-        if !opened {
+        if opened {
+            self.repair_hasten(ctx, peer);
+        } else {
             self.repair_forget(peer);
         }
         let known = self.membership.known.get_mut(&peer);

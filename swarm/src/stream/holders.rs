@@ -91,6 +91,14 @@ impl Requests {
         self.runs_out = None;
     }
 
+    /// What was asked of a peer is waited for no longer than this.
+    pub(super) fn hasten(&mut self, to: PeerId, until: Time) {
+        for open in self.list.iter_mut().filter(|open| open.to == to) {
+            open.until = open.until.min(until);
+            self.runs_out = Some(self.runs_out.map_or(open.until, |at| at.min(open.until)));
+        }
+    }
+
     /// Forgets what was asked of a peer.
     pub(super) fn forget(&mut self, peer: PeerId) {
         self.list.retain(|open| open.to != peer);

@@ -132,10 +132,10 @@ impl Repair {
         }
     }
 
-    /// Whether somebody is being asked for a chunk.
+    /// Until when the answer of whoever is being asked for a chunk is waited for.
     #[cfg(test)]
-    pub(super) fn is_asked(&self, seq: Seq) -> bool {
-        self.open.get(seq).is_some()
+    pub(super) fn asked_until(&self, seq: Seq) -> Option<Time> {
+        self.open.get(seq).map(|open| open.until)
     }
 
     pub(super) fn reset(&mut self) {
@@ -194,6 +194,14 @@ impl Stream {
         });
         for peer in silent {
             ctx.penalise(peer, Offence::NeverSent);
+        }
+    }
+
+    /// A connection stands, and with it how long an answer to what went with its first packet takes.
+    pub(super) fn repair_hasten(&mut self, ctx: &Ctx<'_>, peer: PeerId) {
+        if let Some(neighbour) = ctx.neighbours.get(&peer) {
+            let until = ctx.now + neighbour.timeout() + ANSWER_SLACK;
+            self.repair.open.hasten(peer, until);
         }
     }
 
