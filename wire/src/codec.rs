@@ -50,10 +50,7 @@ pub fn encode(message: &Message) -> Vec<u8> {
     let mut frame = Vec::with_capacity(USUAL_FRAME);
     frame.extend_from_slice(&[0; LENGTH_LEN]);
     frame.push(message.code());
-    match message {
-        Message::Advert(advert) => advert.append_to(&mut frame),
-        other => other.encode_body(&mut frame),
-    }
+    message.encode_body(&mut frame);
     let len = (frame.len() - LENGTH_LEN) as u32;
     frame[..LENGTH_LEN].copy_from_slice(&len.to_be_bytes());
     frame

@@ -1,6 +1,5 @@
 //! The control messages. `docs/WIRE.md` has a table for each; a test keeps the two in step.
 
-mod advert;
 mod areas;
 mod ring;
 mod survey;

@@ -26,17 +26,6 @@ proptest! {
     }
 }
 
-proptest! {
-    /// Adverts are written without serde, and nobody sees that.
-    #[test]
-    fn an_advert_is_what_serde_writes(message in common::generate::any_swarm_message()) {
-        if let Message::Advert(advert) = &message {
-            let frame = codec::encode(&message);
-            prop_assert_eq!(&frame[codec::LENGTH_LEN + 1..], codec::to_record(advert));
-        }
-    }
-}
-
 #[test]
 fn the_generator_makes_every_message() {
     let mut runner = TestRunner::deterministic();

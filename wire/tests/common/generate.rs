@@ -438,7 +438,7 @@ fn any_survey_message() -> impl Strategy<Value = Message> {
     ]
 }
 
-pub(crate) fn any_swarm_message() -> impl Strategy<Value = Message> {
+fn any_swarm_message() -> impl Strategy<Value = Message> {
     let what = || (any_stream(), any_set());
     let subscribe = (what(), any_seq(), any::<u16>(), any::<bool>()).prop_map(
         |((stream, substreams), from, fanout, orphan)| Subscribe {
