@@ -91,10 +91,7 @@ impl Stream {
             if Some(peer) == present {
                 continue;
             }
-            match asks.iter_mut().find(|(p, _)| *p == peer) {
-                Some((_, set)) => set.insert(substream),
-                None => asks.push((peer, SubstreamSet::one(substream))),
-            }
+            also_ask(&mut asks, peer, substream);
         }
         for (peer, set) in asks {
             self.ask(ctx, peer, set);
@@ -459,6 +456,14 @@ impl Stream {
         }
         let more = scarcest(&supply, self.k(), max - self.primaries.len(), ctx.rng);
         self.primaries = self.primaries.or(more);
+    }
+}
+
+/// Adds a substream to what is about to be asked of a peer.
+pub(super) fn also_ask(asks: &mut Vec<(PeerId, SubstreamSet)>, peer: PeerId, substream: Substream) {
+    match asks.iter_mut().find(|(p, _)| *p == peer) {
+        Some((_, set)) => set.insert(substream),
+        None => asks.push((peer, SubstreamSet::one(substream))),
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use wire::message::Role;
 use wire::{PeerId, SubstreamSet, Time};
 
+use super::parents::also_ask;
 use super::rank::CREDIT_ALIKE;
 use super::{Ctx, Stream};
 
@@ -88,10 +89,7 @@ impl Stream {
             let Some((peer, _)) = self.best_debtor(ctx, substream, &asks) else {
                 continue;
             };
-            match asks.iter_mut().find(|(p, _)| *p == peer) {
-                Some((_, set)) => set.insert(substream),
-                None => asks.push((peer, SubstreamSet::one(substream))),
-            }
+            also_ask(&mut asks, peer, substream);
         }
         for (peer, set) in asks {
             self.ask(ctx, peer, set);
