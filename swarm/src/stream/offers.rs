@@ -60,7 +60,7 @@ enum Places {
 
 /// How late a peer has its substreams.
 #[derive(Clone, Copy)]
-enum Lags<'a> {
+enum OwnLags<'a> {
     /// Each, in milliseconds, as it says itself.
     Own(&'a [u16]),
     /// These all alike, in microseconds, as the tracker says.
@@ -70,7 +70,7 @@ enum Lags<'a> {
 /// What a peer says of its supply.
 #[derive(Clone, Copy)]
 pub(super) struct Offer<'a> {
-    lags: Lags<'a>,
+    lags: OwnLags<'a>,
     /// Whether its own lag is known.
     proven: bool,
     slots: u16,
@@ -91,7 +91,7 @@ impl<'a> Offer<'a> {
         let copies = used / advert.primaries.len().max(1) as u16;
         let copy_us = f64::from(advert.copy_time_10us) * 10.0;
         Offer {
-            lags: Lags::Own(&advert.lags_ms),
+            lags: OwnLags::Own(&advert.lags_ms),
             proven: true,
             slots: advert.slots,
             free: advert.free_slots,
@@ -105,7 +105,7 @@ impl<'a> Offer<'a> {
     fn of_record(record: &PeerRecord) -> Self {
         let lag_us = record.lag_ms.map_or(UNKNOWN_LAG_US, |ms| f64::from(ms) * 1000.0);
         Offer {
-            lags: Lags::Alike(record.primaries.or(record.has), lag_us),
+            lags: OwnLags::Alike(record.primaries.or(record.has), lag_us),
             proven: record.lag_ms.is_some(),
             slots: record.slots,
             free: record.free_slots,
@@ -120,11 +120,11 @@ impl<'a> Offer<'a> {
     #[inline]
     pub(super) fn lag_us(&self, substream: Substream) -> Option<f64> {
         match self.lags {
-            Lags::Own(lags_ms) => {
+            OwnLags::Own(lags_ms) => {
                 let lag = lags_ms.get(usize::from(substream.0)).copied();
                 Some(f64::from(lag.filter(|&lag| lag != NO_LAG)?) * 1000.0)
             }
-            Lags::Alike(of, lag_us) => of.contains(substream).then_some(lag_us),
+            OwnLags::Alike(of, lag_us) => of.contains(substream).then_some(lag_us),
         }
     }
 
