@@ -2,8 +2,11 @@
 
 use crate::time::SimTime;
 
+/// Bytes of one record.
+const RECORD: usize = 24;
+
 /// Records gathered before they are hashed: BLAKE3 is several times faster on long inputs.
-const BUFFER: usize = 682;
+const BUFFER: usize = 16 * 1024 / RECORD;
 
 /// What happened, as it enters the hash. The numbers are part of a result's meaning only within one version.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +29,7 @@ pub(crate) enum What {
 #[derive(Debug)]
 pub(crate) struct Audit {
     hasher: blake3::Hasher,
-    buffer: Vec<[u8; 24]>,
+    buffer: Vec<[u8; RECORD]>,
 }
 
 impl Audit {
@@ -39,7 +42,7 @@ impl Audit {
 
     /// Adds one event: when, what, at which peer, and whatever distinguishes it.
     pub(crate) fn fold(&mut self, at: SimTime, what: What, peer: u32, detail: u64) {
-        let mut record = [0u8; 24];
+        let mut record = [0u8; RECORD];
         record[..8].copy_from_slice(&at.0.to_le_bytes());
         record[8..12].copy_from_slice(&peer.to_le_bytes());
         record[12] = what as u8;
