@@ -101,8 +101,8 @@ impl Draw {
         };
         let members: Vec<Member> = (0..plan.nodes).map(&mut member).collect();
 
-        let mut kill_order: Vec<u32> = (plan.count as u32..plan.nodes as u32).collect();
-        let mut end_order: Vec<u32> = kill_order[..viewers].to_vec();
+        let mut kill_order: Vec<u32> = (0..plan.nodes as u32).collect();
+        let mut end_order: Vec<u32> = kill_order[plan.count..][..viewers].to_vec();
         kill_order.shuffle(&mut rng);
         end_order.shuffle(&mut rng);
         let kill = &scenario.kill;
@@ -269,13 +269,13 @@ mod tests {
         );
         let early = draw.members.iter().filter(|m| !m.late && m.role != Role::Source);
         assert!(early.clone().all(|m| (at(6.0)..=at(36.0)).contains(&m.joins)));
-        assert_eq!(draw.kills, 37);
-        // 40 s after the last late one 36 intervals of 5 s, 4 s away, and a rest of 10 s.
+        assert_eq!(draw.kills, 40);
+        // 40 s after the last late one 39 intervals of 5 s, 4 s away, and a rest of 10 s.
         let phases = [draw.phases.settled, draw.phases.kills, draw.phases.end];
-        assert_eq!(phases, [36.0, 166.0, 360.0].map(at));
+        assert_eq!(phases, [36.0, 166.0, 375.0].map(at));
         let mut order = draw.kill_order.clone();
         order.sort_unstable();
-        assert!(order.into_iter().eq(3..40));
+        assert!(order.into_iter().eq(0..40));
         assert!(draw.end_order.iter().all(|n| (3..30).contains(n)));
         assert!((100.0..250.0).contains(&draw.median_rtt_ms()), "{draw}");
     }

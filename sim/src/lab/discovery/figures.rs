@@ -208,7 +208,9 @@ impl Facts<'_> {
     }
 
     fn restarts(&self) -> Restarts {
-        let again = self.record.lives.iter().filter(|life| life.nth > 1);
+        // A peercaster keeps a tracker itself and asks for none.
+        let asks = |life: &&Life| self.member(life).role != Role::Source;
+        let again = self.record.lives.iter().filter(|life| life.nth > 1).filter(asks);
         let answers: Vec<Option<f64>> = again.map(|life| join_of(life).tracker).collect();
         Restarts {
             nodes: answers.len(),

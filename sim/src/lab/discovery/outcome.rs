@@ -182,7 +182,7 @@ pub struct Low {
     pub to_s: f64,
 }
 
-/// Nodes that were killed and started again.
+/// Viewers and donors that were killed and started again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Restarts {
     /// How many.

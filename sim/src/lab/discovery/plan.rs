@@ -115,8 +115,8 @@ impl Default for LinesPlan {
     }
 }
 
-/// All nodes but the peercasters are killed one after the other, those that keep a tracker first, and are started again with
-/// their state.
+/// All nodes, peercasters included, are killed one after the other, those that keep a tracker first, and are started again
+/// with their state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KillPlan {

@@ -74,17 +74,48 @@ struct Running {
     fell: bool,
 }
 
+/// A stream as its peercaster has it.
+struct Broadcast {
+    content: Content,
+    /// Without `via=`; there is none until the peercaster has run.
+    link: Option<Link>,
+    /// Where the peercaster enters the overlay, each time that it starts.
+    join: Vec<String>,
+    /// `None` while the peercaster is away.
+    feed: Option<Feed>,
+    /// By encoders that have ended.
+    sent: Sent,
+}
+
+impl Broadcast {
+    fn new(content: Content) -> Self {
+        Broadcast {
+            content,
+            link: None,
+            join: Vec::new(),
+            feed: None,
+            sent: Sent::default(),
+        }
+    }
+
+    /// Takes down what the peercaster was handed.
+    fn end_feed(&mut self) {
+        if let Some(feed) = self.feed.take() {
+            let (began_ns, first) = (feed.began_ns, feed.first);
+            self.sent.go_on(began_ns, first, feed.finish());
+        }
+    }
+}
+
 pub(super) struct Session<'a> {
     draw: &'a Draw,
     scenario: &'a StreamsScenario,
     launcher: Launcher<'a>,
     pace: Pace<'a>,
-    contents: Vec<Content>,
+    /// By stream.
+    broadcasts: Vec<Broadcast>,
     /// Which node a newcomer is told of.
     rng: ChaCha8Rng,
-    /// By stream, without `via=`.
-    links: Vec<Link>,
-    feeds: Vec<Feed>,
     programs: Vec<Running>,
     killed: BTreeSet<u32>,
     waited: Vec<(u64, Waited)>,
@@ -105,10 +136,10 @@ impl<'a> Session<'a> {
             scenario,
             pace: Pace::begin(launcher.clock, draw.phases.end, interrupted, progress),
             launcher,
-            contents: streams.map(|n| Content::of_stream(&scenario.stream, n)).collect(),
+            broadcasts: streams
+                .map(|n| Broadcast::new(Content::of_stream(&scenario.stream, n)))
+                .collect(),
             rng: rng(scenario.seed, Purpose::Meeting),
-            links: Vec::new(),
-            feeds: Vec::new(),
             programs: Vec::new(),
             killed: BTreeSet::new(),
             waited: Vec::new(),
@@ -204,20 +235,18 @@ impl<'a> Session<'a> {
             upload_bps: self.scenario.streams.upload.as_bps(),
         };
         let way = if nth == 1 { self.someone() } else { None };
-        let content = &self.contents[member.stream];
+        let broadcast = &mut self.broadcasts[member.stream];
         if member.role == Role::Source {
-            let join = way.map_or_else(Vec::new, |way| vec!["--join".to_owned(), way]);
-            let (process, feed, link) = self.launcher.cast(seat, content, 0, &join)?;
-            let mut link: Link = link
-                .parse()
-                .map_err(|error| LabError::Failed(format!("{name} printed no link: {error}")))?;
-            link.via.clear();
-            self.links.push(link);
-            self.feeds.push(feed);
+            if let Some(way) = way {
+                broadcast.join = vec!["--join".to_owned(), way];
+            }
+            let process = Self::cast(&self.launcher, broadcast, seat)?;
             self.add(number, nth, process);
             return Ok(());
         }
-        let mut link = self.links[member.stream].clone();
+        let Some(mut link) = broadcast.link.clone() else {
+            return Err(LabError::Failed(format!("{name} comes before its stream")));
+        };
         if let Some(way) = way {
             let way = way.parse();
             link.via
@@ -227,10 +256,30 @@ impl<'a> Session<'a> {
         let link = link.to_string();
         let process = match member.role {
             Role::Donor => self.launcher.donate(seat, &link, &listen)?,
-            _ => self.launcher.watch(seat, content, &link, &listen)?,
+            _ => self.launcher.watch(seat, &broadcast.content, &link, &listen)?,
         };
         self.add(number, nth, process);
         Ok(())
+    }
+
+    /// Starts a peercaster. When it was killed, its encoder begins anew with the next key frame, and its key makes the link the same.
+    fn cast(launcher: &Launcher<'_>, broadcast: &mut Broadcast, seat: Seat<'_>) -> Result<Process, LabError> {
+        let first = broadcast.content.begins_again(broadcast.sent.at_ns.len() as u64);
+        let (process, feed, link) = launcher.cast(seat, &broadcast.content, first, &broadcast.join)?;
+        let name = seat.name;
+        let mut link: Link = link
+            .parse()
+            .map_err(|error| LabError::Failed(format!("{name} printed no link: {error}")))?;
+        link.via.clear();
+        if let Some(had) = broadcast.link.replace(link.clone())
+            && had != link
+        {
+            return Err(LabError::Failed(format!(
+                "{name} came back with another link: {link} instead of {had}"
+            )));
+        }
+        broadcast.feed = Some(feed);
+        Ok(process)
     }
 
     fn add(&mut self, node: u32, nth: usize, process: Process) {
@@ -283,6 +332,10 @@ impl<'a> Session<'a> {
                 program.over = true;
             }
         }
+        let member = &self.draw.members[number as usize];
+        if member.role == Role::Source {
+            self.broadcasts[member.stream].end_feed();
+        }
         self.killed.insert(number);
         Some(number)
     }
@@ -320,13 +373,8 @@ impl<'a> Session<'a> {
             let mut ending: Vec<&mut Process> = of_kind.map(|program| &mut program.process).collect();
             problems.extend(end_all(&mut ending, self.launcher.clock, self.pace.interrupted));
         }
-        let sent = self.feeds.into_iter().map(|feed| {
-            let (began_ns, first) = (feed.began_ns, feed.first);
-            let mut sent = Sent::default();
-            sent.go_on(began_ns, first, feed.finish());
-            sent
-        });
-        let sent = sent.collect();
+        self.broadcasts.iter_mut().for_each(Broadcast::end_feed);
+        let sent = self.broadcasts.into_iter().map(|broadcast| broadcast.sent);
         let lives = self.programs.into_iter().map(|program| Life {
             node: program.node,
             nth: program.nth,
@@ -336,7 +384,7 @@ impl<'a> Session<'a> {
             clock: self.launcher.clock,
             began_ns: self.pace.began_ns,
             ended_ns,
-            sent,
+            sent: sent.collect(),
             lives: lives.collect(),
             counters,
             waited: self.waited,

@@ -26,7 +26,10 @@ fn write_table(out: &mut String, outcome: &StreamsOutcome) -> std::fmt::Result {
     steps(out, "viewers", &found.join_ms.all)?;
     if found.restarts.nodes > 0 {
         writeln!(out)?;
-        head(out, &format!("{} nodes started again", found.restarts.nodes))?;
+        head(
+            out,
+            &format!("{} viewers and donors started again", found.restarts.nodes),
+        )?;
         line(out, "  tracker's answer, ms", &found.restarts.tracker_ms)?;
         unanswered(out, found.restarts.unanswered)?;
     }

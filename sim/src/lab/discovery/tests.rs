@@ -280,6 +280,13 @@ fn joins_restarts_trackers_and_coordinates_are_counted() {
     );
     assert_eq!(found.join_ms.late.tracker_x, 5.0);
     assert_eq!((found.restarts.nodes, found.restarts.tracker_ms.p50), (1, 500.0));
+    // A peercaster that comes back asks nobody.
+    let with_peercaster = outcome(|record| {
+        let again = life(&record.clock, CASTER, 2, 64..70, &[], 0..0, false);
+        record.lives.push(again);
+    });
+    let restarts = with_peercaster.discovery.restarts;
+    assert_eq!((restarts.nodes, restarts.unanswered), (1, 0));
     let at = |s: u64| {
         found
             .trackers_at
