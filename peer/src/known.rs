@@ -1,21 +1,26 @@
-//! Known nodes: members of the overlay that answered lately, kept in the state folder, so that the next run finds its way in
-//! without being told one.
+//! Known nodes, kept in the state folder: members of the overlay that answered lately, so that the next run finds its way in without
+//! being told one; and whom a peercaster supplies, so that it calls them when it was killed and is started again.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use coords::Coord;
 use serde::{Deserialize, Serialize};
+use swarm::NodeStats;
 use tokio_util::task::AbortOnDropHandle;
-use wire::PeerId;
 use wire::message::{MAX_ADDRS, RingNode};
+use wire::{PeerId, StreamId};
 
 use crate::driver::NodeHandle;
 use crate::error::plain_io;
 
 /// The file in the state folder.
 const FILE: &str = "nodes.toml";
+
+/// Of a stream's id in its file's name: enough to tell the streams of one user apart.
+const NAME_LETTERS: usize = 16;
 
 /// Most nodes kept. Half of them may be gone by the next time, and ten to try are still plenty.
 const MOST: usize = 32;
@@ -26,8 +31,14 @@ const MOST_TRIED: usize = 8;
 /// The largest file that is read: the most nodes with the most addresses are 10 KB.
 const FILE_MAX: u64 = 64 << 10;
 
-/// A running node is asked this often whom it knows: a crash loses no more than that.
+/// A running node is asked this often which members of the overlay it knows: a crash loses no more than that.
 const KEEP_EVERY: Duration = Duration::from_secs(20);
+
+/// And a peercaster this often whom it supplies: a viewer needs as long to be settled.
+const KEEP_AUDIENCE_EVERY: Duration = Duration::from_secs(3);
+
+/// Viewers who were left alone wait no longer than this for the peercaster: their player or their user has given up.
+const AUDIENCE_STAYS: Duration = Duration::from_secs(300);
 
 /// It is asked first after this time: in a short run, too.
 const KEEP_FIRST: Duration = Duration::from_secs(3);
@@ -68,7 +79,17 @@ pub struct KnownNodes {
 impl KnownNodes {
     /// Reads the file in the state folder. A broken one is reported in the log, and written anew as soon as nodes are known.
     pub fn open(state: Option<&Path>) -> Self {
-        let path = state.map(|state| state.join(FILE));
+        Self::open_file(state.map(|state| state.join(FILE)))
+    }
+
+    /// Reads whom this peercaster supplied when it cast the stream before.
+    pub fn open_audience(state: Option<&Path>, stream: StreamId) -> Self {
+        let mut id = stream.to_string();
+        id.truncate(NAME_LETTERS);
+        Self::open_file(state.map(|state| state.join(format!("audience-{id}.toml"))))
+    }
+
+    fn open_file(path: Option<PathBuf>) -> Self {
         let nodes = path.as_deref().map_or_else(Vec::new, |path| {
             read(path).unwrap_or_else(|broken| {
                 tracing::warn!(
@@ -91,12 +112,21 @@ impl KnownNodes {
             .collect()
     }
 
+    /// Those who were there at the last look, if that is so short a time ago that they may wait for the peercaster.
+    pub fn waiting(&self) -> Vec<RingNode> {
+        let last = self.nodes.iter().map(|node| node.seen).max().unwrap_or(0);
+        if unix_seconds().saturating_sub(last) > AUDIENCE_STAYS.as_secs() {
+            return Vec::new();
+        }
+        let there = self.nodes.iter().filter(|node| node.seen == last);
+        there
+            .map(|node| RingNode::new(node.peer, &Coord::ORIGIN, node.addrs.iter().copied().collect()))
+            .collect()
+    }
+
     /// Takes in nodes that are there now.
     pub fn saw(&mut self, nodes: &[RingNode]) {
-        let seen = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs();
+        let seen = unix_seconds();
         for node in nodes.iter().filter(|node| !node.addrs.is_empty()) {
             self.nodes.retain(|known| known.peer != node.peer);
             self.nodes.push(Known {
@@ -139,12 +169,17 @@ impl KnownNodes {
         let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
         writeln!(
             temporary,
-            "# Nodes of the overlay that answered lately. headwater finds its way in through them; it is safe to delete this.\n"
+            "# Nodes that answered lately. headwater finds its way in through them, or its viewers again; it is safe to delete this.\n"
         )?;
         temporary.write_all(text.as_bytes())?;
         temporary.persist(path).map_err(|error| error.error)?;
         Ok(())
     }
+}
+
+fn unix_seconds() -> u64 {
+    let passed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    passed.unwrap_or_default().as_secs()
 }
 
 fn read(path: &Path) -> Result<Vec<Known>, Broken> {
@@ -174,44 +209,59 @@ fn read(path: &Path) -> Result<Vec<Known>, Broken> {
 #[derive(Debug)]
 pub struct Keeper {
     known: KnownNodes,
+    whom: Whom,
     _task: AbortOnDropHandle<()>,
 }
 
+/// Which of the peers of a node are noted.
+type Whom = fn(&NodeStats) -> Vec<RingNode>;
+
 impl Keeper {
-    /// Begins to note whom `node` knows.
+    /// Begins to note which members of the overlay `node` knows.
     pub fn start(known: KnownNodes, node: &NodeHandle) -> Self {
+        Self::note_every(KEEP_EVERY, known, node, |stats| stats.ring.known.clone())
+    }
+
+    /// Begins to note whom `node` supplies.
+    pub fn start_audience(known: KnownNodes, node: &NodeHandle) -> Self {
+        Self::note_every(KEEP_AUDIENCE_EVERY, known, node, NodeStats::audience)
+    }
+
+    fn note_every(every: Duration, known: KnownNodes, node: &NodeHandle, whom: Whom) -> Self {
         let (mut of_task, node) = (known.clone(), node.clone());
         let task = tokio::spawn(async move {
-            let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + KEEP_FIRST, KEEP_EVERY);
+            let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + KEEP_FIRST, every);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
             loop {
                 ticks.tick().await;
-                if !note(&mut of_task, &node).await {
+                if !note(&mut of_task, &node, whom).await {
                     return;
                 }
             }
         });
         Keeper {
             known,
+            whom,
             _task: AbortOnDropHandle::new(task),
         }
     }
 
     /// Notes whom the node knows for the last time.
     pub async fn finish(mut self, node: &NodeHandle) {
-        note(&mut self.known, node).await;
+        note(&mut self.known, node, self.whom).await;
     }
 }
 
 /// False when the node has ended.
-async fn note(known: &mut KnownNodes, node: &NodeHandle) -> bool {
+async fn note(known: &mut KnownNodes, node: &NodeHandle, whom: Whom) -> bool {
     let Ok((stats, _)) = node.stats().await else {
         return false;
     };
-    if stats.ring.known.is_empty() {
+    let nodes = whom(&stats);
+    if nodes.is_empty() {
         return true;
     }
-    known.saw(&stats.ring.known);
+    known.saw(&nodes);
     if let Err(error) = known.save() {
         tracing::debug!("known nodes were not saved ({})", plain_io(&error));
     }

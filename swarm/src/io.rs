@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use incentives::store::StoreError;
+use wire::message::RingNode;
 use wire::{Bitrate, Chunk, Message, PeerId, Seq, SignatureError, Signed, StreamId, StreamInfo, Time};
 
 use crate::Preference;
@@ -82,6 +83,14 @@ pub enum Input {
         via: Vec<SocketAddr>,
         /// In which way.
         participation: Participation,
+    },
+    /// Call those whom this node supplied when it published a stream before: it is back, and they would find that out by
+    /// themselves only when they try again.
+    Recall {
+        /// The stream, which is published already.
+        stream: StreamId,
+        /// Its [audience](crate::NodeStats::audience) then; no more than [`MAX_AUDIENCE`](crate::MAX_AUDIENCE) of them are called.
+        audience: Vec<RingNode>,
     },
     /// Addresses of nodes that may be in the overlay: ways into its ring, and to streams whose own addresses lead nowhere.
     Enter {

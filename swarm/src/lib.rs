@@ -21,4 +21,4 @@ pub use io::{
     Wanting,
 };
 pub use node::{Ledger, Node, RING_CONNECTIONS};
-pub use stats::{LinkStats, NodeStats, RingStats, StreamStats, SubstreamStats, TrustStats};
+pub use stats::{LinkStats, MAX_AUDIENCE, NodeStats, RingStats, StreamStats, SubstreamStats, TrustStats};

@@ -14,6 +14,7 @@ use crate::driver::{self, NodeHandle, StreamEvents, StreamItem};
 use crate::error::{Failure, plain_io};
 use crate::identity::{self, HeldKey, Purpose};
 use crate::ingest::{CastEnd, CastOptions, Caster, Ingest, InputSpec, ReadOptions};
+use crate::known::Keeper;
 use crate::net::reachable;
 use crate::report::{self, Reporter, Statistics};
 
@@ -166,6 +167,11 @@ async fn cast(
     let (caster, events) = Caster::publish(node.clone(), key, &args.options())
         .await
         .map_err(session::node_ended)?;
+    let audience = args.node.open_audience(caster.stream())?;
+    node.recall(caster.stream(), audience.waiting())
+        .await
+        .map_err(session::node_ended)?;
+    let _audience = Keeper::start_audience(audience, node);
     let reporter = reporter.insert(Reporter::new(
         report::Command::Cast,
         node.peer(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use wire::link::HostPort;
-use wire::{Bitrate, Link, StreamInfo};
+use wire::{Bitrate, Link, StreamId, StreamInfo};
 
 use crate::driver::{self, DriverConfig, NodeHandle};
 use crate::error::{Failure, plain_io};
@@ -116,6 +116,14 @@ impl NodeArgs {
     /// As for [`NodeArgs::open_state`].
     pub fn open_known(&self) -> Result<KnownNodes, Failure> {
         Ok(KnownNodes::open(self.open_state()?.as_deref()))
+    }
+
+    /// Whom this peercaster supplied when it cast the stream before.
+    ///
+    /// # Errors
+    /// As for [`NodeArgs::open_state`].
+    pub fn open_audience(&self, stream: StreamId) -> Result<KnownNodes, Failure> {
+        Ok(KnownNodes::open_audience(self.open_state()?.as_deref(), stream))
     }
 
     /// Whether the download limit has room for a stream.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use swarm::{Input, NewChunk, NodeStats, Participation, PlayoutWish, Wanting};
 use tokio::sync::{mpsc, oneshot, watch};
+use wire::message::RingNode;
 use wire::{Bitrate, PeerId, SecretKey, StreamId, StreamInfo};
 
 use super::items::{self, ItemSender};
@@ -84,6 +85,11 @@ impl NodeHandle {
     /// Ends a published stream, after what was produced before.
     pub async fn end_of_stream(&self, stream: StreamId) -> Result<(), NodeEnded> {
         self.input(Input::EndOfStream { stream }).await
+    }
+
+    /// Calls those whom this node supplied when it cast a published stream before.
+    pub async fn recall(&self, stream: StreamId, audience: Vec<RingNode>) -> Result<(), NodeEnded> {
+        self.input(Input::Recall { stream, audience }).await
     }
 
     /// Takes part in a stream. `via` are addresses that lead to its local tracker. Joining a stream again replaces the

@@ -75,3 +75,31 @@ fn without_a_folder_nothing_is_written() {
     known.save().unwrap();
     assert_eq!(known.addrs().len(), 1);
 }
+
+#[test]
+fn an_audience_is_called_that_was_there_at_the_last_look_and_may_wait_still() {
+    let dir = tempfile::tempdir().unwrap();
+    let (stream, other) = ([1; 32], [2; 32]);
+    let [stream, other] = [stream, other].map(|key| SecretKey::from_bytes(&key).stream_id());
+    let open = |stream| KnownNodes::open_audience(Some(dir.path()), stream);
+    let mut audience = open(stream);
+    assert!(audience.waiting().is_empty());
+    audience.saw(&[node(1), node(2), node(3)]);
+    for gone in audience
+        .nodes
+        .iter_mut()
+        .filter(|known| known.peer == node(3).peer)
+    {
+        gone.seen -= 3;
+    }
+    audience.save().unwrap();
+    assert_eq!(open(stream).waiting(), [node(1), node(2)]);
+    // Each stream has its own, and neither are ways into the overlay.
+    assert!(open(other).waiting().is_empty());
+    assert!(KnownNodes::open(Some(dir.path())).addrs().is_empty());
+    // They have given up by now.
+    for known in &mut audience.nodes {
+        known.seen -= AUDIENCE_STAYS.as_secs() + 1;
+    }
+    assert!(audience.waiting().is_empty());
+}

@@ -108,6 +108,10 @@ impl World {
                 }
             }
             Fault::Restart { away_s, .. } if self.peers[0].node.is_some() => {
+                let peer = &self.peers[0];
+                let now = peer.clock.read(self.now);
+                let node = peer.node.as_ref().and_then(Actor::node);
+                self.audience = node.map_or_else(Vec::new, |node| node.stats(now).audience());
                 self.leave(0, true);
                 self.queue.push(self.now.plus(seconds(away_s)), Event::Join(0));
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use swarm::{Input, NewChunk, Node, NodeConfig, Outbox, Participation, PlayoutWish, Preference};
+use wire::message::RingNode;
 use wire::{Bitrate, Media, PeerId, SecretKey, Seq, StreamId, StreamInfo};
 
 use super::actor::{Actor, Crowd};
@@ -93,6 +94,8 @@ pub(super) struct World {
     pub(super) depths: Vec<Vec<u64>>,
     pub(super) churn_rng: ChaCha8Rng,
     pub(super) idle_timeout_ns: u64,
+    /// Whom the peercaster supplied when it vanished, to be called when it comes back.
+    pub(super) audience: Vec<RingNode>,
     encoder: Encoder,
     /// The other stream, if there is one.
     pub(super) other: Option<Other>,
@@ -144,6 +147,7 @@ impl World {
             depths: vec![Vec::new(); usize::from(scenario.stream.substreams)],
             churn_rng: draw::rng(seed, Purpose::Churn),
             idle_timeout_ns: ms(scenario.network.idle_timeout_ms),
+            audience: Vec::new(),
             encoder: Encoder::new(&scenario.stream),
             other: None,
             attack: None,
@@ -365,6 +369,10 @@ impl World {
             Role::Donor => self.entry(Participation::Donate),
         };
         self.input(number, input);
+        if role == Role::Source && !self.audience.is_empty() {
+            let (stream, audience) = (self.stream, std::mem::take(&mut self.audience));
+            self.input(number, Input::Recall { stream, audience });
+        }
         self.draw_departure(number);
     }
 

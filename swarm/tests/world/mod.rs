@@ -11,6 +11,7 @@ use headwater_swarm::{
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use wire::message::RingNode;
 use wire::{Bitrate, Media, Message, PeerId, SecretKey, Seq, StreamId, StreamInfo, Time};
 
 /// The stream's chunks last 8 ms; this many go from one key frame to the next.
@@ -245,6 +246,12 @@ impl World {
         };
         peer.node = Node::new(config, self.now.offset_by(peer.clock_us));
         peer.alive = true;
+    }
+
+    /// Peer 0 calls those whom it supplied before it was killed.
+    pub fn recall(&mut self, audience: Vec<RingNode>) {
+        let stream = self.stream;
+        self.feed(0, Input::Recall { stream, audience });
     }
 
     /// Peer 0 publishes the stream.
@@ -530,6 +537,7 @@ impl World {
             if next == queued {
                 let (_, (to, input)) = self.queue.pop_first().expect("it has a key");
                 if self.peers[to].alive && !self.is_stale(to, &input) {
+                    self.replace_cut(to, &input);
                     self.feed(to, input);
                 }
             } else if next == produce {
@@ -541,6 +549,19 @@ impl World {
                     .handle_deadline(self.now.offset_by(peer.clock_us), &mut out);
                 self.perform(index, out);
             }
+        }
+    }
+
+    /// A new connection takes the place of one that was cut without a word, as a transport has it.
+    fn replace_cut(&mut self, at: usize, input: &Input) {
+        if let Input::Connected { peer, .. } = input
+            && self.cut.remove(&(at, self.index(*peer)))
+        {
+            let gone = Input::Disconnected {
+                peer: Some(*peer),
+                addr: None,
+            };
+            self.feed(at, gone);
         }
     }
 
