@@ -88,8 +88,12 @@ const HURRY: f64 = 2.0;
 /// So many chunks given up in a row, a tenth of a second of the default stream, are no single supplier's doing.
 const ALL_LATE: u32 = 12;
 
-/// Live chunks seen before playout may begin: one of each substream, mostly.
+/// Live chunks seen before playout may begin: one of each substream, mostly...
 const MIN_SAMPLES: u32 = 12;
+
+/// ...or those of so long a time, and two at least, where chunks are far apart.
+const SAMPLED_FOR: Duration = Duration::from_millis(150);
+const FEWEST_SAMPLES: u32 = 2;
 
 /// If the next key frame is due this soon, playout waits for it instead of beginning far behind live.
 const WORTH_WAITING: Duration = Duration::from_millis(220);
@@ -379,9 +383,15 @@ impl Playout {
 
     /// Decides whether to begin, and where.
     fn try_start(&mut self, now: Time, window: &Window, offset_us: Option<i64>) -> Option<Seq> {
-        let first_sample = self.first_sample?;
-        let waited = now.since(first_sample);
-        if self.delays.samples() < MIN_SAMPLES && waited < START_ANYWAY {
+        let mut candidate = window.newest_random_access()?;
+        let chunk_duration = window.get(candidate)?.header().duration;
+        let waited = match (self.first_sample, self.resume_us) {
+            (Some(at), _) => now.since(at),
+            (None, Some(_)) => Duration::ZERO,
+            (None, None) => return None,
+        };
+        let sampled = self.delays.samples() >= enough_samples(chunk_duration);
+        if !sampled && self.resume_us.is_none() && waited < START_ANYWAY {
             return None;
         }
         self.schedule_us = match (self.wish.target_lag, offset_us) {
@@ -390,7 +400,6 @@ impl Playout {
             (None, _) => self.wanted_schedule_us()?,
         };
         let newest_due = now.offset_by(-self.schedule_us);
-        let mut candidate = window.newest_random_access()?;
         loop {
             let generated = window.get(candidate)?.header().generated_at;
             if self.can_start_at(now, candidate, generated, window) || waited >= START_ANYWAY {
@@ -440,13 +449,14 @@ impl Playout {
 
     fn wanted_schedule_us(&self) -> Option<i64> {
         let leaning = leaning(self.wish.prefer);
+        let resume_us = self.resume_us.filter(|_| self.point.is_none());
+        if resume_us.is_some() && self.delays.samples() < MIN_SAMPLES {
+            return resume_us;
+        }
         let seen = self.delays.quantile_us(leaning.in_time)?;
         let most = self.through_us.map_or(seen, |us| us + leaning.repair_us);
         let wanted = seen.min(most) + leaning.guard_us;
-        Some(match (self.point, self.resume_us) {
-            (None, Some(resume_us)) => wanted.min(resume_us + leaning.repair_us),
-            _ => wanted,
-        })
+        Some(resume_us.map_or(wanted, |resume_us| wanted.min(resume_us + leaning.repair_us)))
     }
 
     fn adapt(&mut self, offset_us: Option<i64>) {
@@ -473,6 +483,12 @@ impl Playout {
             self.schedule_us -= step.min(excess);
         }
     }
+}
+
+/// Live chunks of this length that are enough to begin with.
+fn enough_samples(chunk_duration: Duration) -> u32 {
+    let of_the_time = SAMPLED_FOR.as_micros() / chunk_duration.as_micros().max(1);
+    u32::try_from(of_the_time).map_or(MIN_SAMPLES, |samples| samples.clamp(FEWEST_SAMPLES, MIN_SAMPLES))
 }
 
 /// A schedule further off than this comes from a clock that is none: 300 years.

@@ -37,15 +37,20 @@ impl Player {
     }
 
     fn take(&mut self, at_ms: u64, seq: u64, telling: bool) {
+        self.take_of(MS, at_ms, seq, telling);
+    }
+
+    /// Of a stream with chunks of `length` milliseconds.
+    fn take_of(&mut self, length: u64, at_ms: u64, seq: u64, telling: bool) {
         self.until(at_ms);
         let header = ChunkHeader {
             stream: self.key.stream_id(),
             session: Seq(0),
             seq: Seq(seq),
-            generated_at: Time::from_millis(seq * MS),
-            duration: Duration::from_millis(MS),
+            generated_at: Time::from_millis(seq * length),
+            duration: Duration::from_millis(length),
             flags: ChunkFlags {
-                random_access: seq.is_multiple_of(GOP),
+                random_access: (seq * length).is_multiple_of(GOP * MS),
                 ..ChunkFlags::default()
             },
         };
@@ -226,6 +231,39 @@ fn after_a_pause_playout_goes_on_about_as_it_was() {
     assert!(lag <= before + 900, "{lag} after {before}");
     let schedule = player.playout.target_lag_us(0).expect("it plays") / 1000;
     assert!(schedule < before + 900, "{schedule} after {before}");
+}
+
+#[test]
+fn after_a_pause_playout_goes_on_with_the_first_key_frame_that_is_here() {
+    let mut player = Player::new(PlayoutWish::default());
+    run(&mut player, 1250, 50, &[], &[]);
+    player.playout.begin_session();
+    player.out.clear();
+    // None of these says how long the way is.
+    let resumed = 1375 * MS + 900;
+    for seq in 1375..1375 + GOP {
+        player.take(resumed + (seq - 1375), seq, false);
+    }
+    let played = player.played();
+    assert!(played.len() > 50, "all but what is not due: {played:?}");
+    assert!(
+        played
+            .iter()
+            .map(|(seq, ..)| *seq)
+            .eq((1375..).take(played.len()))
+    );
+}
+
+/// A dozen of them would take more than a second.
+#[test]
+fn of_a_slow_stream_two_chunks_are_enough_to_begin_with() {
+    let mut player = Player::new(PlayoutWish::default());
+    for seq in 0..5 {
+        player.take_of(100, seq * 100 + 150, seq, true);
+    }
+    let played = player.played();
+    assert_eq!(played.first().map(|(seq, ..)| *seq), Some(0));
+    assert!(played.len() >= 2, "{played:?}");
 }
 
 #[test]

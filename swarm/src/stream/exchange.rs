@@ -26,6 +26,10 @@ const PAST_EXPIRY: Duration = Duration::from_millis(1_500);
 /// A subscriber that lacks no more than this goes with the repairs.
 const RECENT: Duration = Duration::from_millis(300);
 
+/// A new session is taken up with its first key frame as long as that is no longer ago than this: the time between two key frames, and what a
+/// far peercaster's first connection takes. Where capacity is short what is missing comes too late, and the next key frame is the beginning.
+const SESSION_YOUNG: Duration = Duration::from_millis(1_500);
+
 /// Weight of a new delay in a substream's mean.
 const DELAY_GAIN: f64 = 0.125;
 
@@ -47,7 +51,7 @@ impl Stream {
         }
         if chunk.header().session > self.session {
             self.begin_session(ctx, chunk.header().session);
-            self.begin_with(chunk.seq());
+            self.begin_with(chunk);
         }
         ctx.uplink.book_unpaced(ctx.now, ACK_BYTES);
         let seq = chunk.seq();
@@ -275,12 +279,12 @@ impl Stream {
         }));
     }
 
-    /// What a new session held before this first chunk of it came is left alone: everybody lacks it, and only the
+    /// What a new session held long before this first chunk of it came is left alone: everybody lacks it, and only the
     /// peercaster has it.
-    fn begin_with(&mut self, first: Seq) {
-        let start = Seq(first.0.saturating_sub(u64::from(self.k())));
-        let recent = RECENT.as_micros() / self.chunk_duration().as_micros().max(1);
-        if u128::from(self.session.behind(start)) > recent {
+    fn begin_with(&mut self, first: &Chunk) {
+        let start = Seq(first.seq().0.saturating_sub(u64::from(self.k())));
+        let young = SESSION_YOUNG.as_micros() / first.header().duration.as_micros().max(1);
+        if u128::from(self.session.behind(start)) > young {
             self.window.reset(start);
             self.live_from = start;
             self.begin_at = start;
