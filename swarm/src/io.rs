@@ -85,10 +85,8 @@ pub enum Input {
         participation: Participation,
     },
     /// Call those whom this node supplied when it published a stream before: it is back, and they would find that out by
-    /// themselves only when they try again.
+    /// themselves only when they try again. They lead it into the overlay, too, so this comes before the stream is published.
     Recall {
-        /// The stream, which is published already.
-        stream: StreamId,
         /// Its [audience](crate::NodeStats::audience) then; no more than [`MAX_AUDIENCE`](crate::MAX_AUDIENCE) of them are called.
         audience: Vec<RingNode>,
     },

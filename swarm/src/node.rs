@@ -189,9 +189,7 @@ impl Node {
                 self.add_stream(now, id, out, |ctx| Stream::join(ctx, id, via, &participation));
             }
             Input::LeaveStream { stream: id } => self.leave(now, id, out),
-            Input::Recall { stream: id, audience } => {
-                with_stream!(self, now, out, &id, |stream, ctx| stream.recall(ctx, &audience));
-            }
+            Input::Recall { audience } => self.recall(now, &audience, out),
             Input::Enter { via } => self.enter_overlay(now, via),
             Input::Survey => self.start_survey(now, out),
             Input::Shift { to, amount, via } => self.shift_trust(now, to, amount, &via, out),

@@ -205,6 +205,43 @@ fn a_peercaster_enters_the_overlay_though_a_viewer_came_first() {
     assert_eq!(world.stats(caster).ring.successor, Some(world.peers[0].id));
 }
 
+/// After the peercaster was killed and is back: how many it dialled within two round trips, and whether it is in the ring of the others.
+fn is_back(calls: bool) -> (u64, bool) {
+    let mut world = overlay(4, Some(Duration::from_secs(2)));
+    for _ in 0..3 {
+        let index = world.add(Bitrate::from_kbps(4_000));
+        world.join(index, viewer());
+    }
+    world.run_until(world.now + Duration::from_secs(5));
+    let audience = world.stats(0).audience();
+    assert!(!audience.is_empty());
+    world.kill(0);
+    world.run_until(world.now + Duration::from_secs(1));
+    world.revive(0);
+    let dials = world.peers[0].dials;
+    if calls {
+        world.recall(audience.clone());
+    }
+    world.publish_session(wire::Seq(1_000_000));
+    world.run_until(world.now + Duration::from_millis(80));
+    let dialled = world.peers[0].dials - dials;
+    assert!(
+        !calls
+            || audience
+                .iter()
+                .all(|node| world.are_connected(0, world.index(node.peer)))
+    );
+    world.run_until(world.now + Duration::from_secs(1));
+    (dialled, world.stats(0).ring.successor.is_some())
+}
+
+#[test]
+fn a_peercaster_that_is_back_calls_its_audience_and_enters_the_ring_by_it() {
+    let (dialled, in_ring) = is_back(true);
+    assert!((1..=3).contains(&dialled) && in_ring, "{dialled}, {in_ring}");
+    assert_eq!(is_back(false), (0, false));
+}
+
 #[test]
 fn who_started_a_ring_because_nobody_answered_looks_on_and_the_two_become_one() {
     let mut world = World::new(1, Duration::from_millis(20), 0.0);

@@ -164,11 +164,12 @@ async fn cast(
     if input.is_empty(FIRST_LOOK).await {
         return Err(empty());
     }
+    let audience = args.node.open_audience(key.stream_id())?;
+    let waiting = audience.waiting();
+    if !waiting.is_empty() {
+        node.recall(waiting).await.map_err(session::node_ended)?;
+    }
     let (caster, events) = Caster::publish(node.clone(), key, &args.options())
-        .await
-        .map_err(session::node_ended)?;
-    let audience = args.node.open_audience(caster.stream())?;
-    node.recall(caster.stream(), audience.waiting())
         .await
         .map_err(session::node_ended)?;
     let _audience = Keeper::start_audience(audience, node);
@@ -186,6 +187,7 @@ async fn cast(
         context,
         node,
         caster,
+        told_of_overlay: !args.node.join.is_empty(),
     };
     match cast.feed(input, events, statistics, reporter).await {
         Ok(Stop::End(CastEnd::Finished { .. })) => cast.end(PLAY_OUT_MAX).await,
@@ -211,6 +213,8 @@ struct Cast<'a> {
     context: &'a Context,
     node: &'a NodeHandle,
     caster: Caster,
+    /// Whether there is a `--join`.
+    told_of_overlay: bool,
 }
 
 impl Cast<'_> {
@@ -234,7 +238,7 @@ impl Cast<'_> {
                 item = events.recv(), if events_open => match item {
                     Some(StreamItem::Event(event)) => {
                         reporter.event(&event);
-                        say(&event);
+                        say(&event, self.told_of_overlay);
                     }
                     Some(_) => {}
                     None => events_open = false,
@@ -278,10 +282,10 @@ impl Cast<'_> {
 }
 
 /// Tells the user what happened in the overlay.
-fn say(event: &Event) {
+fn say(event: &Event, told_of_overlay: bool) {
     match event {
         Event::Entered => tracing::debug!("this node is a member of the overlay's ring"),
-        Event::NoWayIn => tracing::warn!(
+        Event::NoWayIn if told_of_overlay => tracing::warn!(
             "no node of an overlay answers at the addresses of --join: this stream has an overlay of its own until one does"
         ),
         _ => {}

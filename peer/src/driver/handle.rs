@@ -87,9 +87,9 @@ impl NodeHandle {
         self.input(Input::EndOfStream { stream }).await
     }
 
-    /// Calls those whom this node supplied when it cast a published stream before.
-    pub async fn recall(&self, stream: StreamId, audience: Vec<RingNode>) -> Result<(), NodeEnded> {
-        self.input(Input::Recall { stream, audience }).await
+    /// Calls those whom this node supplied when it cast before; to be said before the stream is published again.
+    pub async fn recall(&self, audience: Vec<RingNode>) -> Result<(), NodeEnded> {
+        self.input(Input::Recall { audience }).await
     }
 
     /// Takes part in a stream. `via` are addresses that lead to its local tracker. Joining a stream again replaces the

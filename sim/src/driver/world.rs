@@ -368,11 +368,11 @@ impl World {
             }),
             Role::Donor => self.entry(Participation::Donate),
         };
-        self.input(number, input);
         if role == Role::Source && !self.audience.is_empty() {
-            let (stream, audience) = (self.stream, std::mem::take(&mut self.audience));
-            self.input(number, Input::Recall { stream, audience });
+            let audience = std::mem::take(&mut self.audience);
+            self.input(number, Input::Recall { audience });
         }
+        self.input(number, input);
         self.draw_departure(number);
     }
 

@@ -10,7 +10,6 @@ use wire::{PeerId, Substream, SubstreamSet, Time};
 
 use super::way_in::{TRACKER_RETRY, TRACKER_RETRY_MAX};
 use super::{Ctx, Stream, SubstreamState};
-use crate::stats::MAX_AUDIENCE;
 
 /// The peercaster is gone, and this node was its child: it is called until it is back.
 #[derive(Debug)]
@@ -115,18 +114,6 @@ impl Stream {
             lost.wait = (lost.wait * 2).min(TRACKER_RETRY_MAX);
             let node = lost.node.clone();
             self.call(ctx, &node);
-        }
-    }
-
-    /// This node, the peercaster, is back: it calls those whom it supplied before.
-    pub(crate) fn recall(&self, ctx: &mut Ctx<'_>, audience: &[RingNode]) {
-        if self.source.is_none() {
-            return;
-        }
-        for node in audience.iter().take(MAX_AUDIENCE) {
-            if !ctx.neighbours.contains(&node.peer) {
-                self.call(ctx, node);
-            }
         }
     }
 

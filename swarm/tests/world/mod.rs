@@ -250,8 +250,7 @@ impl World {
 
     /// Peer 0 calls those whom it supplied before it was killed.
     pub fn recall(&mut self, audience: Vec<RingNode>) {
-        let stream = self.stream;
-        self.feed(0, Input::Recall { stream, audience });
+        self.feed(0, Input::Recall { audience });
     }
 
     /// Peer 0 publishes the stream.
@@ -358,7 +357,7 @@ impl World {
         }
     }
 
-    fn index(&self, id: PeerId) -> usize {
+    pub fn index(&self, id: PeerId) -> usize {
         self.peers
             .iter()
             .position(|peer| peer.id == id)

@@ -12,6 +12,7 @@ use wire::{Bitrate, Time};
 
 use super::{Node, Purpose};
 use crate::io::{Event, Outbox, Output};
+use crate::stats::MAX_AUDIENCE;
 use crate::stream::Stream;
 use crate::uplink::DIAL_BYTES;
 
@@ -110,6 +111,25 @@ impl Node {
         self.overlay.standing.next_via = now;
         self.overlay.standing.began = now;
         self.overlay.standing.nobody_since = now;
+    }
+
+    /// This peercaster is back, and calls those whom it supplied before. Unless it was told of others they are its ways in, too.
+    pub(in crate::node) fn recall(&mut self, now: Time, audience: &[RingNode], out: &mut Outbox) {
+        let audience = &audience[..audience.len().min(MAX_AUDIENCE)];
+        if self.overlay.via.is_empty() {
+            let addrs = audience.iter().flat_map(|node| node.addrs.iter().copied());
+            self.enter_overlay(now, addrs.collect());
+            // They are being dialled.
+            self.overlay.standing.next_via = now + VIA_AGAIN;
+        }
+        for node in audience {
+            self.uplink.book_unpaced(now, DIAL_BYTES);
+            out.push(Output::Connect {
+                peer: Some(node.peer),
+                addrs: node.addrs.to_vec(),
+                opening: Vec::new(),
+            });
+        }
     }
 
     /// The node shuts down: leases end, and neighbours on the ring close the gap.
