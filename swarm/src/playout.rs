@@ -405,7 +405,9 @@ impl Playout {
             if self.can_start_at(now, candidate, generated, window) || waited >= START_ANYWAY {
                 let behind = newest_due.since(generated);
                 let every = window.random_access_every().or(self.random_access_every);
+                // Who has seen nothing for seconds has waited enough.
                 if let Some(every) = every
+                    && self.resume_us.is_none()
                     && behind > WORTH_SAVING
                     && waited < START_ANYWAY
                     && every.saturating_sub(behind) <= WORTH_WAITING

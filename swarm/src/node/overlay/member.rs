@@ -12,6 +12,7 @@ use wire::{Bitrate, Time};
 
 use super::{Node, Purpose};
 use crate::io::{Event, Outbox, Output};
+use crate::node::Ctx;
 use crate::stats::MAX_AUDIENCE;
 use crate::stream::Stream;
 use crate::uplink::DIAL_BYTES;
@@ -122,13 +123,11 @@ impl Node {
             // They are being dialled.
             self.overlay.standing.next_via = now + VIA_AGAIN;
         }
+        let mut ctx = ctx!(self, now, out);
         for node in audience {
-            self.uplink.book_unpaced(now, DIAL_BYTES);
-            out.push(Output::Connect {
-                peer: Some(node.peer),
-                addrs: node.addrs.to_vec(),
-                opening: Vec::new(),
-            });
+            // Who hears something with the first packet can ask for its substreams a round trip sooner.
+            let hello = ctx.first_ping().into();
+            ctx.dial(Some(node.peer), node.addrs.to_vec(), vec![hello]);
         }
     }
 
