@@ -124,13 +124,22 @@ impl Stream {
             return;
         }
         self.membership.source_lost = None;
-        let lost = |sub: &SubstreamState| !sub.attached && sub.pending.is_none();
+        let lost = |sub: &SubstreamState| !sub.attached;
         let set: SubstreamSet = std::mem::take(&mut self.from_source)
             .and(self.wanted())
             .iter()
             .filter(|&s| self.sub(s).is_some_and(lost))
             .collect();
         if !set.is_empty() {
+            // Whoever else is being asked has no way to the root but by those who ask now.
+            for substream in set.iter() {
+                if let Some(sub) = self.sub_mut(substream) {
+                    sub.pending = None;
+                }
+            }
+            for state in self.peers.values_mut() {
+                state.asked = state.asked.minus(set);
+            }
             self.peers.entry(source).or_default().interested = true;
             self.ask(ctx, source, set);
         }
