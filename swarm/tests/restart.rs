@@ -69,17 +69,17 @@ fn all_returns(seeds: u64, away: Duration, calls: bool, room: u64) -> Vec<Durati
     all
 }
 
-/// The first key frame is gone when the first viewer has its connection again, so the second is the soonest that the others can play on
+/// The first key frame is gone when the first viewer has its connection again, so the second is the soonest that most can play on
 /// with: a second after the return, and its way here. A tree that falls apart while it grows together costs one more.
 #[test]
-fn most_viewers_play_on_with_the_second_key_frame_after_the_peercasters_return() {
-    // Those of one seed fare alike, so the median of eight seeds is 1.5 s as well as 2.5; of 24 it was 1.58 to 1.68 in five variants.
+fn nine_in_ten_play_on_with_the_second_key_frame_after_the_peercasters_return() {
+    // Those of one seed fare alike, so the figures of a few seeds are chance.
     let seeds = 24;
     let all = all_returns(seeds, Duration::from_millis(1_030), true, 1);
-    let median = all[all.len() / 2];
+    let ninth = all[all.len() * 9 / 10];
     assert!(
-        median < Duration::from_millis(2_000),
-        "seeds 1 to {seeds}: {median:?} of {all:?}"
+        ninth < Duration::from_millis(2_000),
+        "seeds 1 to {seeds}: {ninth:?} of {all:?}"
     );
 }
 

@@ -33,15 +33,15 @@ impl Stream {
         if let Some(tracking) = &mut self.tracking {
             tracking.tracker.leave(now, peer);
         }
+        let mut is_source = self.is_source(peer);
         let state = self.peers.remove(&peer);
         let was_tracker = self.membership.tracker == Some(peer);
-        let mut from_source = SubstreamSet::EMPTY;
         for (s, sub) in self.subs.iter_mut().enumerate() {
             sub.children.retain(|child| child.peer != peer);
             if sub.parent == Some(peer) {
-                // Whoever has nobody above is the peercaster.
-                if sub.path == [peer.tag()] {
-                    from_source.insert(Substream(s as u8));
+                if sub.is_from_source() {
+                    is_source = true;
+                    self.from_source.insert(Substream(s as u8));
                 }
                 sub.detach();
                 sub.orphan_since = Some(now);
@@ -51,8 +51,7 @@ impl Stream {
             }
             sub.seat = sub.seat.filter(|(at, _)| *at != peer);
         }
-        self.from_source = self.from_source.or(from_source);
-        if !from_source.is_empty() {
+        if is_source && !self.from_source.is_empty() {
             let record = state.as_ref().and_then(|state| state.record.as_ref());
             let dialled = self.membership.tracker_addr.filter(|_| was_tracker);
             let named = record.into_iter().flat_map(|record| record.addrs.iter().copied());
@@ -93,7 +92,7 @@ impl Stream {
             return;
         }
         for sub in &self.subs {
-            if let Some(parent) = sub.parent.filter(|parent| sub.path == [parent.tag()]) {
+            if let Some(parent) = sub.parent.filter(|_| sub.is_from_source()) {
                 ctx.neighbours.call(ctx.now, &parent);
             }
         }

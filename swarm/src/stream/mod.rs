@@ -221,6 +221,11 @@ impl SubstreamState {
         self.parent.is_some() && self.measured
     }
 
+    /// Whether the peercaster itself supplies it: whoever has nobody above is that.
+    fn is_from_source(&self) -> bool {
+        self.parent.is_some_and(|parent| self.path == [parent.tag()])
+    }
+
     /// Children that are to stay.
     fn staying(&self) -> u16 {
         self.children.iter().filter(|c| c.leaves_at.is_none()).count() as u16
@@ -270,8 +275,8 @@ pub(crate) struct Stream {
     /// doing, not by the joiner's. `None` until then.
     settled_from: Option<Seq>,
     pub(crate) subs: Vec<SubstreamState>,
-    /// Substreams that came from the peercaster itself when the connection to it was lost: asked for there again when it is
-    /// back.
+    /// Substreams that came from the peercaster itself when it fell silent or the connection to it was lost: asked for there again
+    /// when it is back.
     from_source: SubstreamSet,
     pub(crate) primaries: SubstreamSet,
     /// Primaries beyond what the slots are good for, taken because most slots lay idle.

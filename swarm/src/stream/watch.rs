@@ -6,7 +6,7 @@ use incentives::Offence;
 use wire::{PeerId, Substream, Time};
 
 use super::supply::NEW_HERE;
-use super::{Ctx, Stream, StreamPeer};
+use super::{Ctx, Stream, StreamPeer, SubstreamState};
 
 /// A supplier is silent after so many of its substream's periods: two chunks lost in a row and some jitter. With 2.2, one
 /// lost copy in two hundred made a hundred peers change suppliers without need in a minute...
@@ -162,6 +162,10 @@ impl Stream {
                         ctx.penalise(parent, Offence::NeverSent);
                     }
                     state.distrusted_until = now + DISTRUST;
+                }
+                if self.sub(substream).is_some_and(SubstreamState::is_from_source) {
+                    // If it is gone and comes back it is asked again.
+                    self.from_source.insert(substream);
                 }
                 self.leave_parent(ctx, substream, DISTRUST);
             }
