@@ -11,6 +11,10 @@ use wire::{PeerId, Substream, SubstreamSet, Time};
 use super::way_in::{TRACKER_RETRY, TRACKER_RETRY_MAX};
 use super::{Ctx, Stream, SubstreamState};
 
+/// A peercaster that falls silent is left at once, and its connection is over this much later at most: the transport's patience, and its
+/// last attempts.
+pub(super) const SILENT_BEFORE: Duration = Duration::from_secs(5);
+
 /// The peercaster is gone, and this node was its child: it is called until it is back.
 #[derive(Debug)]
 pub(super) struct SourceLost {
@@ -33,7 +37,8 @@ impl Stream {
         if let Some(tracking) = &mut self.tracking {
             tracking.tracker.leave(now, peer);
         }
-        let mut is_source = self.is_source(peer);
+        // Its silence was the beginning of this, or else it was left for good.
+        let mut is_source = self.is_source(peer) && now.since(self.left_source_at) <= SILENT_BEFORE;
         let state = self.peers.remove(&peer);
         let was_tracker = self.membership.tracker == Some(peer);
         for (s, sub) in self.subs.iter_mut().enumerate() {

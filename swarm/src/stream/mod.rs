@@ -278,6 +278,8 @@ pub(crate) struct Stream {
     /// Substreams that came from the peercaster itself when it fell silent or the connection to it was lost: asked for there again
     /// when it is back.
     from_source: SubstreamSet,
+    /// When it was left last because it was silent.
+    left_source_at: Time,
     pub(crate) primaries: SubstreamSet,
     /// Primaries beyond what the slots are good for, taken because most slots lay idle.
     extra_primaries: u32,
@@ -336,6 +338,7 @@ impl Stream {
             settled_from: None,
             subs: Vec::new(),
             from_source: SubstreamSet::EMPTY,
+            left_source_at: Time::ZERO,
             primaries: SubstreamSet::EMPTY,
             extra_primaries: 0,
             next_expansion: now + supply::EXPAND_EVERY,

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use incentives::Offence;
-use wire::{PeerId, Substream, Time};
+use wire::{PeerId, Substream, SubstreamSet, Time};
 
+use super::lost::SILENT_BEFORE;
 use super::supply::NEW_HERE;
 use super::{Ctx, Stream, StreamPeer, SubstreamState};
 
@@ -165,7 +166,11 @@ impl Stream {
                 }
                 if self.sub(substream).is_some_and(SubstreamState::is_from_source) {
                     // If it is gone and comes back it is asked again.
+                    if now.since(self.left_source_at) > SILENT_BEFORE {
+                        self.from_source = SubstreamSet::EMPTY;
+                    }
                     self.from_source.insert(substream);
+                    self.left_source_at = now;
                 }
                 self.leave_parent(ctx, substream, DISTRUST);
             }
