@@ -13,7 +13,7 @@ use super::{Ctx, Stream, SubstreamState};
 
 /// A peercaster that falls silent is left at once, and its connection is over this much later at most: the transport's patience, and its
 /// last attempts.
-pub(super) const SILENT_BEFORE: Duration = Duration::from_secs(5);
+const SILENT_BEFORE: Duration = Duration::from_secs(5);
 
 /// The peercaster is gone, and this node was its child: it is called until it is back.
 #[derive(Debug)]
@@ -68,6 +68,18 @@ impl Stream {
         if state.is_some() {
             self.seek_parents(ctx);
         }
+    }
+
+    /// A silent supplier is about to be left. If it is the peercaster and turns out to be gone, it is asked for this again when it is back.
+    pub(super) fn note_source_silent(&mut self, now: Time, substream: Substream) {
+        if !self.sub(substream).is_some_and(SubstreamState::is_from_source) {
+            return;
+        }
+        if now.since(self.left_source_at) > SILENT_BEFORE {
+            self.from_source = SubstreamSet::EMPTY;
+        }
+        self.from_source.insert(substream);
+        self.left_source_at = now;
     }
 
     /// Whether a connected peer is the peercaster, as far as it says so.

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use incentives::Offence;
-use wire::{PeerId, Substream, SubstreamSet, Time};
+use wire::{PeerId, Substream, Time};
 
-use super::lost::SILENT_BEFORE;
 use super::supply::NEW_HERE;
-use super::{Ctx, Stream, StreamPeer, SubstreamState};
+use super::{Ctx, Stream, StreamPeer};
 
 /// A supplier is silent after so many of its substream's periods: two chunks lost in a row and some jitter. With 2.2, one
 /// lost copy in two hundred made a hundred peers change suppliers without need in a minute...
@@ -164,14 +163,7 @@ impl Stream {
                     }
                     state.distrusted_until = now + DISTRUST;
                 }
-                if self.sub(substream).is_some_and(SubstreamState::is_from_source) {
-                    // If it is gone and comes back it is asked again.
-                    if now.since(self.left_source_at) > SILENT_BEFORE {
-                        self.from_source = SubstreamSet::EMPTY;
-                    }
-                    self.from_source.insert(substream);
-                    self.left_source_at = now;
-                }
+                self.note_source_silent(now, substream);
                 self.leave_parent(ctx, substream, DISTRUST);
             }
         }
