@@ -135,7 +135,7 @@ impl Stream {
             return Some((node.config.peer, addr, tracking.tracker.members() as u32));
         }
         // Whoever has not answered yet may be none.
-        let trusted = |peer: &wire::PeerId| self.membership.trusted == Some(*peer);
+        let trusted = |peer: &wire::PeerId| self.membership.trusted.last() == Some(*peer);
         let peer = self.membership.tracker.filter(trusted)?;
         Some((peer, self.membership.tracker_addr?, self.membership.members))
     }

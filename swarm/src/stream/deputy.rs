@@ -151,7 +151,7 @@ impl Stream {
     /// The tracker tells its deputy what it would have to go on with.
     pub(crate) fn on_replica_news(&mut self, ctx: &mut Ctx<'_>, from: PeerId, message: ReplicaNews) {
         if !self.is_my_tracker(from, ctx.now) {
-            return ctx.penalise(from, Offence::Unauthorised);
+            return self.refuse_tracker(ctx, from);
         }
         if let Some(appointment) = message.appointment {
             if Appointment::open(&appointment, self.id, ctx.config.peer).is_err() {

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use incentives::Offence;
 use rand::RngExt;
-use wire::message::{Guest, Join, JoinAnswer, PeerRecord, RingNode, Role};
+use wire::message::{Guest, Join, JoinAnswer, Moved, PeerRecord, RingNode, Role};
 use wire::{Message, PeerId, PeerMap, StreamId, SubstreamSet, Time, Verifier};
 
 use super::candidates::{DIALS_AT_ONCE, Known, MANY_PEERS};
 use super::lost::SourceLost;
 use super::moving::Moving;
 use super::racing::Racing;
-use super::way_in::TRACKER_RETRY;
+use super::way_in::{Shown, TRACKER_RETRY, Trusted};
 use super::{Ctx, Stream};
 use crate::io::{Event, Output, Participation};
 use crate::playout::Playout;
@@ -37,8 +37,7 @@ pub(crate) struct Membership {
     pub(crate) tracker_addr: Option<SocketAddr>,
     /// The address of the last tracker that answered, which worked.
     pub(super) worked: Option<SocketAddr>,
-    /// The tracker whose appointment was seen, which is the last that answered.
-    pub(crate) trusted: Option<PeerId>,
+    pub(crate) trusted: Trusted,
     pub(super) moving: Moving,
     pub(super) source_lost: Option<SourceLost>,
     pub(crate) members: u32,
@@ -75,7 +74,7 @@ impl Membership {
             tracker: None,
             tracker_addr: None,
             worked: None,
-            trusted: None,
+            trusted: Trusted::default(),
             moving: Moving::default(),
             source_lost: None,
             members: 0,
@@ -153,13 +152,13 @@ impl Stream {
         if self.membership.tracker.is_none() {
             return;
         }
-        let join = self.joining(ctx);
+        let join = self.joining(ctx, self.membership.tracker);
         self.ask_tracker(ctx, join);
     }
 
     /// Registers with a tracker that is not this node's yet.
     pub(super) fn ask_to_register(&mut self, ctx: &mut Ctx<'_>, tracker: PeerId) {
-        let join = self.joining(ctx);
+        let join = self.joining(ctx, Some(tracker));
         ctx.send(tracker, join);
     }
 
@@ -167,9 +166,9 @@ impl Stream {
     /// passes it on.
     pub(super) fn first_words(&mut self, ctx: &mut Ctx<'_>) -> Vec<Message> {
         if self.membership.answered {
-            return vec![self.joining(ctx).into()];
+            return vec![self.joining(ctx, None).into()];
         }
-        let guest = Guest::new(&self.joining(ctx), &ctx.config.key);
+        let guest = Guest::new(&self.joining(ctx, None), &ctx.config.key);
         vec![guest.into(), ctx.first_ping().into()]
     }
 
@@ -182,8 +181,8 @@ impl Stream {
         }
     }
 
-    /// What this node says to register, and what it asks.
-    fn joining(&mut self, ctx: &mut Ctx<'_>) -> Join {
+    /// What this node says to register, and what it asks; `to` is the tracker, if that is certain.
+    fn joining(&mut self, ctx: &mut Ctx<'_>, to: Option<PeerId>) -> Join {
         self.note_reported();
         self.membership.asked_at = Some(ctx.now);
         self.membership.next_refresh = ctx.now + self.membership.refresh;
@@ -204,7 +203,11 @@ impl Stream {
             want,
             need,
             upload: ctx.uplink.rate(),
-            known: self.info.as_ref().map(|(info, _)| (info.session, info.revision)),
+            known: self
+                .info
+                .as_ref()
+                .filter(|_| to.is_none_or(|tracker| !self.membership.trusted.is_to_show(tracker)))
+                .map(|(info, _)| (info.session, info.revision)),
             promised: self.membership.promised,
         }
     }
@@ -255,15 +258,19 @@ impl Stream {
         if !expected || self.source.is_some() {
             return;
         }
-        if !self.is_appointed(ctx, from, &message) {
-            // Anybody could say so to a newcomer and keep it from the stream.
-            ctx.penalise(from, Offence::WrongSignature);
-            if moves {
-                self.membership.moving.give_up();
-            } else if !calls {
-                self.leave_tracker(ctx, &[]);
+        match self.shown(ctx, from, &message) {
+            Shown::Appointed => {}
+            Shown::Nothing => return self.ask_to_be_shown(ctx, from),
+            Shown::Forged => {
+                // Anybody could say so to a newcomer and keep it from the stream.
+                ctx.penalise(from, Offence::WrongSignature);
+                if moves {
+                    self.membership.moving.give_up();
+                } else if !calls {
+                    self.leave_tracker(ctx, &[]);
+                }
+                return;
             }
-            return;
         }
         let opened = match &message.info {
             Some(signed) => match signed.open(&self.verifier) {
@@ -279,7 +286,12 @@ impl Stream {
         } else if calls {
             self.take_call(ctx, from);
         }
-        self.membership.trusted = Some(from);
+        self.membership.trusted.answered(from);
+        for former in self.membership.moving.take_left() {
+            if former != from {
+                ctx.send(former, Moved { stream: self.id });
+            }
+        }
         self.membership.worked = self.membership.tracker_addr;
         let others = |node: &RingNode| node.peer != ctx.config.peer;
         self.membership.moving.learn(

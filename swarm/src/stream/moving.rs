@@ -27,6 +27,9 @@ const TURN_EVERY: Duration = Duration::from_millis(1_000);
 /// Once all were tried in vain, they are tried again after this time.
 const TURN_AGAIN: Duration = Duration::from_secs(3);
 
+/// Trackers that can have been left before one has answered: each is asked only if the one before does not answer.
+const MAX_LEFT: usize = 4;
+
 /// A move under way.
 #[derive(Debug)]
 pub(super) struct Move {
@@ -43,6 +46,8 @@ pub(super) struct Moving {
     under_way: Option<Move>,
     /// The tracker before this one, and until when it counts.
     former: Option<(PeerId, Time)>,
+    /// The trackers before this one that are to hear so once this one has answered.
+    left: Vec<PeerId>,
     /// Who takes over when the tracker is gone, and the stream's other trackers, nearest first.
     deputy: Option<RingNode>,
     siblings: Vec<RingNode>,
@@ -71,6 +76,17 @@ impl Moving {
     /// The stream's other trackers, as the tracker named them.
     pub(super) fn siblings(&self) -> Vec<RingNode> {
         self.siblings.clone()
+    }
+
+    fn note_left(&mut self, tracker: PeerId) {
+        if self.left.len() < MAX_LEFT && !self.left.contains(&tracker) {
+            self.left.push(tracker);
+        }
+    }
+
+    /// The trackers that this node has left and that do not know it yet.
+    pub(super) fn take_left(&mut self) -> Vec<PeerId> {
+        std::mem::take(&mut self.left)
     }
 
     /// Where this node was about to register there is no tracker.
@@ -103,6 +119,13 @@ impl Stream {
         self.membership.tracker == Some(peer) || moving.former(peer, now) || moving.leads_to(peer)
     }
 
+    /// Somebody says what only this node's tracker may say. It is told that this node is registered elsewhere, which it may not
+    /// know; who goes on is shut out.
+    pub(super) fn refuse_tracker(&mut self, ctx: &mut Ctx<'_>, from: PeerId) {
+        ctx.send(from, Moved { stream: self.id });
+        ctx.penalise(from, Offence::Unauthorised);
+    }
+
     /// Registered with another tracker from now on. `at` is its address, if it is another peer.
     pub(super) fn register_with(
         &mut self,
@@ -113,6 +136,7 @@ impl Stream {
         let before = self.membership.tracker.replace(tracker);
         if let Some(before) = before.filter(|before| *before != tracker) {
             self.membership.moving.former = Some((before, ctx.now + FORMER_FOR));
+            self.membership.moving.note_left(before);
         }
         self.membership.moving.under_way = None;
         self.membership.tracker_addr = at.or(self.membership.tracker_addr);
@@ -130,7 +154,7 @@ impl Stream {
             return;
         }
         if self.source.is_some() || !self.is_my_tracker(from, ctx.now) {
-            return ctx.penalise(from, Offence::Unauthorised);
+            return self.refuse_tracker(ctx, from);
         }
         let peer = message.tracker.peer;
         if Appointment::open(&message.appointment, self.id, peer).is_err() {
@@ -184,14 +208,10 @@ impl Stream {
         }
     }
 
-    /// The new tracker answered: this node is registered there, and its former tracker hears so.
+    /// The new tracker answered: this node is registered there.
     pub(super) fn complete_move(&mut self, ctx: &mut Ctx<'_>, to: PeerId) {
         let addr = ctx.neighbours.get(&to).map(|neighbour| neighbour.addr);
-        let former = self.membership.tracker;
         self.register_with(ctx, to, addr);
-        if let Some(former) = former {
-            ctx.send(former, Moved { stream: self.id });
-        }
     }
 
     /// The tracker has been away for too long: its deputy or a sibling is tried, one after the other.
@@ -212,3 +232,7 @@ impl Stream {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "moving_tests.rs"]
+mod tests;

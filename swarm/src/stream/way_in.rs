@@ -25,6 +25,60 @@ const MOST_SENT_ON: u8 = 4;
 /// A dial that has not answered in this time has failed.
 pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// What an answer shows of the right of who answered to be the tracker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// It has it, or had it when it answered first.
+    Appointed,
+    /// Nothing: it takes this node for one that has seen it.
+    Nothing,
+    /// It has none, or one that the stream's key has not signed.
+    Forged,
+}
+
+/// Trackers remembered as appointed: one a node was registered with before and may come back to. It has seldom more than two.
+const MAX_TRUSTED: usize = 8;
+
+/// The trackers whose appointment was seen. Each shows it once to who is registered there.
+#[derive(Debug, Default)]
+pub(crate) struct Trusted {
+    /// The one that answered last at the end.
+    peers: Vec<PeerId>,
+    /// Who is to show it.
+    to_show: Option<PeerId>,
+}
+
+impl Trusted {
+    /// The tracker that answered last.
+    pub(crate) fn last(&self) -> Option<PeerId> {
+        self.peers.last().copied()
+    }
+
+    fn knows(&self, tracker: PeerId) -> bool {
+        self.peers.contains(&tracker)
+    }
+
+    /// A tracker answered that has shown its appointment.
+    pub(super) fn answered(&mut self, tracker: PeerId) {
+        self.to_show = self.to_show.filter(|peer| *peer != tracker);
+        self.peers.retain(|peer| *peer != tracker);
+        if self.peers.len() >= MAX_TRUSTED {
+            self.peers.remove(0);
+        }
+        self.peers.push(tracker);
+    }
+
+    /// A tracker is to show it. Whether it was not asked before.
+    fn ask(&mut self, tracker: PeerId) -> bool {
+        self.to_show.replace(tracker) != Some(tracker)
+    }
+
+    /// Whether a tracker is to show it.
+    pub(super) fn is_to_show(&self, tracker: PeerId) -> bool {
+        self.to_show == Some(tracker)
+    }
+}
+
 impl Membership {
     /// Whether this address was to lead to the tracker.
     fn leads_to_tracker(&self, ctx: &Ctx<'_>, addr: SocketAddr) -> bool {
@@ -150,13 +204,25 @@ impl Stream {
     }
 
     /// Whether the stream's key says that who answered may be its tracker: now, or when it answered first.
-    pub(super) fn is_appointed(&self, ctx: &Ctx<'_>, from: PeerId, answer: &JoinAnswer) -> bool {
+    pub(super) fn shown(&self, ctx: &Ctx<'_>, from: PeerId, answer: &JoinAnswer) -> Shown {
+        let by = |signed| Appointment::open(signed, self.id, from).is_ok();
+        let member = self.info.is_some() && answer.info.is_none();
         match &answer.appointment {
-            Some(signed) => Appointment::open(signed, self.id, from).is_ok(),
-            None => {
-                let known = self.membership.trusted == Some(from) && answer.info.is_none();
-                known || from == ctx.config.peer
-            }
+            Some(signed) if by(signed) => Shown::Appointed,
+            Some(_) => Shown::Forged,
+            None if from == ctx.config.peer => Shown::Appointed,
+            None if member && self.membership.trusted.knows(from) => Shown::Appointed,
+            None if member => Shown::Nothing,
+            // A newcomer is always shown it.
+            None => Shown::Forged,
+        }
+    }
+
+    /// A tracker answered as one that has shown its appointment, and it was not seen: the answer was lost with the connection, or
+    /// this was long ago. To who knows nothing yet it is shown anew.
+    pub(super) fn ask_to_be_shown(&mut self, ctx: &mut Ctx<'_>, tracker: PeerId) {
+        if self.membership.trusted.ask(tracker) {
+            self.ask_to_register(ctx, tracker);
         }
     }
 

@@ -187,7 +187,7 @@ impl Stream {
             }
         } else {
             if !self.is_my_tracker(from, ctx.now) {
-                return ctx.penalise(from, Offence::Unauthorised);
+                return self.refuse_tracker(ctx, from);
             }
             let Some(appointment) = message.appointment.clone() else {
                 return;
