@@ -64,6 +64,10 @@ impl Stream {
             self.note_source_lost(now, peer, &addrs);
         }
         self.repair_forget(peer);
+        if was_tracker && !self.membership.answered {
+            // It may never have been one: nobody waits for it to come back.
+            self.leave_tracker(ctx, &[]);
+        }
         self.membership.on_lost(ctx, peer);
         if state.is_some() {
             self.seek_parents(ctx);

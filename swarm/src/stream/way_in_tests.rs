@@ -242,3 +242,25 @@ fn who_was_asked_with_the_first_packet_is_waited_for_before_the_overlay_is_asked
         assert_eq!(joiner.take_look_up(bench.now), !at_once, "opened: {opened}");
     }
 }
+
+#[test]
+fn nobody_waits_for_one_to_come_back_that_was_lost_before_it_answered() {
+    for answered in [false, true] {
+        let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+        let mut joiner = bench.joiner();
+        bench.connect(1, 20);
+        joiner.on_connected(&mut bench.ctx(), peer(1), addr(1), true, true);
+        joiner.register_with(&mut bench.ctx(), peer(1), Some(addr(1)));
+        if answered {
+            let welcome = answer(Some(Appointment::sign(&key(), peer(1), 1)));
+            joiner.on_join_answer(&mut bench.ctx(), peer(1), welcome);
+        }
+        bench.neighbours.remove(&peer(1), &mut bench.accounts);
+        joiner.forget_peer(&mut bench.ctx(), peer(1));
+        assert_eq!(joiner.membership.tracker, None);
+        bench.dialled();
+        bench.pass(2 * TRACKER_RETRY.as_millis() as u64);
+        joiner.membership_tick(&mut bench.ctx());
+        assert_eq!(joiner.take_look_up(bench.now), !answered, "answered: {answered}");
+    }
+}
