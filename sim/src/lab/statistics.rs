@@ -1,5 +1,6 @@
 //! What the programs say of themselves: the lines of `--stats`.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -30,6 +31,16 @@ pub(crate) struct Line {
     pub(crate) join_ms: JoinMs,
     pub(crate) cpu_s: f64,
     pub(crate) rss_bytes: u64,
+    /// Only until it is parsed: each line names dozens.
+    neighbours: Vec<Neighbour>,
+}
+
+/// What a program thinks of a neighbour.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Neighbour {
+    peer: String,
+    standing: f64,
 }
 
 /// The local tracker that a program is registered with.
@@ -93,7 +104,12 @@ pub(crate) struct Counted {
 pub(crate) struct Statistics {
     samples: Vec<Line>,
     summary: Option<Line>,
+    charged: BTreeMap<String, f64>,
 }
+
+/// A standing below this is more than broken promises come to, which a program that was killed has broken: somebody was charged
+/// with a forgery or the like.
+const CHARGED: f64 = 0.5;
 
 impl Statistics {
     /// What there is so far; nothing if the program has written nothing yet.
@@ -108,7 +124,13 @@ impl Statistics {
             .lines()
             .filter_map(|line| serde_json::from_str::<Line>(line).ok());
         let mut statistics = Statistics::default();
-        for line in lines {
+        for mut line in lines {
+            for neighbour in std::mem::take(&mut line.neighbours) {
+                if neighbour.standing < CHARGED {
+                    let least = statistics.charged.entry(neighbour.peer).or_insert(1.0);
+                    *least = least.min(neighbour.standing);
+                }
+            }
             match line.kind.as_str() {
                 "sample" => statistics.samples.push(line),
                 "summary" => statistics.summary = Some(line),
@@ -121,6 +143,11 @@ impl Statistics {
     /// The latest line.
     pub(crate) fn last(&self) -> Option<&Line> {
         self.summary.as_ref().or(self.samples.last())
+    }
+
+    /// Neighbours that were charged with what honest programs do not do, and their least standing.
+    pub(crate) fn charged(&self) -> &BTreeMap<String, f64> {
+        &self.charged
     }
 
     /// The sample of an instant in Unix milliseconds, to half a second; the last one of a program that had ended by then.
@@ -179,7 +206,7 @@ mod tests {
     fn counters_are_those_of_the_window() {
         let sample = |t: u64| {
             format!(
-                "{{\"type\":\"sample\",\"t_ms\":{},\"arrival_ms\":{},\"lag_ms\":null,\"bytes_in\":{},\"chunks_played\":{},\"join_ms\":{{\"first_chunk\":301.5,\"coord\":null}},\"neighbours\":[]}}\n",
+                "{{\"type\":\"sample\",\"t_ms\":{},\"arrival_ms\":{},\"lag_ms\":null,\"bytes_in\":{},\"chunks_played\":{},\"join_ms\":{{\"first_chunk\":301.5,\"coord\":null}},\"neighbours\":[{{\"peer\":\"a\",\"standing\":1.0}},{{\"peer\":\"b\",\"standing\":0.{}}}]}}\n",
                 10_200 + 1000 * t,
                 if t == 0 {
                     "null".to_owned()
@@ -187,7 +214,8 @@ mod tests {
                     (200 + t).to_string()
                 },
                 1000 * t,
-                10 * t
+                10 * t,
+                7 - t
             )
         };
         let mut text: String = (0..6).map(sample).collect();
@@ -199,6 +227,7 @@ mod tests {
         assert_eq!(statistics.between(0.0, 1e9).media_in, 5000, "from nothing");
         let arrivals: Vec<f64> = statistics.arrivals_ms(10_000.0, 12_500.0).collect();
         assert_eq!(arrivals, [201.0, 202.0]);
+        assert_eq!(statistics.charged(), &BTreeMap::from([("b".to_owned(), 0.2)]));
         assert_eq!(statistics.samples[0].join_ms.first_chunk, Some(301.5));
         assert!(Statistics::read(Path::new("/nowhere")).last().is_none());
         let file = tempfile::NamedTempFile::new().unwrap();

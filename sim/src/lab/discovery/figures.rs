@@ -8,7 +8,7 @@ use coords::coord::distance_ms;
 use super::continuity;
 use super::draw::{Draw, Member};
 use super::outcome::{
-    CoordFit, Discovery, JoinTimes, LateNearest, Miss, Restarts, Steps, StreamsFacts, StreamsOutcome,
+    Charge, CoordFit, Discovery, JoinTimes, LateNearest, Miss, Restarts, Steps, StreamsFacts, StreamsOutcome,
     TrackersAt,
 };
 use super::plan::StreamsScenario;
@@ -65,6 +65,7 @@ pub(super) fn outcome(facts: &Facts<'_>) -> StreamsOutcome {
             continuity: continuity::lives(facts),
             restarts: facts.restarts(),
             trackers_at: facts.trackers_at(),
+            charged: facts.charged(),
         },
         lab: facts.lab(),
     }
@@ -131,13 +132,37 @@ impl Facts<'_> {
         }
     }
 
-    fn late_nearest(&self) -> LateNearest {
-        let numbers: BTreeMap<&str, u32> = self
-            .record
-            .lives
-            .iter()
+    /// Whose key is whose.
+    fn numbers(&self) -> BTreeMap<&str, u32> {
+        let lives = self.record.lives.iter();
+        lives
             .filter_map(|life| Some((life.remains.statistics.last()?.peer.as_str(), life.node)))
-            .collect();
+            .collect()
+    }
+
+    fn charged(&self) -> Vec<Charge> {
+        let numbers = self.numbers();
+        let name = |peer: &String| {
+            let number = numbers.get(peer.as_str());
+            number.map_or_else(|| peer.clone(), |number| self.draw.name(*number))
+        };
+        let lives = self.record.lives.iter();
+        let charges = lives.flat_map(|life| {
+            let by = self.draw.name(life.node);
+            let charged = life.remains.statistics.charged().iter();
+            charged.map(move |(peer, standing)| (by.clone(), peer, *standing))
+        });
+        charges
+            .map(|(by, peer, standing)| Charge {
+                by,
+                of: name(peer),
+                standing,
+            })
+            .collect()
+    }
+
+    fn late_nearest(&self) -> LateNearest {
+        let numbers = self.numbers();
         let until_ns = match self.draw.kills {
             0 => self.record.ended_ns,
             _ => self.at_ns(self.draw.phases.kills),
@@ -255,6 +280,12 @@ impl Facts<'_> {
         let late_packets = record.counters.delivery.late_share();
         let mut problems = record.problems.clone();
         problems.extend(figures::wrong_bytes_problem(wrong));
+        problems.extend(self.charged().iter().map(|charge| {
+            format!(
+                "{} took {} for a liar, whose standing fell to {:.2}",
+                charge.by, charge.of, charge.standing
+            )
+        }));
         StreamsFacts {
             core_wait,
             core_wait_later: (self.draw.kills > 0).then(|| waits(later)),

@@ -50,6 +50,8 @@ pub struct Discovery {
     pub restarts: Restarts,
     /// The trackers of each stream, every five seconds.
     pub trackers_at: Vec<TrackersAt>,
+    /// Who took whom for a liar, though all are honest.
+    pub charged: Vec<Charge>,
 }
 
 /// Steps of joining, from the start of a program that had no state.
@@ -200,6 +202,17 @@ pub struct TrackersAt {
     pub at_s: u64,
     /// Of each stream, the peercaster included.
     pub trackers: Vec<usize>,
+}
+
+/// A program's standing fell with another below what broken promises come to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Charge {
+    /// With whom.
+    pub by: String,
+    /// Whose; the key of one whose own file tells nothing.
+    pub of: String,
+    /// The least it came to; 0: shut out.
+    pub standing: f64,
 }
 
 /// What is known of real programs.

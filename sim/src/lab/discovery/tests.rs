@@ -4,7 +4,7 @@ use netlab::Counters;
 
 use super::draw::Draw;
 use super::figures::{self, Facts};
-use super::outcome::{LifeShare, Miss, Nearest, StreamsOutcome};
+use super::outcome::{Charge, LifeShare, Miss, Nearest, StreamsOutcome};
 use super::plan::StreamsScenario;
 use super::session::{Life, Record};
 use super::table;
@@ -339,6 +339,30 @@ fn wrong_bytes_are_a_problem() {
     assert_eq!(result.lab.wrong_bytes, 5);
     assert!(
         result.lab.problems[0].contains("5 bytes"),
+        "{:?}",
+        result.lab.problems
+    );
+}
+
+#[test]
+fn an_honest_program_that_is_taken_for_a_liar_is_a_problem() {
+    let thinks = |of: &str, standing: f64| {
+        Statistics::parse(&format!(
+            "{{\"type\":\"sample\",\"neighbours\":[{{\"peer\":\"{of}\",\"standing\":{standing}}}]}}\n"
+        ))
+    };
+    // Broken promises come to less.
+    let result = outcome(|record| record.lives[2].remains.statistics = thinks("n1", 0.75));
+    assert_eq!(result.discovery.charged, []);
+    let result = outcome(|record| record.lives[2].remains.statistics = thinks("n1", 0.4));
+    let charge = Charge {
+        by: "viewer2".to_owned(),
+        of: "source1".to_owned(),
+        standing: 0.4,
+    };
+    assert_eq!(result.discovery.charged, [charge]);
+    assert!(
+        result.lab.problems[0].contains("viewer2 took source1 for a liar"),
         "{:?}",
         result.lab.problems
     );
