@@ -341,7 +341,7 @@ impl Playout {
         };
         self.point = Some(point);
         if begins && self.wish.target_lag.is_none() {
-            let settling_us = leaning(self.wish.prefer).settling_us;
+            let settling_us = self.settling_us();
             self.schedule_us += settling_us;
             self.next = self.next.map(|due| due.offset_by(settling_us));
         }
@@ -459,6 +459,17 @@ impl Playout {
         let most = self.through_us.map_or(seen, |us| us + leaning.repair_us);
         let wanted = seen.min(most) + leaning.guard_us;
         Some(resume_us.map_or(wanted, |resume_us| wanted.min(resume_us + leaning.repair_us)))
+    }
+
+    /// What is added to the schedule as playout begins: up to twice as much if it was made from few chunks, which stand for few of
+    /// the suppliers.
+    fn settling_us(&self) -> i64 {
+        let usual = leaning(self.wish.prefer).settling_us;
+        if self.resume_us.is_some() {
+            return usual;
+        }
+        let unseen = MIN_SAMPLES.saturating_sub(self.delays.samples());
+        usual + usual * i64::from(unseen) / i64::from(MIN_SAMPLES)
     }
 
     fn adapt(&mut self, offset_us: Option<i64>) {

@@ -266,6 +266,20 @@ fn of_a_slow_stream_two_chunks_are_enough_to_begin_with() {
     assert!(played.len() >= 2, "{played:?}");
 }
 
+/// Three chunks have come then, and stand for as many substreams.
+#[test]
+fn of_a_slow_stream_more_is_left_to_chance_as_playout_begins() {
+    let mut player = Player::new(PlayoutWish::default());
+    let delay = |seq| if seq == 8 { 220 } else { 50 };
+    let mut arrivals: Vec<(u64, u64)> = (0..40).map(|seq| (seq * 50 + 50 + delay(seq), seq)).collect();
+    arrivals.sort_unstable();
+    for (at, seq) in arrivals {
+        player.take_of(50, at, seq, true);
+    }
+    assert!(player.played().len() > 25);
+    assert_eq!((player.playout.late, player.playout.missed), (0, 0));
+}
+
 #[test]
 fn a_clock_that_says_anything_overflows_nothing() {
     for us in [i64::MIN, i64::MAX] {
