@@ -48,6 +48,20 @@ pub(crate) fn share(before: &Waited, after: &Waited, apart_ns: u64) -> CoreWait 
     }
 }
 
+impl CoreWait {
+    /// From look to look, because programs come and go: the mean of the means, and the greatest of all.
+    pub(crate) fn over(looks: &[(u64, Waited)]) -> Self {
+        let each: Vec<CoreWait> = looks
+            .windows(2)
+            .map(|pair| share(&pair[0].1, &pair[1].1, pair[1].0 - pair[0].0))
+            .collect();
+        CoreWait {
+            mean: each.iter().map(|wait| wait.mean).sum::<f64>() / each.len().max(1) as f64,
+            max: each.iter().map(|wait| wait.max).fold(0.0, f64::max),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,9 @@ use std::ops::Range;
 
 use netlab::{Counters, NodeCounters};
 
+use super::clock::Clock;
 use super::content::PACKET;
+use super::discovery::StreamsFacts;
 use super::probe::Playout;
 use super::processes::Remains;
 use super::session::Record;
@@ -225,6 +227,41 @@ fn lab(facts: &Facts<'_>) -> LabFacts {
         rss_bytes_max: memory.max().unwrap_or(0),
         not_followed: NOT_FOLLOWED.map(str::to_owned).to_vec(),
         warnings: warnings(record.core_wait, late_packets),
+        problems,
+    }
+}
+
+/// What is known of many programs, each of which ran for a while; the machine was as busy as it says.
+pub(super) fn of_programs<'a>(
+    lives: impl Iterator<Item = &'a Remains> + Clone,
+    clock: &Clock,
+    counters: &Counters,
+    core_wait: CoreWait,
+    problems: &[String],
+) -> StreamsFacts {
+    let cpu: Vec<f64> = lives
+        .clone()
+        .filter_map(|remains| {
+            let last = remains.statistics.last()?;
+            let lived_min = (last.t_ms - clock.unix_ms(remains.started_ns)) / 60_000.0;
+            (lived_min > 0.0).then(|| last.cpu_s / lived_min)
+        })
+        .collect();
+    let memory = lives
+        .clone()
+        .filter_map(|remains| Some(remains.statistics.last()?.rss_bytes));
+    let wrong_bytes = lives.map(|remains| remains.seen.wrong).sum();
+    let late_packets = counters.delivery.late_share();
+    let mut problems = problems.to_vec();
+    problems.extend(wrong_bytes_problem(wrong_bytes));
+    StreamsFacts {
+        core_wait,
+        core_wait_later: None,
+        late_packets,
+        wrong_bytes,
+        cpu_s_per_minute: cpu.iter().sum::<f64>() / cpu.len().max(1) as f64,
+        rss_bytes_max: memory.max().unwrap_or(0),
+        warnings: warnings(core_wait, late_packets),
         problems,
     }
 }

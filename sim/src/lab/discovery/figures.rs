@@ -14,7 +14,7 @@ use super::outcome::{
 use super::plan::StreamsScenario;
 use super::session::{Life, Record};
 use crate::Distribution;
-use crate::lab::cores::{CoreWait, Waited, share};
+use crate::lab::CoreWait;
 use crate::lab::figures;
 use crate::lab::statistics::{JoinMs, Line};
 use crate::measure::Role;
@@ -261,41 +261,28 @@ impl Facts<'_> {
 
     fn lab(&self) -> StreamsFacts {
         let record = self.record;
-        let last = |life: &Life| life.remains.statistics.last().cloned();
-        let cpu: Vec<f64> = record
-            .lives
-            .iter()
-            .filter_map(|life| {
-                let last = last(life)?;
-                let lived_min = (last.t_ms - record.clock.unix_ms(life.remains.started_ns)) / 60_000.0;
-                (lived_min > 0.0).then(|| last.cpu_s / lived_min)
-            })
-            .collect();
-        let memory = record.lives.iter().filter_map(|life| Some(last(life)?.rss_bytes));
-        let wrong = record.lives.iter().map(|life| life.remains.seen.wrong).sum();
         let kills_ns = self.at_ns(self.draw.phases.kills);
         let split = record.waited.partition_point(|(at_ns, _)| *at_ns <= kills_ns);
         let (before, later) = record.waited.split_at(split);
-        let core_wait = waits(before);
-        let late_packets = record.counters.delivery.late_share();
-        let mut problems = record.problems.clone();
-        problems.extend(figures::wrong_bytes_problem(wrong));
-        problems.extend(self.charged().iter().map(|charge| {
+        let lives = record.lives.iter().map(|life| &life.remains);
+        let core_wait = CoreWait::over(before);
+        let mut facts = StreamsFacts {
+            core_wait_later: (self.draw.kills > 0).then(|| CoreWait::over(later)),
+            ..figures::of_programs(
+                lives,
+                &record.clock,
+                &record.counters,
+                core_wait,
+                &record.problems,
+            )
+        };
+        facts.problems.extend(self.charged().iter().map(|charge| {
             format!(
                 "{} took {} for a liar, whose standing fell to {:.2}",
                 charge.by, charge.of, charge.standing
             )
         }));
-        StreamsFacts {
-            core_wait,
-            core_wait_later: (self.draw.kills > 0).then(|| waits(later)),
-            late_packets,
-            wrong_bytes: wrong,
-            cpu_s_per_minute: cpu.iter().sum::<f64>() / cpu.len().max(1) as f64,
-            rss_bytes_max: memory.max().unwrap_or(0),
-            warnings: figures::warnings(core_wait, late_packets),
-            problems,
-        }
+        facts
     }
 }
 
@@ -304,16 +291,4 @@ fn join_of(life: &Life) -> JoinMs {
         .statistics
         .last()
         .map_or_else(JoinMs::default, |line| line.join_ms)
-}
-
-/// From look to look, because programs come and go: the mean of the means, and the greatest of all.
-fn waits(looks: &[(u64, Waited)]) -> CoreWait {
-    let each: Vec<CoreWait> = looks
-        .windows(2)
-        .map(|pair| share(&pair[0].1, &pair[1].1, pair[1].0 - pair[0].0))
-        .collect();
-    CoreWait {
-        mean: each.iter().map(|wait| wait.mean).sum::<f64>() / each.len().max(1) as f64,
-        max: each.iter().map(|wait| wait.max).fold(0.0, f64::max),
-    }
 }

@@ -115,6 +115,14 @@ impl Default for LinesPlan {
     }
 }
 
+impl LinesPlan {
+    pub(crate) fn check(&self) -> Result<(), String> {
+        between("network.loss", self.loss, 0.0, 1.0)?;
+        between("network.jitter_ms", self.jitter_ms, 0.0, MAX_MS)?;
+        between("network.queue_ms", self.queue_ms, 0.0, MAX_MS)
+    }
+}
+
 /// All nodes, peercasters included, are killed one after the other, those that keep a tracker first, and are started again
 /// with their state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -162,9 +170,7 @@ impl StreamsScenario {
         self.stream.check()?;
         limits::check_stream(&self.stream)?;
         self.space.check()?;
-        between("network.loss", self.network.loss, 0.0, 1.0)?;
-        between("network.jitter_ms", self.network.jitter_ms, 0.0, MAX_MS)?;
-        between("network.queue_ms", self.network.queue_ms, 0.0, MAX_MS)?;
+        self.network.check()?;
         self.streams.check()?;
         between("kill.every_s", self.kill.every_s, 0.0, MAX_SECONDS)?;
         between("kill.away_s", self.kill.away_s, 0.1, MAX_SECONDS)?;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::outcome::{LifeShare, Steps, StreamsOutcome};
+use super::outcome::{LifeShare, Steps, StreamsFacts, StreamsOutcome};
 use crate::lab::CoreWait;
 use crate::report::{head, line, notes};
 
@@ -87,15 +87,21 @@ fn write_table(out: &mut String, outcome: &StreamsOutcome) -> std::fmt::Result {
             last = Some(&at.trackers);
         }
     }
-    machine(out, outcome)
+    writeln!(out)?;
+    machine(out, outcome.lost, outcome.uplink_drops, &outcome.lab)
 }
 
-fn machine(out: &mut String, outcome: &StreamsOutcome) -> std::fmt::Result {
-    let lab = &outcome.lab;
+/// What became of packets, and what the machine did to the figures.
+pub(in crate::lab) fn machine(
+    out: &mut String,
+    lost: u64,
+    uplink_drops: u64,
+    lab: &StreamsFacts,
+) -> std::fmt::Result {
     writeln!(
         out,
-        "\npackets lost {}, dropped at a full uplink {}; {} bytes wrong",
-        outcome.lost, outcome.uplink_drops, lab.wrong_bytes
+        "packets lost {lost}, dropped at a full uplink {uplink_drops}; {} bytes wrong",
+        lab.wrong_bytes
     )?;
     let wait = |wait: CoreWait| {
         format!(
