@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use headwater_sim::overlay::{self, OverlayOutcome, OverlayScenario};
-use headwater_sim::scenario::{Fidelity, NAMES, OVERLAY_NAMES, STREAMS_NAMES, Scenario};
+use headwater_sim::scenario::{Fidelity, NAMES, OVERLAY_NAMES, SPEND_NAMES, STREAMS_NAMES, Scenario};
 use headwater_sim::{Outcome, Plan, RunError, ScenarioError, Simulation, report};
 
 use bar::Bar;
@@ -180,6 +180,7 @@ fn run(
             )));
         }
         Plan::Streams(scenario) => return Err(for_the_lab(scenario.name)),
+        Plan::Spend(scenario) => return Err(for_the_lab(scenario.name)),
         _ => {}
     }
     set.extend(of_swarms);
@@ -198,6 +199,7 @@ fn run(
         }
         Plan::Overlay(scenario) => files::write_overlay(&simulate_overlay(&scenario, output)?, output),
         Plan::Streams(scenario) => Err(for_the_lab(scenario.name)),
+        Plan::Spend(scenario) => Err(for_the_lab(scenario.name)),
     }
 }
 
@@ -211,7 +213,8 @@ fn replay(file: &std::path::Path, output: &OutputArgs) -> Result<(), Failure> {
     let params = value.get("params");
     let overlay = params.is_some_and(|params| params.get("ring").is_some() || params.get("coords").is_some());
     let fidelity = params.and_then(|params| params.get("fidelity"));
-    let streams = params.is_some_and(|params| params.get("streams").is_some());
+    let streams =
+        params.is_some_and(|params| params.get("streams").is_some() || params.get("spend").is_some());
     if streams || fidelity.is_some_and(|fidelity| fidelity == "lab") {
         return Err(Failure::Input(format!(
             "{} comes from the lab: no two runs of real programs are the same, so there is nothing to replay",
@@ -303,6 +306,11 @@ fn list() -> Result<(), Failure> {
     }
     for name in STREAMS_NAMES {
         if let Plan::Streams(scenario) = Plan::load(name, &[]).map_err(Failure::run)? {
+            writeln!(out, "{name:<20}{}", scenario.about).map_err(Failure::run)?;
+        }
+    }
+    for name in SPEND_NAMES {
+        if let Plan::Spend(scenario) = Plan::load(name, &[]).map_err(Failure::run)? {
             writeln!(out, "{name:<20}{}", scenario.about).map_err(Failure::run)?;
         }
     }

@@ -12,6 +12,7 @@ mod pace;
 mod probe;
 mod processes;
 mod session;
+pub mod spend;
 mod statistics;
 
 use std::path::{Path, PathBuf};

@@ -12,10 +12,11 @@ use wire::Bitrate;
 
 use crate::baseline::Baseline;
 use crate::lab::discovery::StreamsScenario;
+use crate::lab::spend::SpendScenario;
 use crate::overlay::OverlayScenario;
 
 pub use attackers::{Attackers, Cheat};
-pub use builtin::{NAMES, OVERLAY_NAMES, STREAMS_NAMES, builtin};
+pub use builtin::{NAMES, OVERLAY_NAMES, SPEND_NAMES, STREAMS_NAMES, builtin};
 pub use earlier::Earlier;
 pub use load::ScenarioError;
 
@@ -28,6 +29,8 @@ pub enum Plan {
     Overlay(Box<OverlayScenario>),
     /// Several streams of real programs, for the lab only.
     Streams(Box<StreamsScenario>),
+    /// Credit earned in one stream of real programs and spent in another, for the lab only.
+    Spend(Box<SpendScenario>),
 }
 
 /// One swarm to simulate, with every parameter that matters.

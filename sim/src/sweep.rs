@@ -107,6 +107,7 @@ impl Sweep {
                     Plan::Swarm(scenario) => &scenario.name,
                     Plan::Overlay(scenario) => &scenario.name,
                     Plan::Streams(scenario) => return Err(scenario.for_the_lab().into()),
+                    Plan::Spend(scenario) => return Err(scenario.for_the_lab().into()),
                 };
                 scenario.clone_from(named);
                 jobs.push(Job { point, seed, plan });
@@ -149,6 +150,7 @@ impl Job {
             Plan::Swarm(scenario) => serde_json::to_value(scenario),
             Plan::Overlay(scenario) => serde_json::to_value(scenario),
             Plan::Streams(scenario) => serde_json::to_value(scenario),
+            Plan::Spend(scenario) => serde_json::to_value(scenario),
         };
         // A scenario is plain data, which always has a form in JSON.
         params.unwrap_or_default()
@@ -165,6 +167,7 @@ impl Job {
             Plan::Swarm(scenario) => serde_json::to_value(Simulation::new(scenario)?.run(&mut share)?),
             Plan::Overlay(scenario) => serde_json::to_value(overlay::run(scenario, &mut share)?),
             Plan::Streams(scenario) => return Err(scenario.for_the_lab().into()),
+            Plan::Spend(scenario) => return Err(scenario.for_the_lab().into()),
         };
         Ok(result.unwrap_or_default())
     }

@@ -122,6 +122,7 @@ fn list_names_what_there_is() {
         "flash-crowd",
         "mass-exit",
         "discovery",
+        "spend",
     ] {
         assert!(
             list.lines()

@@ -244,3 +244,41 @@ fn viewers_of_two_streams_find_theirs_by_way_of_any_node() {
     let compared = sim(&["compare", &json, &json]);
     assert!(compared.status.success(), "{}", text(&compared.stderr));
 }
+
+/// Two viewers, two strangers and one who never gave anything.
+const SPEND: [&str; 6] = [
+    "spend",
+    "--set",
+    "spend={viewers=2,strangers=2,idlers=1,donor_x=4,earn_s=10,between_s=20,spend_s=20}",
+    "--set",
+    "stream.rate='0.5mbit'",
+    "--quiet",
+];
+
+#[test]
+fn a_donor_is_served_by_strangers_for_what_others_owe_it() {
+    let Some((program, _turn)) = program() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let json = quiet_lab(&program, &folder, &SPEND);
+    let result = read(&json);
+    let figure = |path: &str| figure(&result, path);
+    // Peercaster, donor and two viewers; peercaster and four; peercaster, donor and five.
+    assert_eq!((figure("/peers"), figure("/lab/wrong_bytes")), (16.0, 0.0));
+    assert!(figure("/spend/earned_bytes") > 200_000.0, "{result}");
+    assert!(figure("/spend/between_bytes") > 400_000.0, "{result}");
+    assert!(figure("/spend/first_spent_s") < 20.0, "{result}");
+    assert!(figure("/spend/spent_bytes") > 0.0, "{result}");
+    assert_eq!(result["spend"]["lost_is_back"], true, "{result}");
+    for after in 0..3 {
+        let at = |what: &str| figure(&format!("/spend/agreement/{after}/{what}"));
+        assert!(at("pairs") >= 3.0, "{result}");
+        assert_eq!(at("within_receipt"), at("pairs"), "{result}");
+        assert_eq!(at("same_shifts"), at("same_state"), "{result}");
+    }
+    let refused = sim(&["replay", &json]);
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused.stderr));
+    let refused = sim(&["run", "spend"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused.stderr));
+    let compared = sim(&["compare", &json, &json]);
+    assert!(compared.status.success(), "{}", text(&compared.stderr));
+}

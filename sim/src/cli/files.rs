@@ -5,6 +5,7 @@ use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
 use headwater_sim::lab::discovery::{self, StreamsOutcome};
+use headwater_sim::lab::spend::{self, SpendOutcome};
 use headwater_sim::overlay::{self, OverlayOutcome};
 use headwater_sim::{Outcome, lab, plain, report};
 use serde::Serialize;
@@ -56,6 +57,11 @@ pub(super) fn write_streams(
     write_text_and_json(&discovery::table(outcome), outcome, json, quiet)
 }
 
+/// And for credit that goes from one to another.
+pub(super) fn write_spend(outcome: &SpendOutcome, json: Option<&str>, quiet: bool) -> Result<(), Failure> {
+    write_text_and_json(&spend::table(outcome), outcome, json, quiet)
+}
+
 /// The table for people and the result file for programs.
 fn write_texts(table: &str, outcome: &impl Serialize, output: &OutputArgs) -> Result<(), Failure> {
     write_text_and_json(table, outcome, output.json.as_deref(), output.quiet)
@@ -99,7 +105,7 @@ pub(super) fn write_text_and_json(
 
 /// What every result says of the run that it comes from, and one of its parts.
 const OF_RUN: [&str; 4] = ["scenario", "seed", "params", "audit"];
-const PARTS: [&str; 4] = ["results", "doat", "coords", "discovery"];
+const PARTS: [&str; 5] = ["results", "doat", "coords", "discovery", "spend"];
 
 /// A result file's figures, whichever version wrote it.
 pub(super) fn read_figures(path: &Path) -> Result<serde_json::Value, Failure> {

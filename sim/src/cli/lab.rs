@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use headwater_sim::lab::discovery::StreamsRun;
+use headwater_sim::lab::spend::SpendRun;
 use headwater_sim::lab::{LabError, LabOptions, LabProgress, LabRun, program_beside};
 use headwater_sim::{Plan, plain};
 
@@ -58,6 +59,16 @@ pub(super) fn run(args: &LabArgs) -> Result<(), Failure> {
             })?;
             outcome.wall_s = wall_s;
             files::write_streams(&outcome, args.json.as_deref(), args.quiet)?;
+            sound(outcome.lab.problems)
+        }
+        Plan::Spend(scenario) => {
+            let run = SpendRun::new(&scenario).map_err(failure)?;
+            let about = format!("{}: {}", scenario.name, run.drawn());
+            let (mut outcome, wall_s) = in_real_time(args, &about, |options, interrupted, progress| {
+                run.run(options, interrupted, progress)
+            })?;
+            outcome.wall_s = wall_s;
+            files::write_spend(&outcome, args.json.as_deref(), args.quiet)?;
             sound(outcome.lab.problems)
         }
         Plan::Overlay(scenario) => Err(Failure::Input(format!(

@@ -26,6 +26,7 @@ pub use outcome::{
     StreamsFacts, StreamsOutcome, TrackersAt,
 };
 pub use plan::{EndPlan, KillPlan, LinesPlan, StreamsPlan, StreamsScenario};
+pub(super) use table::machine;
 pub use table::table;
 
 /// A scenario drawn and found possible.

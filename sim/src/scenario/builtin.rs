@@ -33,4 +33,6 @@ scenarios! {
     OVERLAY_NAMES: ["doat-1k", "doat-10k", "doat-churn", "doat-hostile", "doat-planetlab", "coords-planetlab"];
     /// Names of the scenarios with several streams of real programs.
     STREAMS_NAMES: ["discovery"];
+    /// Names of the scenarios with credit between streams of real programs.
+    SPEND_NAMES: ["spend"];
 }

@@ -7,6 +7,7 @@ use toml::{Table, Value};
 
 use super::{Plan, Scenario, builtin};
 use crate::lab::discovery::StreamsScenario;
+use crate::lab::spend::SpendScenario;
 use crate::overlay::OverlayScenario;
 use crate::words::plain;
 
@@ -58,7 +59,8 @@ impl Scenario {
 
 impl Plan {
     /// What is to be run: the scenario in the box or in the file of that name, with `overrides` (`key.path=value`)
-    /// applied. A file with a `[ring]` or with `[coords]` is one of the overlay, and one with `[streams]` has several of them.
+    /// applied. A file with a `[ring]` or with `[coords]` is one of the overlay, one with `[streams]` has several of them, and in one with
+    /// `[spend]` credit goes from stream to stream.
     ///
     /// # Errors
     /// As for [`Scenario::load`].
@@ -75,6 +77,13 @@ impl Plan {
                 .check()
                 .map_err(|why| ScenarioError::Invalid(name.to_owned(), why))?;
             return Ok(Plan::Streams(Box::new(scenario)));
+        }
+        if table.contains_key("spend") {
+            let scenario: SpendScenario = read_value(name, table, overrides)?;
+            scenario
+                .check()
+                .map_err(|why| ScenarioError::Invalid(name.to_owned(), why))?;
+            return Ok(Plan::Spend(Box::new(scenario)));
         }
         Scenario::load(name, overrides).map(|scenario| Plan::Swarm(Box::new(scenario)))
     }
