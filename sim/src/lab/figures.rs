@@ -100,12 +100,7 @@ pub(super) fn outcome(rehearsal: &Rehearsal, record: &Record) -> Outcome {
         scenario: scenario.name.clone(),
         seed: scenario.seed,
         wall_s: 0.0,
-        events: record
-            .counters
-            .nodes
-            .iter()
-            .map(|node| node.traffic.received_packets)
-            .sum(),
+        events: received(&record.counters),
         deliveries: (media_in as f64 / chunk_bytes) as u64,
         lost: drops(&record.counters, "loss"),
         uplink_drops: drops(&record.counters, "up_queue"),
@@ -264,6 +259,15 @@ pub(super) fn of_programs<'a>(
         warnings: warnings(core_wait, late_packets),
         problems,
     }
+}
+
+/// How many packets arrived, at all nodes.
+pub(super) fn received(counters: &Counters) -> u64 {
+    counters
+        .nodes
+        .iter()
+        .map(|node| node.traffic.received_packets)
+        .sum()
 }
 
 /// How many packets were dropped for this cause, at all nodes.

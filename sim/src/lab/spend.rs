@@ -15,7 +15,7 @@ use std::sync::atomic::AtomicBool;
 use netlab::Lab;
 
 use super::clock::Clock;
-use super::network::{self, Treatment};
+use super::network;
 use super::processes::Launcher;
 use super::{LabError, LabOptions, LabProgress};
 use session::Session;
@@ -62,15 +62,13 @@ impl SpendRun {
     ) -> Result<SpendOutcome, LabError> {
         let (scenario, draw) = (&self.scenario, &self.draw);
         let failed = |error: anyhow::Error| LabError::Failed(format!("{error:#}"));
-        let lines = &scenario.network;
-        let treatment = Treatment {
-            queue_ms: lines.queue_ms,
-            loss: lines.loss,
-            jitter_ms: lines.jitter_ms,
-            down_bps: None,
-        };
         let uplinks = draw.members.iter().map(|member| member.upload_bps);
-        let network = network::emulated(scenario.seed, treatment, uplinks, draw.one_way_ns.clone());
+        let network = network::emulated(
+            scenario.seed,
+            scenario.network.treatment(),
+            uplinks,
+            draw.one_way_ns.clone(),
+        );
         let lab = Lab::start(&network.map_err(failed)?).map_err(failed)?;
         let launcher = Launcher {
             lab: &lab,

@@ -43,13 +43,12 @@ pub(super) struct Facts<'a> {
 
 pub(super) fn outcome(facts: &Facts<'_>) -> StreamsOutcome {
     let (scenario, record) = (facts.scenario, facts.record);
-    let nodes = &record.counters.nodes;
     StreamsOutcome {
         scenario: scenario.name.clone(),
         seed: scenario.seed,
         params: scenario.clone(),
         wall_s: 0.0,
-        events: nodes.iter().map(|node| node.traffic.received_packets).sum(),
+        events: figures::received(&record.counters),
         lost: figures::drops(&record.counters, "loss"),
         uplink_drops: figures::drops(&record.counters, "up_queue"),
         peers: record.lives.len(),

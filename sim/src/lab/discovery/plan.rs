@@ -5,6 +5,7 @@ use wire::Bitrate;
 
 use crate::ScenarioError;
 use crate::lab::limits;
+use crate::lab::network::Treatment;
 use crate::scenario::check::{MAX_MS, MAX_SECONDS, between, count};
 use crate::scenario::{Space, Stream, defaults, rate};
 
@@ -120,6 +121,15 @@ impl LinesPlan {
         between("network.loss", self.loss, 0.0, 1.0)?;
         between("network.jitter_ms", self.jitter_ms, 0.0, MAX_MS)?;
         between("network.queue_ms", self.queue_ms, 0.0, MAX_MS)
+    }
+
+    pub(crate) fn treatment(&self) -> Treatment {
+        Treatment {
+            queue_ms: self.queue_ms,
+            loss: self.loss,
+            jitter_ms: self.jitter_ms,
+            down_bps: None,
+        }
     }
 }
 

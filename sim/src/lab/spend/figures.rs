@@ -30,12 +30,7 @@ pub(super) fn outcome(scenario: &SpendScenario, draw: &SpendDraw, record: &Recor
         seed: scenario.seed,
         params: scenario.clone(),
         wall_s: 0.0,
-        events: record
-            .counters
-            .nodes
-            .iter()
-            .map(|node| node.traffic.received_packets)
-            .sum(),
+        events: figures::received(&record.counters),
         lost: figures::drops(&record.counters, "loss"),
         uplink_drops: figures::drops(&record.counters, "up_queue"),
         peers: record.lives.len(),
