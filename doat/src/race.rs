@@ -146,6 +146,16 @@ impl Race {
         }
     }
 
+    /// What was taken for the round trip of one that has answered was not it: it is this.
+    pub fn corrected(&mut self, peer: PeerId, rtt_ms: f64) {
+        if let Some(runner) = self.runner_mut(peer)
+            && matches!(runner.stage, Stage::Answered(_))
+            && rtt_ms.is_finite()
+        {
+            runner.stage = Stage::Answered(rtt_ms);
+        }
+    }
+
     /// A tracker that was probed is out of the race: it cannot be reached, takes too long, or has refused, be it after it answered.
     pub fn failed(&mut self, peer: PeerId) {
         if let Some(runner) = self

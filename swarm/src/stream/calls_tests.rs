@@ -210,6 +210,35 @@ fn who_arrives_before_it_is_known_how_far_away_the_caller_is_is_compared_with_it
     }
 }
 
+/// Until then it passes for near.
+#[test]
+fn a_caller_that_was_named_before_is_no_nearer_than_it_proves_to_be() {
+    for (caller_ms, taken) in [(350, 7), (150, 6)] {
+        let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+        let mut joiner = bench.joiner();
+        bench.connect(5, 20);
+        joiner.on_connected(&mut bench.ctx(), peer(5), addr(250), true, true);
+        let refused = JoinRefused {
+            stream: stream_id(),
+            reason: RefuseReason::UnknownStream,
+            trackers: [6, 7].into_iter().map(named).collect(),
+        };
+        joiner.on_join_refused(&mut bench.ctx(), peer(5), refused);
+        bench
+            .neighbours
+            .insert(bench.now, peer(6), addr(6), vec![addr(6)], None, false);
+        joiner.on_connected(&mut bench.ctx(), peer(6), addr(6), false, false);
+        let answer = answer(Some(Appointment::sign(&key(), peer(6), 1)));
+        joiner.on_join_answer(&mut bench.ctx(), peer(6), answer);
+        bench.connect(7, 190);
+        joiner.on_connected(&mut bench.ctx(), peer(7), addr(7), true, false);
+        assert_eq!(joiner.whom_to_ask(), Some(peer(6)), "nothing to compare it with");
+        assert!(bench.neighbours.prove(&peer(6), Duration::from_millis(caller_ms)));
+        joiner.on_proven(&mut bench.ctx(), peer(6));
+        assert_eq!(joiner.whom_to_ask(), Some(peer(taken)), "{caller_ms}");
+    }
+}
+
 #[test]
 fn siblings_that_were_named_once_are_raced_anew_though_a_later_answer_names_none() {
     let mut bench = Bench::new(Bitrate::from_kbps(4_000));

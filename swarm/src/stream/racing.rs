@@ -106,6 +106,13 @@ impl Racing {
         }
     }
 
+    /// It is known now how far away one is that may have arrived before.
+    fn correct(&mut self, peer: &PeerId, rtt: Duration) {
+        if let Some(race) = &mut self.race {
+            race.corrected(*peer, rtt.as_secs_f64() * 1000.0);
+        }
+    }
+
     /// The nearest of those whose connection stands.
     fn nearest(&self) -> Option<PeerId> {
         let best = self.race.as_ref().and_then(Race::best);
@@ -326,6 +333,9 @@ impl Stream {
     /// How far away a peer is, is known now. If it is the tracker, its siblings are measured by it, and so is whoever arrived while
     /// that was not known.
     pub(crate) fn on_proven(&mut self, ctx: &mut Ctx<'_>, peer: PeerId) {
+        if let Some(neighbour) = ctx.neighbours.get(&peer) {
+            self.membership.racing.correct(&peer, neighbour.rtt());
+        }
         self.race_siblings(ctx, peer);
         if self.membership.tracker != Some(peer) {
             return;
