@@ -200,3 +200,19 @@ fn going_from_sibling_to_sibling_ends_at_the_nearest() {
         );
     }
 }
+
+#[test]
+fn a_round_trip_that_was_only_supposed_is_corrected() {
+    let nodes: Vec<RingNode> = (0..2).map(|n| node(n, at(100.0, n as f64))).collect();
+    let mut race = race_of(at(0.0, 0.0), 0.0, &nodes);
+    assert_eq!(race.choose().len(), 2);
+    race.answered(nodes[0].peer, 100.0);
+    race.answered(nodes[1].peer, 106.0);
+    assert_eq!(race.best().map(|(node, _)| node.peer), Some(nodes[0].peer));
+    race.corrected(nodes[0].peer, 330.0);
+    assert_eq!(race.best(), Some((&nodes[1], 106.0)));
+    // Who has not answered has no round trip to correct.
+    race.failed(nodes[0].peer);
+    race.corrected(nodes[0].peer, 50.0);
+    assert_eq!(race.best(), Some((&nodes[1], 106.0)));
+}
