@@ -6,6 +6,7 @@
 //! race.offer(node)                      for each tracker that an answer names, and each sibling of it
 //! for node in race.choose()               dial it, ask it to join; the first that answers is taken at once
 //! race.answered(peer, rtt_ms)           when one answers, then offer() the siblings that its JoinAnswer names
+//! race.corrected(peer, rtt_ms)          when that was only supposed, and is known now
 //! race.failed(peer)                     when one cannot be reached, refuses, or has not answered in time
 //! race.choose() again                     after each of those: empty while answers are awaited, or when nobody promises more
 //! race.best()                           whom to be registered with; it may change for the better as long as probes are sent

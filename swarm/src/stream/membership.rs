@@ -37,6 +37,7 @@ pub(crate) struct Membership {
     pub(crate) tracker_addr: Option<SocketAddr>,
     /// The address of the last tracker that answered, which worked.
     pub(super) worked: Option<SocketAddr>,
+    /// Who has shown that it may be the tracker.
     pub(crate) trusted: Trusted,
     pub(super) moving: Moving,
     pub(super) source_lost: Option<SourceLost>,

@@ -205,10 +205,10 @@ impl Stream {
 
     /// Whether the stream's key says that who answered may be its tracker: now, or when it answered first.
     pub(super) fn shown(&self, ctx: &Ctx<'_>, from: PeerId, answer: &JoinAnswer) -> Shown {
-        let by = |signed| Appointment::open(signed, self.id, from).is_ok();
+        let is_appointed = |signed| Appointment::open(signed, self.id, from).is_ok();
         let member = self.info.is_some() && answer.info.is_none();
         match &answer.appointment {
-            Some(signed) if by(signed) => Shown::Appointed,
+            Some(signed) if is_appointed(signed) => Shown::Appointed,
             Some(_) => Shown::Forged,
             None if from == ctx.config.peer => Shown::Appointed,
             None if member && self.membership.trusted.knows(from) => Shown::Appointed,
