@@ -5,6 +5,7 @@
 //! the same damage again and again, and that what goes wrong by accident is forgiven.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use wire::{PeerId, Time};
@@ -48,6 +49,19 @@ impl Offence {
             Offence::Unauthorised => 10,
             Offence::NeverSent => 5,
         }
+    }
+}
+
+impl fmt::Display for Offence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Offence::WrongSignature => "what it sent was not signed as it said",
+            Offence::Malformed => "it sent bytes that are no message",
+            Offence::Flood => "it sent more than it may",
+            Offence::Unauthorised => "it said what only a tracker may say",
+            Offence::Fraud => "it signed two things that exclude each other",
+            Offence::NeverSent => "it did not send what it had agreed to",
+        })
     }
 }
 

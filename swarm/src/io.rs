@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use incentives::Offence;
 use incentives::store::StoreError;
 use wire::message::RingNode;
 use wire::{Bitrate, Chunk, Message, PeerId, Seq, SignatureError, Signed, StreamId, StreamInfo, Time};
@@ -413,6 +414,8 @@ pub enum Event {
     Banned {
         /// Who.
         peer: PeerId,
+        /// What was one too many.
+        offence: Offence,
     },
     /// What others owed this node is owed by another peer now.
     Shifted {

@@ -6,7 +6,7 @@ mod streams;
 use std::time::Duration;
 
 use coords::Vivaldi;
-use incentives::{Accounts, Standings};
+use incentives::{Accounts, Offence, Standings};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use wire::message::{ClockReading, Leave, Ping, Pong};
@@ -44,7 +44,7 @@ pub struct Node {
     standings: Standings,
     accounts: Accounts,
     /// Peers to be shut out as soon as the input in hand has been acted on.
-    banned: Vec<PeerId>,
+    banned: Vec<(PeerId, Offence)>,
     overlay: Overlay,
     trust: Bookkeeping,
     /// It has a coordinate: somebody has answered a ping.

@@ -129,7 +129,7 @@ fn standing(world: &World, at: usize, of: usize) -> Option<f64> {
 
 fn bans(world: &World, at: usize) -> Vec<PeerId> {
     let banned = |event: &Event| match event {
-        Event::Banned { peer } => Some(*peer),
+        Event::Banned { peer, .. } => Some(*peer),
         _ => None,
     };
     world.peers[at].events.iter().filter_map(banned).collect()

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use headwater_swarm::{Event, Input, Node, Participation, PlayoutWish};
+use incentives::Offence;
 use incentives::store::{MemoryStore, Record, Store, StoreError, Write};
 use incentives::trust::{MIN_SHIFT, RECEIPT_BYTES};
 use wire::trust::Receipt;
@@ -267,5 +268,9 @@ fn a_wrong_signature_costs_the_connection_and_a_node_without_accounts_says_nothi
     assert_eq!(claim(&world, 0, plain), None);
     assert!(!world.are_connected(plain, 0));
     let events = &world.peers[0].events;
-    assert!(events.contains(&Event::Banned { peer: liar }), "{events:?}");
+    let banned = Event::Banned {
+        peer: liar,
+        offence: Offence::WrongSignature,
+    };
+    assert!(events.contains(&banned), "{events:?}");
 }

@@ -275,7 +275,7 @@ impl Donation {
                 "no node of an overlay answers at {}; going on to look for one there",
                 self.ways_in.join(", ")
             ),
-            Event::Banned { peer } => tracing::warn!("peer {} was shut out for what it sent", peer.short()),
+            Event::Banned { peer, offence } => tracing::warn!("peer {} was shut out: {offence}", peer.short()),
             _ => {}
         }
         Ok(())

@@ -99,7 +99,7 @@ impl World {
             Output::Gap { from: first, to, .. } => self.gap(from, first, to),
             Output::Event(ref event) if event.stream().is_some_and(|stream| stream != self.stream) => {}
             Output::Event(Milestone::Tracking { change, .. }) => self.trackers.note(change),
-            Output::Event(Milestone::Banned { peer }) => self.note_ban(from, &peer),
+            Output::Event(Milestone::Banned { peer, .. }) => self.note_ban(from, &peer),
             Output::Event(Milestone::Shifted { path, amount, took }) => match self.region_of(from) {
                 Some(region) => self.note_attackers_shift(region, amount),
                 None => self.note_shift(&path, amount, took),

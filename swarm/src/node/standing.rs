@@ -41,19 +41,19 @@ impl Node {
     pub(super) fn penalise(&mut self, now: Time, peer: PeerId, offence: Offence) {
         let connected = self.neighbours.contains(&peer);
         if connected && self.standings.penalise(now, peer, offence) == Verdict::Ban {
-            self.banned.push(peer);
+            self.banned.push((peer, offence));
         }
     }
 
     /// Closes the connections of those whose standing is used up.
     pub(super) fn shut_out(&mut self, now: Time, out: &mut Outbox) {
-        while let Some(peer) = self.banned.pop() {
+        while let Some((peer, offence)) = self.banned.pop() {
             // It may have done two things at once.
             if !self.neighbours.contains(&peer) {
                 continue;
             }
             self.send_away(now, peer, ByeReason::Misbehaved, out);
-            out.push(Output::Event(Event::Banned { peer }));
+            out.push(Output::Event(Event::Banned { peer, offence }));
         }
     }
 

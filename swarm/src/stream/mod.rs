@@ -80,7 +80,7 @@ pub(crate) struct Ctx<'a> {
     /// The accounts that both sides signed, if this node keeps any.
     pub(crate) signed: &'a Bookkeeping,
     /// Peers whose standing is used up: the node shuts them out when the stream has done its work.
-    pub(crate) banned: &'a mut Vec<PeerId>,
+    pub(crate) banned: &'a mut Vec<(PeerId, Offence)>,
     pub(crate) out: &'a mut Outbox,
 }
 
@@ -129,7 +129,7 @@ impl Ctx<'_> {
     /// Counts what a peer did wrong.
     pub(crate) fn penalise(&mut self, peer: PeerId, offence: Offence) {
         if self.standings.penalise(self.now, peer, offence) == Verdict::Ban {
-            self.banned.push(peer);
+            self.banned.push((peer, offence));
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use coords::Coord;
 use incentives::store::MemoryStore;
-use incentives::{Accounts, Standings};
+use incentives::{Accounts, Offence, Standings};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use wire::message::{
@@ -166,7 +166,7 @@ pub(super) struct Bench {
     pub(super) standings: Standings,
     pub(super) accounts: Accounts,
     pub(super) signed: Bookkeeping,
-    banned: Vec<PeerId>,
+    banned: Vec<(PeerId, Offence)>,
     pub(super) out: Outbox,
     pub(super) now: Time,
 }

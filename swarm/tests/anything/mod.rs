@@ -284,7 +284,7 @@ impl Life {
                 Output::SendChunk { to, .. } => assert!(self.connected.contains(&to), "a chunk to nobody"),
                 Output::Disconnect { peer } => assert!(self.connected.contains(&peer), "nobody is sent away"),
                 Output::Connect { addrs, .. } => assert!(!addrs.is_empty(), "dials nowhere"),
-                Output::Event(Event::Banned { peer }) => assert!(self.connected.remove(&peer)),
+                Output::Event(Event::Banned { peer, .. }) => assert!(self.connected.remove(&peer)),
                 _ => {}
             }
         }

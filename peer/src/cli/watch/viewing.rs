@@ -208,7 +208,7 @@ impl Viewing {
                 tracing::debug!("nobody who knows the stream answers (attempt {attempts})");
             }
             Event::Tracking { change, .. } => tracing::debug!("a local tracker here: {change:?}"),
-            Event::Banned { peer } => tracing::info!("shut out the peer {} for what it sent", peer.short()),
+            Event::Banned { peer, offence } => tracing::info!("shut out the peer {}: {offence}", peer.short()),
             // The driver says what is wrong with the ledger; the others are for those who asked.
             Event::Ledger { .. } | Event::Shifted { .. } | Event::ShiftFailed => {}
             Event::PlayoutStarted { .. } | Event::NoWayIn | Event::Surveyed { .. } => {}
