@@ -121,11 +121,17 @@ impl Stream {
             }));
         }
         self.membership.next_dial = ctx.now + DIAL_TIMEOUT;
-        let connected = ctx
+        let connected: Vec<(PeerId, SocketAddr)> = ctx
             .neighbours
             .iter()
-            .find(|(_, neighbour)| addrs.contains(&neighbour.addr));
-        if let Some((peer, addr)) = connected.map(|(peer, neighbour)| (*peer, neighbour.addr)) {
+            .filter(|(_, neighbour)| addrs.contains(&neighbour.addr))
+            .map(|(peer, neighbour)| (*peer, neighbour.addr))
+            .collect();
+        addrs.retain(|addr| connected.iter().all(|(_, held)| held != addr));
+        // Each in its turn: who has not answered as a tracker need not be one the next time.
+        let ways = connected.len() + usize::from(!addrs.is_empty());
+        let turn = (self.membership.attempts as usize - 1) % ways.max(1);
+        if let Some(&(peer, addr)) = connected.get(turn) {
             // A second handshake would only be refused: it was no tracker when it was asked last, or another stream came first.
             return self.take_for_tracker(ctx, peer, addr, false);
         }
