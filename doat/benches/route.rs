@@ -101,6 +101,7 @@ fn route(c: &mut Criterion) {
         hops: 1,
         attempt: 0,
         guest: None,
+        except: None,
     };
     let mut out = Outbox::new();
     c.bench_function("route/nowhere", |b| {

@@ -195,13 +195,19 @@ impl Leases {
             .collect()
     }
 
-    /// Of a stream's trackers the one that is nearest to a position of the ring; it names its siblings.
-    pub(crate) fn nearest(&self, stream: StreamId, position: u64) -> Option<(&Lease, &TrackerLease)> {
+    /// Of a stream's trackers, but for these, the one that is nearest to a position of the ring; it names its siblings.
+    pub(crate) fn nearest(
+        &self,
+        stream: StreamId,
+        position: u64,
+        except: &[PeerId],
+    ) -> Option<(&Lease, &TrackerLease)> {
         let first = (stream, PeerId::from_bytes([0; 32]));
         let mut of_stream = self
             .held
             .range(first..)
             .take_while(|((of, _), _)| *of == stream)
+            .filter(|((_, tracker), _)| !except.contains(tracker))
             .map(|(_, held)| held)
             .peekable();
         of_stream.peek()?;

@@ -7,14 +7,22 @@
 
 use coords::Coord;
 use coords::coord::distance_ms;
-use wire::message::{Find, Found, Guest, Lease, RingLeave, RingNode, RingSeek, RingSeen};
-use wire::{PeerId, StreamId, Time};
+use wire::message::{Find, Found, Guest, Lease, MAX_EXCEPTED, RingLeave, RingNode, RingSeek, RingSeen};
+use wire::{List, PeerId, StreamId, Time};
 
 use crate::filter::Needle;
 use crate::node::{Doat, Event, Outbox, Output, Standing, reply, send};
 use crate::pending::{Asker, patience};
 use crate::search::{MAX_RELAYED, Outcome, checked};
 use crate::{Place, Way};
+
+/// The trackers that a look-up is not for.
+pub(crate) type Excepted = List<PeerId, MAX_EXCEPTED>;
+
+/// The same in a message.
+pub(crate) fn told(except: &Excepted) -> Option<Excepted> {
+    (!except.is_empty()).then(|| except.clone())
+}
 
 /// No look-up is passed on more often: four times what a ring of a million needs.
 pub(crate) const MAX_HOPS: u8 = 80;
@@ -42,11 +50,13 @@ pub(crate) struct Walk {
     tried: Vec<PeerId>,
     /// Who wants to join: the tracker is told.
     guest: Option<Box<Guest>>,
+    /// Trackers that are gone, whatever their leases say.
+    except: Excepted,
 }
 
 impl Walk {
     /// A walk that begins at a place.
-    pub(crate) const fn new(stream: StreamId, way: Way, begun: Place, hops: u8, attempt: u8) -> Self {
+    pub(crate) fn new(stream: StreamId, way: Way, begun: Place, hops: u8, attempt: u8) -> Self {
         Walk {
             stream,
             way,
@@ -55,12 +65,18 @@ impl Walk {
             attempt,
             tried: Vec::new(),
             guest: None,
+            except: Excepted::default(),
         }
     }
 
     /// The same for somebody who wants to join.
     pub(crate) fn for_guest(self, guest: Option<Box<Guest>>) -> Self {
         Walk { guest, ..self }
+    }
+
+    /// The same for other trackers than these.
+    pub(crate) fn except(self, except: Excepted) -> Self {
+        Walk { except, ..self }
     }
 }
 
@@ -242,12 +258,14 @@ impl Doat {
             peer: find.begun_by,
         };
         let walk = Walk::new(find.stream, Way::from_up(up), begun, find.hops, find.attempt);
-        let walk = walk.for_guest(find.guest);
+        let walk = walk.for_guest(find.guest).except(find.except.unwrap_or_default());
         self.walk(now, Asker::Peer(from, find.nonce), walk, out);
     }
 
     pub(crate) fn walk(&mut self, now: Time, asker: Asker, walk: Walk, out: &mut Outbox) {
-        let here = self.leases.nearest(walk.stream, walk.begun.position);
+        let here = self
+            .leases
+            .nearest(walk.stream, walk.begun.position, &walk.except);
         let here = here.map(|(signed, lease)| (signed.clone(), lease.clone()));
         let next = here.is_none().then(|| self.next_step(&walk)).flatten();
         match next {
@@ -301,6 +319,7 @@ impl Doat {
             hops: walk.hops + 1,
             attempt: walk.attempt,
             guest: walk.guest.clone(),
+            except: told(&walk.except),
         };
         let nonce = self.walks.ask(now, asker, to.peer, patience(walk.hops), walk);
         send(out, to, Find { nonce, ..find });

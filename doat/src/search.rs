@@ -13,8 +13,8 @@ use rand::RngExt;
 use wire::message::{Find, Found, Guest, Lease, RingNode, TrackerLease};
 use wire::{PeerId, StreamId, Time};
 
-use crate::Way;
-use crate::look::{MAX_HOPS, Sought, Walk};
+use crate::{Place, Way};
+use crate::look::{Excepted, MAX_HOPS, Sought, Walk, told};
 use crate::node::{Doat, Event, Outbox, Output, reply, send};
 use crate::pending::{Asker, FORGOTTEN};
 use crate::way::Both;
@@ -51,18 +51,36 @@ pub(crate) const MAX_RELAYED: u8 = 3;
 #[derive(Debug)]
 pub(crate) struct Search {
     asker: Asker,
-    stream: StreamId,
-    /// Where it is to begin, if not here.
-    near: Option<u64>,
-    hops: u8,
+    quest: Quest,
     begun_at: Time,
     ways: Both<Progress>,
     /// Members asked to search in both directions.
     asked: Vec<PeerId>,
     /// How many of them found nothing.
     opinions: u8,
+}
+
+/// What is searched for.
+#[derive(Clone, Debug)]
+struct Quest {
+    stream: StreamId,
+    /// Where it is to begin, if not here.
+    near: Option<u64>,
+    /// How often it was passed on before.
+    hops: u8,
     /// Who wants to join.
     guest: Option<Box<Guest>>,
+    /// Trackers that it is not for.
+    except: Excepted,
+}
+
+impl Quest {
+    /// A walk for it.
+    fn walk(&self, way: Way, begun: Place, attempt: u8) -> Walk {
+        Walk::new(self.stream, way, begun, self.hops, attempt)
+            .for_guest(self.guest.clone())
+            .except(self.except.clone())
+    }
 }
 
 /// How far one direction is.
@@ -123,19 +141,43 @@ impl Doat {
     /// A member looks along the ring from where it is. Who is none asks the members that it knows ([`Doat::know`]), which look
     /// from where *they* are: good enough for a newcomer that does not know its own place, since answers name siblings. With
     /// nobody to ask both answers are empty at once.
-    pub fn find(&mut self, now: Time, stream: StreamId, out: &mut Outbox) -> u64 {
-        self.begin(now, stream, None, out)
+    ///
+    /// `except`: trackers that are known to be gone; of more than [`wire::message::MAX_EXCEPTED`] the first. A lease outlasts its
+    /// tracker by half a minute, and would be found instead of one that is farther.
+    pub fn find(&mut self, now: Time, stream: StreamId, except: &[PeerId], out: &mut Outbox) -> u64 {
+        self.begin(now, stream, None, except, out)
     }
 
     /// The same from the member that is nearest to a position of the ring ([`coords::hcurve::position_of`] a coordinate): what is
     /// found is near that. It takes a round trip or two longer than [`Doat::find`].
-    pub fn find_near(&mut self, now: Time, stream: StreamId, position: u64, out: &mut Outbox) -> u64 {
-        self.begin(now, stream, Some(position), out)
+    pub fn find_near(
+        &mut self,
+        now: Time,
+        stream: StreamId,
+        position: u64,
+        except: &[PeerId],
+        out: &mut Outbox,
+    ) -> u64 {
+        self.begin(now, stream, Some(position), except, out)
     }
 
-    fn begin(&mut self, now: Time, stream: StreamId, near: Option<u64>, out: &mut Outbox) -> u64 {
+    fn begin(
+        &mut self,
+        now: Time,
+        stream: StreamId,
+        near: Option<u64>,
+        except: &[PeerId],
+        out: &mut Outbox,
+    ) -> u64 {
         let query = self.walks.number();
-        self.search(now, query, Asker::Own(query), (stream, near, 0), None, out);
+        let quest = Quest {
+            stream,
+            near,
+            hops: 0,
+            guest: None,
+            except: except.iter().copied().collect(),
+        };
+        self.search(now, query, Asker::Own(query), quest, out);
         query
     }
 
@@ -143,7 +185,15 @@ impl Doat {
     /// an [`Event::Guest`]. Nothing comes back.
     pub fn introduce(&mut self, now: Time, stream: StreamId, guest: Box<Guest>, out: &mut Outbox) {
         let id = self.walks.number();
-        self.search(now, id, Asker::Upkeep, (stream, None, 0), Some(guest), out);
+        let quest = Quest {
+            stream,
+            near: None,
+            hops: 0,
+            // It may have kept a tracker until a moment ago.
+            except: std::iter::once(guest.peer).collect(),
+            guest: Some(guest),
+        };
+        self.search(now, id, Asker::Upkeep, quest, out);
     }
 
     /// Somebody who is no member asks this node to search for it.
@@ -153,20 +203,18 @@ impl Doat {
             return;
         }
         let id = self.walks.number();
-        let what = (find.stream, find.near, find.hops.min(MAX_HOPS));
         let asker = Asker::Peer(from, find.nonce);
-        self.search(now, id, asker, what, find.guest.clone(), out);
+        let quest = Quest {
+            stream: find.stream,
+            near: find.near,
+            hops: find.hops.min(MAX_HOPS),
+            guest: find.guest.clone(),
+            except: find.except.clone().unwrap_or_default(),
+        };
+        self.search(now, id, asker, quest, out);
     }
 
-    fn search(
-        &mut self,
-        now: Time,
-        id: u64,
-        asker: Asker,
-        (stream, near, hops): (StreamId, Option<u64>, u8),
-        guest: Option<Box<Guest>>,
-        out: &mut Outbox,
-    ) {
+    fn search(&mut self, now: Time, id: u64, asker: Asker, quest: Quest, out: &mut Outbox) {
         if self.searches.len() >= MAX_SEARCHES {
             let oldest = self.searches.iter().min_by_key(|(_, search)| search.begun_at);
             if let Some(id) = oldest.map(|(id, _)| *id) {
@@ -175,14 +223,11 @@ impl Doat {
         }
         let search = Search {
             asker,
-            stream,
-            near,
-            hops,
+            quest,
             begun_at: now,
             ways: Both::default(),
             asked: Vec::new(),
             opinions: 0,
-            guest,
         };
         self.searches.insert(id, search);
         if !self.ask_another(now, id, out) {
@@ -199,15 +244,16 @@ impl Doat {
             return false;
         };
         let find = Find {
-            stream: search.stream,
+            stream: search.quest.stream,
             nonce: 0,
             up: None,
-            near: search.near,
+            near: search.quest.near,
             begun_at: self.me.position(),
             begun_by: self.me.peer,
-            hops: search.hops + 1,
+            hops: search.quest.hops + 1,
             attempt: 0,
-            guest: search.guest.clone(),
+            guest: search.quest.guest.clone(),
+            except: told(&search.quest.except),
         };
         let nonce = self.asked.ask(
             now,
@@ -230,17 +276,17 @@ impl Doat {
         };
         if self.is_member() {
             // Only whoever is nearer to where it is to begin, and only one: then it begins here.
-            let near = search.near.filter(|_| search.asked.is_empty())?;
+            let near = search.quest.near.filter(|_| search.asked.is_empty())?;
             let sought = Sought {
                 position: near,
-                hops: search.hops,
+                hops: search.quest.hops,
                 tried: asker.into_iter().collect(),
             };
             return self.nearer(&sought);
         }
         let (most, passed) = match asker {
             None => (MAX_ASKED, false),
-            Some(_) => (MAX_ASKED_FOR_OTHERS, search.hops > MAX_RELAYED),
+            Some(_) => (MAX_ASKED_FOR_OTHERS, search.quest.hops > MAX_RELAYED),
         };
         if passed || search.asked.len() >= most {
             return None;
@@ -260,7 +306,7 @@ impl Doat {
                 continue;
             }
             if !self.is_member() {
-                let nothing = Outcome::nothing(search.hops);
+                let nothing = Outcome::nothing(search.quest.hops);
                 self.conclude(id, way, nothing, out);
             } else if search.ways[way].walks == 0 {
                 self.begin_walk(now, id, way, out);
@@ -273,7 +319,7 @@ impl Doat {
         let Some(search) = self.searches.get(&id) else {
             return;
         };
-        let walk = Walk::new(search.stream, way, place, search.hops, 0).for_guest(search.guest.clone());
+        let walk = search.quest.walk(way, place, 0);
         let claimed = self.next_step(&walk).is_some();
         if let Some(search) = self.searches.get_mut(&id) {
             // Whether somebody says that there is a tracker, or has said nothing yet.
@@ -311,8 +357,7 @@ impl Doat {
             return false;
         };
         let progress = &mut search.ways[way];
-        let walk = Walk::new(search.stream, way, place, search.hops, progress.walks);
-        let walk = walk.for_guest(search.guest.clone());
+        let walk = search.quest.walk(way, place, progress.walks);
         progress.walks += 1;
         progress.by.push(first.peer);
         self.send_find(now, Asker::Search(id), walk, &first, out);
@@ -359,7 +404,7 @@ impl Doat {
         if complete {
             self.asked.answer(found.nonce, from);
         }
-        let Some(stream) = self.searches.get(&id).map(|search| search.stream) else {
+        let Some(stream) = self.searches.get(&id).map(|search| search.quest.stream) else {
             return;
         };
         if let Some(signed) = found.lease {
@@ -446,7 +491,7 @@ impl Doat {
             .collect();
         for id in over {
             for way in Way::BOTH {
-                let hops = self.searches.get(&id).map_or(0, |search| search.hops);
+                let hops = self.searches.get(&id).map_or(0, |search| search.quest.hops);
                 self.conclude(id, way, Outcome::nothing(hops), out);
             }
         }

@@ -50,6 +50,40 @@ fn a_guest_finds_what_members_find() {
 }
 
 #[test]
+fn a_lease_that_is_excepted_hides_none_that_is_farther() {
+    let mut net = ring_of(60, 6);
+    let ring = net.ring();
+    let (gone, too, there) = (ring[20].peer, ring[22].peer, ring[50].peer);
+    for tracker in [gone, too, there] {
+        net.lease(tracker, 1, Vec::new());
+    }
+    net.pass(Duration::from_secs(3));
+    let guest = guest(&mut net, &[ring[21].peer]);
+    for asker in [ring[21].peer, guest] {
+        let query = net.find(asker, stream(1));
+        net.pass(Duration::from_secs(2));
+        let found = net.answer(query).trackers;
+        assert!(found.iter().all(|node| [gone, too].contains(&node.peer)), "{found:?}");
+        let query = net.search(asker, |node, now, out| {
+            node.find(now, stream(1), &[gone, too], out)
+        });
+        net.pass(Duration::from_secs(2));
+        let answer = net.answer(query);
+        assert_eq!(answer.ways, 2);
+        assert!(!answer.trackers.is_empty());
+        assert!(answer.trackers.iter().all(|node| node.peer == there));
+    }
+    // With all of them excepted there is none, and that is said.
+    let query = net.search(guest, |node, now, out| {
+        node.find(now, stream(1), &[gone, too, there], out)
+    });
+    // Each filter on the way says that there is one.
+    net.pass(Duration::from_secs(10));
+    let answer = net.answer(query);
+    assert_eq!((answer.ways, answer.trackers.len()), (2, 0));
+}
+
+#[test]
 fn who_knows_its_place_finds_what_is_near_that_and_not_near_its_entry() {
     let mut net = ring_of(120, 2);
     let ring = net.ring();
@@ -66,7 +100,7 @@ fn who_knows_its_place_finds_what_is_near_that_and_not_near_its_entry() {
         let guest = guest(&mut net, &[entry]);
         let coord = net.nodes[&guest].me().coord;
         let query = net.search(guest, |node, now, out| {
-            node.find_near(now, stream(1), position_of(&coord), out)
+            node.find_near(now, stream(1), position_of(&coord), &[], out)
         });
         net.pass(Duration::from_secs(2));
         let answer = net.answer(query);
@@ -252,7 +286,7 @@ impl Bench {
 #[test]
 fn one_entry_that_knows_of_nothing_is_not_the_last_word() {
     let mut bench = Bench::new();
-    bench.guest.find(NOW, stream(1), &mut bench.out);
+    bench.guest.find(NOW, stream(1), &[], &mut bench.out);
     for n in 1..=3 {
         let asked = bench.asked();
         let [(to, find)] = &asked[..] else {
@@ -274,7 +308,7 @@ fn an_entry_that_forges_a_lease_is_told_of_and_passed_by() {
     // Another stream's appointment, and another's tracker.
     forged.lease = good.lease.clone();
     let mut bench = Bench::new();
-    bench.guest.find(NOW, stream(1), &mut bench.out);
+    bench.guest.find(NOW, stream(1), &[], &mut bench.out);
     let (liar, find) = bench.asked().remove(0);
     bench.answer(liar, &find, Some(forged));
     assert_eq!(bench.out.first(), Some(&Output::Event(Event::Misbehaved(liar))));

@@ -158,6 +158,7 @@ fn any_message() -> impl Strategy<Value = Message> {
                     hops,
                     attempt: 0,
                     guest: None,
+                    except: None,
                 }
                 .into()
             }),
@@ -294,7 +295,7 @@ fn who_is_slow_is_not_taken_for_who_has_nothing() {
     net.pass(Duration::from_secs(2));
     let node = net.nodes.get_mut(&asker).expect("there");
     let mut out = Outbox::new();
-    node.find(net.now, stream(1), &mut out);
+    node.find(net.now, stream(1), &[], &mut out);
     let asked = |out: &Outbox| {
         let finds = out.iter().filter(|output| match output {
             Output::Send { message, .. } => matches!(**message, Message::Find(_)),

@@ -54,12 +54,12 @@ fn a_lease_holds_until_its_time_is_over_and_no_longer_than_allowed() {
         let end = start + Duration::from_millis(holds_ms);
         assert!(!leases.expire(end - Duration::from_millis(1)));
         assert!(leases.filter().contains(&needle));
-        let (held, opened) = leases.nearest(stream(7), 0).expect("held");
+        let (held, opened) = leases.nearest(stream(7), 0, &[]).expect("held");
         assert_eq!(*held, lease(1, 7, serial, ttl_ms), "as it came");
         assert_eq!(opened.trackers().count(), 2, "the tracker and its sibling");
         assert!(leases.expire(end));
         assert!(!leases.filter().contains(&needle));
-        assert_eq!(leases.nearest(stream(7), 0), None);
+        assert_eq!(leases.nearest(stream(7), 0, &[]), None);
         assert_eq!(leases.len(), 0);
     }
 }
@@ -138,7 +138,7 @@ fn of_several_trackers_of_a_stream_the_nearest_is_named() {
             ..Coord::default()
         };
         let (_, lease) = leases
-            .nearest(stream(7), coords::hcurve::position_of(&at))
+            .nearest(stream(7), coords::hcurve::position_of(&at), &[])
             .expect("held");
         assert_eq!(lease.tracker.peer, node(nearest).peer, "{x_ms}");
     }

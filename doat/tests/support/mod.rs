@@ -218,7 +218,7 @@ impl Net {
 
     /// Looks for a tracker from a member; the answers come when time passes.
     pub(crate) fn find(&mut self, from: PeerId, stream: StreamId) -> (PeerId, u64) {
-        self.search(from, |node, now, out| node.find(now, stream, out))
+        self.search(from, |node, now, out| node.find(now, stream, &[], out))
     }
 
     /// Begins a search for trackers.

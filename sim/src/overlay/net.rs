@@ -276,7 +276,7 @@ impl Net {
             return;
         };
         let mut out = Outbox::new();
-        let query = node.find(now, stream, &mut out);
+        let query = node.find(now, stream, &[], &mut out);
         let begun_by = node.me().peer;
         for up in [true, false] {
             for attempt in 0..=MAX_ATTEMPTS {

@@ -326,15 +326,20 @@ impl Node {
 
     /// Looks for trackers of the streams that want one.
     fn do_look_ups(&mut self, now: Time, out: &mut Outbox) {
-        let wanting: Vec<StreamId> = self
+        let me = self.config.peer;
+        let wanting: Vec<(StreamId, Vec<PeerId>)> = self
             .streams
             .iter_mut()
-            .filter_map(|stream| stream.take_look_up(now).then_some(stream.id))
+            .filter_map(|stream| {
+                stream
+                    .take_look_up(now)
+                    .then(|| (stream.id, stream.not_sought(me)))
+            })
             .collect();
         if wanting.is_empty() {
             return;
         }
-        for stream in wanting {
+        for (stream, except) in wanting {
             let asked = self
                 .overlay
                 .look_ups
@@ -343,7 +348,10 @@ impl Node {
             if asked || self.overlay.look_ups.len() >= MAX_LOOK_UPS {
                 continue;
             }
-            let query = self.overlay.doat.find(now, stream, &mut self.overlay.out);
+            let query = self
+                .overlay
+                .doat
+                .find(now, stream, &except, &mut self.overlay.out);
             let look_up = LookUp {
                 stream,
                 since: now,

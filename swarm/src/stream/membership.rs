@@ -224,6 +224,7 @@ impl Stream {
         let now = ctx.now;
         self.call_source(ctx);
         self.ask_the_next(ctx);
+        self.race_on(ctx);
         if self.membership.tracker.is_none() {
             if self.membership.next_dial <= now && !self.ended {
                 self.dial_tracker(ctx);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use doat::Race;
 use rand::RngExt;
-use wire::message::{RingNode, TrackerLease};
+use wire::message::{MAX_EXCEPTED, RingNode, TrackerLease};
 use wire::{PeerId, Time};
 
 use super::way_in::DIAL_TIMEOUT;
@@ -20,6 +20,10 @@ const NEARER_SHARE: f64 = 0.9;
 /// Who was asked first is waited for so long beyond two round trips, before one that is farther is asked instead.
 pub(super) const ANSWER_SLACK: Duration = Duration::from_millis(200);
 
+/// Those who are dialled as trackers are waited for so long before others are: the longest round trip between PlanetLab's hosts is half
+/// of it, and the transport repeats a lost first packet after 0.3 s.
+const RACE_PATIENCE: Duration = Duration::from_millis(1_500);
+
 /// A look-up that is under way is waited for so long before the link's own addresses are dialled again.
 pub(super) const LOOK_UP_PATIENCE: Duration = Duration::from_millis(1_500);
 
@@ -28,6 +32,9 @@ pub(super) const LOOK_UP_PATIENCE: Duration = Duration::from_millis(1_500);
 /// to rest within half a minute, and each time costs three dials or so (docs/results/doat.md, "PlanetLab").
 pub(super) const ANEW: Duration = Duration::from_secs(30);
 const ANEW_MOST: Duration = Duration::from_secs(600);
+
+/// Most trackers that the overlay is not asked for again: what a question holds, and this node itself.
+const MAX_FAILED: usize = MAX_EXCEPTED - 1;
 
 /// What a look-up in the overlay's table came to in one direction.
 #[derive(Debug)]
@@ -45,8 +52,12 @@ pub(super) struct Racing {
     race: Option<Race>,
     /// Dialled, and not heard of yet.
     dialled: Vec<PeerId>,
+    /// When the last of them was.
+    dialled_at: Time,
     /// Who was asked with the first packet: the likeliest to win of the first who were dialled.
     asked: Option<PeerId>,
+    /// Those that did not answer, the last one at the end. Their leases outlast them, so the overlay is asked for others.
+    failed: Vec<PeerId>,
     /// When the overlay is to be asked; [`Time::NEVER`] if not at all.
     pub(super) look_up_at: Time,
     /// It was asked, and has not answered.
@@ -61,7 +72,9 @@ impl Racing {
         Racing {
             race: None,
             dialled: Vec::new(),
+            dialled_at: Time::ZERO,
             asked: None,
+            failed: Vec::new(),
             look_up_at: Time::NEVER,
             looking: false,
             anew_at: Time::NEVER,
@@ -86,11 +99,36 @@ impl Racing {
 
     /// A dial failed, or who was dialled is no tracker.
     pub(super) fn drop_out(&mut self, peer: &PeerId) {
+        self.fail(*peer);
         self.dialled.retain(|dialled| dialled != peer);
         self.asked = self.asked.filter(|asked| asked != peer);
         if let Some(race) = &mut self.race {
             race.failed(*peer);
         }
+    }
+
+    /// Whether this peer has dropped out of this race or one before. It may answer all the same, later than it was waited for.
+    pub(super) fn has_failed(&self, peer: &PeerId) -> bool {
+        self.failed.contains(peer)
+    }
+
+    /// Whoever is dialled and has not been heard of for too long drops out.
+    fn give_up_dials(&mut self, now: Time) -> bool {
+        let over = self.is_on() && now.since(self.dialled_at) >= RACE_PATIENCE;
+        if over {
+            for peer in std::mem::take(&mut self.dialled) {
+                self.drop_out(&peer);
+            }
+        }
+        over
+    }
+
+    fn fail(&mut self, peer: PeerId) {
+        self.failed.retain(|failed| *failed != peer);
+        if self.failed.len() >= MAX_FAILED {
+            self.failed.remove(0);
+        }
+        self.failed.push(peer);
     }
 
     /// Whether this peer was asked to be the tracker when it was dialled.
@@ -131,6 +169,7 @@ impl Racing {
 
     /// There is a tracker.
     pub(super) fn end(&mut self, ctx: &mut Ctx<'_>) {
+        self.failed.clear();
         self.look_up_at = Time::NEVER;
         if self.anew_at == Time::NEVER {
             self.wait_for_anew(ctx);
@@ -157,10 +196,20 @@ impl Stream {
         let racing = &mut self.membership.racing;
         let due = racing.look_up_at <= now && self.source.is_none() && !self.ended;
         if due {
-            *racing = Racing::new();
-            racing.looking = true;
+            *racing = Racing {
+                failed: std::mem::take(&mut racing.failed),
+                looking: true,
+                ..Racing::new()
+            };
         }
         due
+    }
+
+    /// The trackers that a look-up is not for: those that did not answer, and this node, which keeps none but may have until it was
+    /// started anew. Their leases last half a minute longer.
+    pub(crate) fn not_sought(&self, me: PeerId) -> Vec<PeerId> {
+        let failed = self.membership.racing.failed.iter().copied();
+        failed.chain(std::iter::once(me)).collect()
     }
 
     /// A direction of a look-up has answered.
@@ -185,6 +234,10 @@ impl Stream {
     }
 
     fn look_up_failed(&mut self, ctx: &mut Ctx<'_>, over: bool) {
+        if over && self.membership.racing.knows_nobody() {
+            // There are no others: one of those that did not answer may be back.
+            self.membership.racing.failed.clear();
+        }
         if over
             && self.source.is_none()
             && self.membership.tracker.is_none()
@@ -219,6 +272,7 @@ impl Stream {
             return;
         }
         self.membership.racing.dialled.push(node.peer);
+        self.membership.racing.dialled_at = ctx.now;
         if let Some(addr) = ctx.neighbours.get(&node.peer).map(|neighbour| neighbour.addr) {
             if self.wins(ctx, node.peer) {
                 self.take_for_tracker(ctx, node.peer, addr, false);
@@ -276,6 +330,21 @@ impl Stream {
         let others = racing.race.as_ref().is_some_and(|race| race.arrived() > 1);
         if others && self.is_answer_overdue(ctx, tracker) {
             self.leave_tracker(ctx, &[]);
+        }
+    }
+
+    /// As long as nobody has answered, those who are dialled in vain are not waited for until the transport gives up: others may be
+    /// nearer than what is left of the user's patience.
+    pub(super) fn race_on(&mut self, ctx: &mut Ctx<'_>) {
+        if self.membership.answered
+            || self.membership.tracker.is_some()
+            || !self.membership.racing.give_up_dials(ctx.now)
+        {
+            return;
+        }
+        self.race(ctx);
+        if !self.membership.racing.is_on() && self.membership.tracker.is_none() {
+            self.membership.wait_before_dialling(ctx);
         }
     }
 

@@ -154,7 +154,8 @@ impl Stream {
         let asked =
             opened && (self.membership.racing.has_asked(&peer) || !self.membership.racing.runs(&peer));
         let wins = self.wins(ctx, peer);
-        let leads = self.membership.tracker.is_none() && self.membership.leads_to_tracker(ctx, addr);
+        let leads = self.membership.tracker.is_none()
+            && (self.membership.leads_to_tracker(ctx, addr) || self.membership.racing.has_failed(&peer));
         if wins || dialled && leads {
             self.take_for_tracker(ctx, peer, addr, asked);
         }

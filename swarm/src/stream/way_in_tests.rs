@@ -4,7 +4,7 @@ use wire::message::{Appointment, JoinAnswer, JoinRefused, RefuseReason};
 use wire::{Bitrate, List, Message, SecretKey, Time};
 
 use super::super::Stream;
-use super::super::racing::ANEW;
+use super::super::racing::{ANEW, Found};
 use super::super::testing::{Bench, addr, answer, key, named, peer, stream_id};
 use super::{MOST_SENT_ON, TRACKER_RETRY, TRACKER_RETRY_MAX};
 
@@ -262,5 +262,102 @@ fn nobody_waits_for_one_to_come_back_that_was_lost_before_it_answered() {
         bench.pass(2 * TRACKER_RETRY.as_millis() as u64);
         joiner.membership_tick(&mut bench.ctx());
         assert_eq!(joiner.take_look_up(bench.now), !answered, "answered: {answered}");
+    }
+}
+
+#[test]
+fn who_is_dialled_in_vain_is_not_looked_for_again_until_there_are_no_others() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut joiner = bench.joiner();
+    let me = peer(200);
+    bench.connect(1, 20);
+    joiner.on_connected(&mut bench.ctx(), peer(1), addr(250), true, false);
+    let refused = JoinRefused {
+        stream: stream_id(),
+        reason: RefuseReason::UnknownStream,
+        trackers: [2, 3].into_iter().map(named).collect(),
+    };
+    joiner.on_join_refused(&mut bench.ctx(), peer(1), refused);
+    assert_eq!(joiner.not_sought(me), [peer(1), me], "who is no tracker");
+    bench.dialled();
+    bench.pass(1_400);
+    joiner.membership_tick(&mut bench.ctx());
+    assert_eq!(bench.dialled(), [], "they may still answer");
+    bench.pass(100);
+    joiner.membership_tick(&mut bench.ctx());
+    assert_eq!(joiner.not_sought(me), [peer(1), peer(2), peer(3), me]);
+    // The way to others begins at once, not when the transport gives up.
+    bench.pass(250);
+    joiner.membership_tick(&mut bench.ctx());
+    assert!(joiner.take_look_up(bench.now));
+    assert_eq!(joiner.not_sought(me), [peer(1), peer(2), peer(3), me]);
+    let nothing = |over| Found { lease: None, over };
+    joiner.on_found(&mut bench.ctx(), nothing(false));
+    joiner.on_found(&mut bench.ctx(), nothing(true));
+    assert_eq!(joiner.not_sought(me), [me]);
+}
+
+#[test]
+fn who_answers_later_than_it_is_waited_for_is_asked_all_the_same() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut joiner = bench.joiner();
+    bench.connect(1, 20);
+    joiner.on_connected(&mut bench.ctx(), peer(1), addr(250), true, false);
+    let refused = JoinRefused {
+        stream: stream_id(),
+        reason: RefuseReason::UnknownStream,
+        trackers: std::iter::once(named(2)).collect(),
+    };
+    joiner.on_join_refused(&mut bench.ctx(), peer(1), refused);
+    bench.pass(1_500);
+    joiner.membership_tick(&mut bench.ctx());
+    bench.said();
+    bench.connect(2, 1_600);
+    joiner.on_connected(&mut bench.ctx(), peer(2), addr(2), true, false);
+    assert_eq!(joiner.membership.tracker, Some(peer(2)));
+    let asked = bench.said();
+    assert!(asked.iter().any(|(to, message)| *to == peer(2) && matches!(message, Message::Join(_))));
+}
+
+/// Whom a joiner asks that is connected to all of these and whose every question is refused.
+fn asked_in_turn(connected: &[u8], times: usize) -> Vec<Option<u8>> {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut joiner = bench.joiner();
+    bench.dialled();
+    joiner.on_dial_failed(&mut bench.ctx(), None, Some(addr(250)));
+    for &n in connected {
+        bench.connect(n, 20);
+        joiner.membership.via.push(addr(n));
+    }
+    let mut asked = Vec::new();
+    while asked.len() < times {
+        bench.pass(5);
+        joiner.membership_tick(&mut bench.ctx());
+        match joiner.membership.tracker {
+            Some(tracker) => {
+                asked.push(connected.iter().copied().find(|&n| peer(n) == tracker));
+                let refused = JoinRefused {
+                    stream: stream_id(),
+                    reason: RefuseReason::UnknownStream,
+                    trackers: List::default(),
+                };
+                joiner.on_join_refused(&mut bench.ctx(), tracker, refused);
+            }
+            None if bench.dialled() == [None] => {
+                asked.push(None);
+                joiner.on_dial_failed(&mut bench.ctx(), None, Some(addr(250)));
+            }
+            None => {}
+        }
+        bench.out.clear();
+    }
+    asked
+}
+
+#[test]
+fn whoever_is_connected_is_asked_in_turn_and_then_the_others_are_dialled() {
+    let asked = asked_in_turn(&[1, 2], 6);
+    for all in [Some(1), Some(2), None] {
+        assert_eq!(asked.iter().filter(|&&one| one == all).count(), 2, "{asked:?}");
     }
 }

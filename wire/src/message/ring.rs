@@ -214,7 +214,13 @@ pub struct Find {
     /// Who wants to join the stream: whoever finds a tracker passes this on to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guest: Option<Box<Guest>>,
+    /// Trackers whose leases do not count: whoever looks knows that they are gone, and leases last longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub except: Option<List<PeerId, MAX_EXCEPTED>>,
 }
+
+/// Most trackers excepted in one look-up: a stream has seldom lost more within the time of a lease.
+pub const MAX_EXCEPTED: usize = 4;
 
 /// The answer to [`Find`]; to one without a direction come two.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -390,9 +390,10 @@ fn any_ring_message() -> impl Strategy<Value = Message> {
         any::<(u64, Option<bool>, Option<u64>, u64)>(),
         any::<(u8, u8)>(),
         proptest::option::of(any_guest()),
+        proptest::option::of(any_list(any_peer())),
     )
         .prop_map(
-            |((stream, begun_by), (nonce, up, near, begun_at), (hops, attempt), guest)| Find {
+            |((stream, begun_by), (nonce, up, near, begun_at), (hops, attempt), guest, except)| Find {
                 stream,
                 nonce,
                 up,
@@ -402,6 +403,7 @@ fn any_ring_message() -> impl Strategy<Value = Message> {
                 hops,
                 attempt,
                 guest: guest.map(Box::new),
+                except,
             },
         );
     let found = (any::<(u64, bool, u8)>(), proptest::option::of(any_lease())).prop_map(

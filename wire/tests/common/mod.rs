@@ -381,6 +381,7 @@ pub(crate) fn examples() -> Vec<Message> {
             hops: 2,
             attempt: 1,
             guest: Some(Box::new(guest())),
+            except: Some(list([peer()])),
         }),
         Message::Found(Found {
             nonce: 78,
