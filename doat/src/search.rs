@@ -13,11 +13,11 @@ use rand::RngExt;
 use wire::message::{Find, Found, Guest, Lease, RingNode, TrackerLease};
 use wire::{PeerId, StreamId, Time};
 
-use crate::{Place, Way};
 use crate::look::{Excepted, MAX_HOPS, Sought, Walk, told};
 use crate::node::{Doat, Event, Outbox, Output, reply, send};
 use crate::pending::{Asker, FORGOTTEN};
 use crate::way::Both;
+use crate::{Place, Way};
 
 /// Most searches under way. Beyond that the oldest is forgotten: whoever asked asks again.
 const MAX_SEARCHES: usize = 256;

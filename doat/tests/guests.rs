@@ -63,7 +63,10 @@ fn a_lease_that_is_excepted_hides_none_that_is_farther() {
         let query = net.find(asker, stream(1));
         net.pass(Duration::from_secs(2));
         let found = net.answer(query).trackers;
-        assert!(found.iter().all(|node| [gone, too].contains(&node.peer)), "{found:?}");
+        assert!(
+            found.iter().all(|node| [gone, too].contains(&node.peer)),
+            "{found:?}"
+        );
         let query = net.search(asker, |node, now, out| {
             node.find(now, stream(1), &[gone, too], out)
         });

@@ -107,7 +107,7 @@ async fn watch(mut events: StreamEvents) -> Seen {
                 seen.late += u64::from(!in_time);
             }
             StreamItem::Gap { from, to } => seen.missed += from.behind(to),
-            StreamItem::Event(Event::Banned { peer }) => seen.banned.push(peer),
+            StreamItem::Event(Event::Banned { peer, .. }) => seen.banned.push(peer),
             StreamItem::Event(Event::Ended { .. }) => return seen,
             StreamItem::Event(_) => {}
         }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use common::{PATIENCE, Peer, chunk, connect, key, nonce_of, ordered_keys, ping};
 use headwater::net::{BindError, Tuning};
-use swarm::{Class, Input};
+use swarm::{Allowance, Class, Input};
 use wire::message::Greeting;
 use wire::{List, Message, Seq, Time, codec};
 
@@ -153,6 +153,27 @@ async fn somebody_else_at_the_address_is_refused() {
     assert!(a.transport.connect(Some(c.id), vec![b.addr(), c.addr()], &[]));
     a.expect_connected(c.id).await;
     c.expect_connected(a.id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_in_a_crowd_is_turned_away_and_told_so() {
+    let (mut a, mut b) = (Peer::new(key(1)), Peer::new(key(2)));
+    b.transport.limit_strangers(Some(Allowance {
+        every: Duration::from_secs(3_600),
+        at_once: 1,
+    }));
+    connect(&mut a, &mut b).await;
+    let mut c = Peer::new(key(3));
+    let begun = Instant::now();
+    assert!(c.transport.connect(Some(b.id), vec![b.addr()], &[]));
+    match c.next().await {
+        Input::TurnedAway { peer, addr } => assert_eq!((peer, addr), (Some(b.id), Some(b.addr()))),
+        other => panic!("{other:?}"),
+    }
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(b.transport.stats().refused, 1);
+    b.transport.limit_strangers(None);
+    connect(&mut c, &mut b).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

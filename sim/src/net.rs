@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use swarm::{Class, Rejection};
+use swarm::{Allowance, Class, Rejection};
 use wire::{Chunk, Message, SecretKey};
 
 pub(crate) use addr::{addr_of, peer_at};
@@ -166,6 +166,9 @@ pub(crate) trait Network {
 
     /// What `peer` says to whoever dials it, along with the handshake.
     fn greet(&mut self, peer: u32, greeting: Option<(Box<Message>, Bytes)>);
+
+    /// How many of those who dial `peer` it answers; `None`: all of them. The others hear that they are turned away.
+    fn answer_only(&mut self, peer: u32, allowance: Option<Allowance>);
 
     /// Sends what has been handed over. The driver calls it after everything else.
     fn flush(&mut self, now: SimTime);

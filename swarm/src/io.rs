@@ -10,7 +10,7 @@ use incentives::store::StoreError;
 use wire::message::RingNode;
 use wire::{Bitrate, Chunk, Message, PeerId, Seq, SignatureError, Signed, StreamId, StreamInfo, Time};
 
-use crate::Preference;
+use crate::{Allowance, Preference};
 
 /// A chunk to be published, before it has a number and a signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,6 +144,13 @@ pub enum Input {
     /// A connection ended, or could not be made.
     Disconnected {
         /// Who; `None` when only an address was dialled and nobody answered.
+        peer: Option<PeerId>,
+        /// The address.
+        addr: Option<SocketAddr>,
+    },
+    /// Somebody answers where this node dialled, and lets no more in at the moment: there is no connection.
+    TurnedAway {
+        /// Who was expected there, if that was known.
         peer: Option<PeerId>,
         /// The address.
         addr: Option<SocketAddr>,
@@ -282,6 +289,8 @@ pub enum Output {
         /// The message, and as it goes over the wire; `None`: nothing any more.
         greeting: Option<(Box<Message>, Bytes)>,
     },
+    /// Answer no more of those who dial than this from now on; `None`: all of them. Whoever is turned away dials again by itself.
+    Strangers(Option<Allowance>),
     /// A chunk is here for the first time, complete and checked: for the statistics of arrival lag.
     Arrived {
         /// The stream.
@@ -403,6 +412,11 @@ pub enum Event {
         /// How often it was tried.
         attempts: u32,
     },
+    /// More come at once than the way to the tracker lets in; the node keeps trying, and is let in in its turn.
+    TurnedAway {
+        /// The stream.
+        stream: StreamId,
+    },
     /// The local trackers of the stream changed here.
     Tracking {
         /// The stream.
@@ -447,6 +461,7 @@ impl Event {
             | Event::SessionChanged { stream, .. }
             | Event::LookedUp { stream, .. }
             | Event::Tracking { stream, .. }
+            | Event::TurnedAway { stream }
             | Event::NoTracker { stream, .. } => Some(*stream),
             Event::Surveyed { .. }
             | Event::Banned { .. }

@@ -4,6 +4,7 @@
 //! [`Node::next_deadline`] has come, and after each call does what the outbox says. The program (tokio, QUIC) and the
 //! simulator (virtual time) are two such drivers of the same node.
 
+mod allowance;
 mod clock;
 mod config;
 mod io;
@@ -15,6 +16,7 @@ mod stream;
 mod uplink;
 mod window;
 
+pub use allowance::{Allowance, Meter};
 pub use config::{NodeConfig, Preference, RING_AFTER, SPLIT_ABOVE, members_expected};
 pub use io::{
     Class, Event, Input, NewChunk, Outbox, Output, Participation, PlayoutWish, Rejection, TrackingChange,

@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use wire::message::{ClockReading, Leave, Ping, Pong};
 use wire::{List, Message, PeerId, StreamId, Time};
 
+use crate::Allowance;
 use crate::clock::ClockEstimate;
 use crate::config::NodeConfig;
 use crate::io::{Event, Input, Outbox, Output};
@@ -47,6 +48,8 @@ pub struct Node {
     banned: Vec<(PeerId, Offence)>,
     overlay: Overlay,
     trust: Bookkeeping,
+    /// How many of those who dial are answered, as the driver was told.
+    strangers: Option<Allowance>,
     /// It has a coordinate: somebody has answered a ping.
     located: bool,
     next_ping_tick: Time,
@@ -90,6 +93,7 @@ mod connections;
 mod guests;
 mod inspect;
 mod overlay;
+mod strangers;
 mod trust;
 
 use overlay::Overlay;
@@ -111,6 +115,7 @@ impl Node {
             banned: Vec::new(),
             overlay: Overlay::new(&config, now),
             trust: Bookkeeping::none(),
+            strangers: None,
             located: false,
             next_ping_tick: now,
             bytes_control: 0,
@@ -154,6 +159,14 @@ impl Node {
             }
             Input::Proven { peer, rtt } => self.on_proven(now, peer, rtt, out),
             Input::Disconnected { peer, addr } => self.on_disconnected(now, peer, addr, out),
+            Input::TurnedAway { peer, addr } => {
+                let ids: Vec<StreamId> = self.streams.ids().collect();
+                for id in ids {
+                    with_stream!(self, now, out, &id, |stream, ctx| stream
+                        .on_turned_away(ctx, peer, addr));
+                }
+                self.on_disconnected(now, peer, addr, out);
+            }
             Input::Backlog { peer, queued, rtt } => {
                 if let Some(neighbour) = self.neighbours.get_mut(&peer) {
                     neighbour.queued = queued;
@@ -164,7 +177,10 @@ impl Node {
                 self.bytes_rejected += bytes as u64;
                 self.penalise(now, from, why.into());
             }
-            Input::Upload { rate } => self.uplink.set_rate(now, rate),
+            Input::Upload { rate } => {
+                self.uplink.set_rate(now, rate);
+                self.limit_strangers(out);
+            }
             Input::Sent { bytes } => self.uplink.reconcile(now, bytes),
             Input::Wish { stream: id, wish } => {
                 if let Some(playout) = self.streams.get_mut(&id).and_then(|s| s.playout.as_mut()) {
@@ -174,6 +190,7 @@ impl Node {
             Input::Publish { key, info } => {
                 let id = key.stream_id();
                 self.add_stream(now, id, out, |ctx| Stream::publish(ctx, key, info));
+                self.limit_strangers(out);
             }
             Input::Describe { stream: id, info } => {
                 with_stream!(self, now, out, &id, |stream, ctx| stream.describe(ctx, info));
@@ -239,6 +256,7 @@ impl Node {
         }
         self.uplink.forget(|copy| copy.stream() == id);
         self.end_lease(now, id, out);
+        self.limit_strangers(out);
     }
 
     fn on_message(&mut self, now: Time, from: PeerId, message: Message, out: &mut Outbox) {

@@ -263,6 +263,12 @@ impl Donation {
             reporter.event(event);
         }
         match event {
+            Event::TurnedAway { stream } => {
+                // Somebody is there, who lets newcomers in one after the other.
+                if let Some(since) = self.unanswered.get_mut(stream) {
+                    *since = Instant::now();
+                }
+            }
             Event::TrackerAnswered { stream, info, .. } if self.unanswered.remove(stream).is_some() => {
                 tracing::info!("carrying {} ({}, {})", stream.short(), info.title, info.rate);
             }
@@ -275,7 +281,9 @@ impl Donation {
                 "no node of an overlay answers at {}; going on to look for one there",
                 self.ways_in.join(", ")
             ),
-            Event::Banned { peer, offence } => tracing::warn!("peer {} was shut out: {offence}", peer.short()),
+            Event::Banned { peer, offence } => {
+                tracing::warn!("peer {} was shut out: {offence}", peer.short());
+            }
             _ => {}
         }
         Ok(())

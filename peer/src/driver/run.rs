@@ -298,6 +298,7 @@ impl Driver {
                     self.transport
                         .set_greeting(stream, greeting.map(|(_, frame)| frame));
                 }
+                Output::Strangers(allowance) => self.transport.limit_strangers(allowance),
                 Output::Arrived {
                     stream, lag_us, live, ..
                 } => {

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use swarm::{Allowance, Meter};
+use wire::Time;
+
 /// Handshakes under way at once. Each holds some 20 KiB for at most three seconds.
 const MAX_HANDSHAKES: usize = 64;
 
@@ -41,6 +44,8 @@ struct State {
     total: usize,
     handshakes: usize,
     by_ip: BTreeMap<IpAddr, usize>,
+    /// How many may be let in in a second, by the node's word.
+    strangers: Meter,
 }
 
 /// One accepted connection's place.
@@ -59,8 +64,13 @@ impl Gate {
         }
     }
 
+    /// Lets in no more than this from now on; `None`: as many as there is room for.
+    pub(super) fn limit(&self, allowance: Option<Allowance>) {
+        self.lock().strangers.limit(allowance);
+    }
+
     /// Decides on a stranger at `ip`, whose address is proved or not.
-    pub(super) fn admit(self: &Arc<Self>, ip: IpAddr, proved: bool) -> Admission {
+    pub(super) fn admit(self: &Arc<Self>, ip: IpAddr, proved: bool, now: Time) -> Admission {
         let mut state = self.lock();
         let of_ip = state.by_ip.get(&ip).copied().unwrap_or(0);
         // Peers on this machine are ours.
@@ -74,6 +84,9 @@ impl Gate {
         }
         if state.handshakes >= RETRY_FROM && !proved {
             return Admission::Retry;
+        }
+        if !state.strangers.admits(now) {
+            return Admission::Refuse;
         }
         state.total += 1;
         state.handshakes += 1;
@@ -116,14 +129,18 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    const NOW: Time = Time::from_millis(1_000);
 
     fn ip(n: u8) -> IpAddr {
         IpAddr::from([192, 0, 2, n])
     }
 
     fn accept(gate: &Arc<Gate>, ip: IpAddr) -> Option<Place> {
-        match gate.admit(ip, true) {
+        match gate.admit(ip, true, NOW) {
             Admission::Accept(mut place) => {
                 place.established();
                 Some(place)
@@ -155,15 +172,37 @@ mod tests {
         let gate = Arc::new(Gate::new(1000));
         let mut held = Vec::new();
         for n in 0..RETRY_FROM as u8 {
-            held.push(gate.admit(ip(n), false));
+            held.push(gate.admit(ip(n), false, NOW));
         }
         assert!(held.iter().all(|a| matches!(a, Admission::Accept(_))));
-        assert!(matches!(gate.admit(ip(99), false), Admission::Retry));
+        assert!(matches!(gate.admit(ip(99), false, NOW), Admission::Retry));
         for n in RETRY_FROM..MAX_HANDSHAKES {
-            held.push(gate.admit(ip(n as u8), true));
+            held.push(gate.admit(ip(n as u8), true, NOW));
         }
-        assert!(matches!(gate.admit(ip(99), true), Admission::Refuse));
+        assert!(matches!(gate.admit(ip(99), true, NOW), Admission::Refuse));
         held.clear();
-        assert!(matches!(gate.admit(ip(99), false), Admission::Accept(_)));
+        assert!(matches!(gate.admit(ip(99), false, NOW), Admission::Accept(_)));
+    }
+
+    #[test]
+    fn who_comes_in_a_crowd_is_refused_and_let_in_later() {
+        let gate = Arc::new(Gate::new(1000));
+        gate.limit(Some(Allowance {
+            every: Duration::from_millis(100),
+            at_once: 2,
+        }));
+        let mut held = Vec::new();
+        let mut let_in = |n: u8, now: Time| match gate.admit(ip(n), true, now) {
+            Admission::Accept(place) => {
+                held.push(place);
+                true
+            }
+            _ => false,
+        };
+        assert_eq!((0..10).filter(|&n| let_in(n, NOW)).count(), 2);
+        let later = NOW + Duration::from_millis(100);
+        assert_eq!((10..20).filter(|&n| let_in(n, later)).count(), 1);
+        gate.limit(None);
+        assert!(matches!(gate.admit(ip(99), true, later), Admission::Accept(_)));
     }
 }

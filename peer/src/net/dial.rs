@@ -6,11 +6,12 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use quic::HANDSHAKE_TIMEOUT;
-use quinn::Connection;
+use quinn::{Connection, ConnectionError, TransportErrorCode};
 use swarm::Input;
 use wire::PeerId;
 
 use super::Shared;
+use super::endpoint::DialError;
 use super::link::{self, Dialled};
 
 /// Dials waiting for their turn. What is beyond is answered as not reachable.
@@ -31,22 +32,29 @@ pub(super) async fn run(
 ) {
     let connected = tokio::select! {
         connected = in_turn(shared, peer, &addrs, opening.as_deref()) => connected,
-        () = shared.closing.cancelled() => None,
+        () = shared.closing.cancelled() => Err(Unreached::Silent),
     };
     // Before the node hears of it: it may want to dial again at once.
     shared.dial_done(peer, &addrs);
-    let result = match connected {
-        Some((connection, addr)) => link::run_dialled(shared, connection, addr, peer).await,
-        None => Dialled::Failed,
+    let addr = addrs.first().copied();
+    let failed = match connected {
+        Ok((connection, at)) => match link::run_dialled(shared, connection, at, peer).await {
+            Dialled::Answered => return,
+            Dialled::Failed => Input::Disconnected { peer, addr },
+        },
+        Err(Unreached::Silent) => Input::Disconnected { peer, addr },
+        Err(Unreached::TurnedAway) => Input::TurnedAway { peer, addr },
     };
-    if let Dialled::Failed = result {
-        let failed = Input::Disconnected {
-            peer,
-            addr: addrs.first().copied(),
-        };
-        // An error says that the node has ended.
-        let _ = shared.inputs.send(failed).await;
-    }
+    // An error says that the node has ended.
+    let _ = shared.inputs.send(failed).await;
+}
+
+/// Why there is no connection.
+enum Unreached {
+    /// Nobody answers, or somebody else.
+    Silent,
+    /// Somebody is there and lets nobody in now.
+    TurnedAway,
 }
 
 async fn in_turn(
@@ -54,12 +62,11 @@ async fn in_turn(
     peer: Option<PeerId>,
     addrs: &[SocketAddr],
     opening: Option<&[u8]>,
-) -> Option<(Connection, SocketAddr)> {
-    let _turn = shared.dials.acquire().await.ok()?;
+) -> Result<(Connection, SocketAddr), Unreached> {
+    let _turn = shared.dials.acquire().await.map_err(|_| Unreached::Silent)?;
     tokio::time::timeout(HANDSHAKE_TIMEOUT, first(shared, peer, addrs, opening))
         .await
-        .ok()
-        .flatten()
+        .unwrap_or(Err(Unreached::Silent))
 }
 
 /// The first address that answers, each tried a little after the one before.
@@ -68,20 +75,25 @@ async fn first(
     peer: Option<PeerId>,
     addrs: &[SocketAddr],
     opening: Option<&[u8]>,
-) -> Option<(Connection, SocketAddr)> {
+) -> Result<(Connection, SocketAddr), Unreached> {
     let mut attempts: FuturesUnordered<_> = addrs
         .iter()
         .zip(0u32..)
         .map(|(addr, place)| attempt(shared, peer, *addr, opening, STAGGER * place))
         .collect();
-    loop {
-        match attempts.next().await? {
-            Ok(connected) => return Some(connected),
+    let mut unreached = Unreached::Silent;
+    while let Some(attempt) = attempts.next().await {
+        match attempt {
+            Ok(connected) => return Ok(connected),
             Err((addr, error)) => {
-                tracing::debug!(%addr, peer = peer.map(|p| p.short()), error, "dialling failed");
+                tracing::debug!(%addr, peer = peer.map(|p| p.short()), %error, "dialling failed");
+                if error.is_refusal() {
+                    unreached = Unreached::TurnedAway;
+                }
             }
         }
     }
+    Err(unreached)
 }
 
 async fn attempt(
@@ -90,14 +102,33 @@ async fn attempt(
     addr: SocketAddr,
     opening: Option<&[u8]>,
     after: Duration,
-) -> Result<(Connection, SocketAddr), (SocketAddr, String)> {
+) -> Result<(Connection, SocketAddr), (SocketAddr, AttemptError)> {
     tokio::time::sleep(after).await;
     let connecting = shared
         .endpoints
         .dial(addr, peer, opening)
-        .map_err(|error| (addr, error.to_string()))?;
+        .map_err(|error| (addr, error.into()))?;
     match connecting.await {
         Ok(connection) => Ok((connection, addr)),
-        Err(error) => Err((addr, error.to_string())),
+        Err(error) => Err((addr, error.into())),
+    }
+}
+
+/// Why one address led nowhere.
+#[derive(Debug, thiserror::Error)]
+enum AttemptError {
+    /// The dial could not begin.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The handshake failed.
+    #[error(transparent)]
+    Handshake(#[from] ConnectionError),
+}
+
+impl AttemptError {
+    /// Whether somebody is there and lets nobody in now.
+    fn is_refusal(&self) -> bool {
+        matches!(self, AttemptError::Handshake(ConnectionError::ConnectionClosed(close))
+            if close.error_code == TransportErrorCode::CONNECTION_REFUSED)
     }
 }

@@ -36,7 +36,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quic::{HANDSHAKE_TIMEOUT, IP_UDP_HEADERS, MAX_DIALS, QueuedChunk};
 use quinn::{Connecting, Connection, ConnectionError, Endpoint, Incoming};
-use swarm::{Class, Input};
+use swarm::{Allowance, Class, Input};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -322,6 +322,11 @@ impl Transport {
         self.shared.greetings.set(stream, frame);
     }
 
+    /// How many of those who dial are let in from now on; `None`: as many as there is room for. The others are refused, and counted.
+    pub fn limit_strangers(&self, allowance: Option<Allowance>) {
+        self.shared.gate.limit(allowance);
+    }
+
     /// Closes a connection after the control messages that are queued, and a goodbye.
     pub fn disconnect(&self, peer: &PeerId) {
         if let Some(link) = self.shared.table().get(peer) {
@@ -412,7 +417,10 @@ async fn accept(shared: Arc<Shared>, endpoint: Endpoint) {
             return;
         };
         let ip = addrs::plain(incoming.remote_address()).ip();
-        match shared.gate.admit(ip, incoming.remote_address_validated()) {
+        match shared
+            .gate
+            .admit(ip, incoming.remote_address_validated(), shared.clock.now())
+        {
             Admission::Accept(place) => {
                 let task = Arc::clone(&shared);
                 shared

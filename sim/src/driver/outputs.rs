@@ -61,6 +61,7 @@ impl World {
             // Nothing about trust goes with a first packet.
             Output::Connect { peer, addrs, opening } => self.connect(from, peer, &addrs, opening),
             Output::Greeting { greeting, .. } => self.net.greet(from, greeting),
+            Output::Strangers(allowance) => self.net.answer_only(from, allowance),
             // Done after the others.
             Output::Disconnect { .. } => {}
             // What comes of another stream is not measured.

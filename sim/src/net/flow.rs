@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use swarm::Class;
-use wire::{Chunk, Message};
+use swarm::{Allowance, Class, Meter};
+use wire::{Chunk, Message, Time};
 
 use super::conns::{ConnId, Conns, End, Phase};
 use super::fluid::ack_bytes;
@@ -25,6 +25,9 @@ const OPENING_ROOM: usize = 730;
 
 /// And the other side: one padded datagram and most of another, for the certificates of both take under 1 KiB.
 const ACCEPTOR_HANDSHAKE_BYTES: u64 = 1228 + 700;
+
+/// Who is turned away gets one datagram: an Initial packet that closes the connection, not padded, with IP and UDP headers.
+const REFUSAL_BYTES: u64 = 28 + 70;
 
 /// What the model is given.
 #[derive(Debug)]
@@ -76,6 +79,8 @@ struct Host {
     downlink: Option<Line>,
     /// What it tells whoever dials it along with the handshake, and its length.
     greeting: Option<(Box<Message>, u64)>,
+    /// How many of those who dial it are answered.
+    strangers: Meter,
     books: Books,
 }
 
@@ -277,6 +282,12 @@ impl Flow {
                 self.over(other, end);
             }
         }
+        let strangers = &mut self.hosts[acceptor as usize].strangers;
+        if !strangers.admits(Time::from_micros(now.0 / 1_000)) {
+            let at = self.handshake_packet(now, conn, End::Dialler, REFUSAL_BYTES);
+            self.later(at, Event::Over(conn, End::Dialler));
+            return;
+        }
         self.conns.accept(conn);
         let at = self.handshake_packet(now, conn, End::Dialler, ACCEPTOR_HANDSHAKE_BYTES);
         self.later(at, Event::Answer(conn));
@@ -380,12 +391,15 @@ impl Network for Flow {
             uplink: Line::new(site.upload_bps, now),
             downlink: site.download_bps.map(|bps| Line::new(bps, now)),
             greeting: None,
+            strangers: Meter::default(),
             books: Books::default(),
         });
     }
 
     fn start(&mut self, _now: SimTime, peer: u32) {
-        self.hosts[peer as usize].present = true;
+        let host = &mut self.hosts[peer as usize];
+        host.present = true;
+        host.strangers = Meter::default();
     }
 
     fn leave(&mut self, now: SimTime, peer: u32, silently: bool) {
@@ -467,6 +481,10 @@ impl Network for Flow {
 
     fn greet(&mut self, peer: u32, greeting: Option<(Box<Message>, Bytes)>) {
         self.hosts[peer as usize].greeting = greeting.map(|(message, frame)| (message, frame.len() as u64));
+    }
+
+    fn answer_only(&mut self, peer: u32, allowance: Option<Allowance>) {
+        self.hosts[peer as usize].strangers.limit(allowance);
     }
 
     // All is sent at once.

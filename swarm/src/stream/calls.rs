@@ -8,13 +8,16 @@ use wire::message::{Guest, Join, JoinAnswer, Role};
 use wire::{PeerId, PeerMap, Time};
 
 use super::{Ctx, Stream};
+use crate::allowance::{Allowance, Used};
 use crate::io::{Event, Output};
 use crate::uplink::DIAL_BYTES;
 
 /// Calls a second in the long run, and at once. A guest's addresses are not proved: whoever makes them up has this node send a
 /// first packet there, which is so little traffic that there is no point. In a crowd newcomers beyond that come by themselves.
-const CALL_EVERY: Duration = Duration::from_millis(50);
-const CALLS_AT_ONCE: u32 = 32;
+const CALLS: Allowance = Allowance {
+    every: Duration::from_millis(50),
+    at_once: 32,
+};
 
 /// Peers named in a call, so that it fits in two packets: a record takes some 100 bytes.
 const WANT_IN_A_CALL: u8 = 6;
@@ -25,23 +28,12 @@ const CALL_PATIENCE: Duration = Duration::from_secs(3);
 /// The calls of a tracker.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    /// How far the allowance is used up: calls may begin as long as this is not too far ahead.
-    booked: Time,
+    used: Used,
     /// Under way: what is to be said if it could not go along with the first packet, and since when.
     open: PeerMap<(Time, Box<JoinAnswer>)>,
 }
 
 impl Calls {
-    /// Whether another call may begin; it is counted then.
-    fn admit(&mut self, now: Time) -> bool {
-        let booked = self.booked.max(now) + CALL_EVERY;
-        let admitted = booked.since(now) <= CALL_EVERY * CALLS_AT_ONCE;
-        if admitted {
-            self.booked = booked;
-        }
-        admitted
-    }
-
     /// Forgets the calls that nobody took.
     pub(super) fn expire(&mut self, now: Time) {
         self.open
@@ -64,7 +56,7 @@ impl Stream {
         };
         let calls = &mut tracking.calls;
         let ready = tracking.area.heir().is_none() && join.record.role != Role::Peercaster;
-        if banned || !ready || calls.open.contains_key(&peer) || !calls.admit(ctx.now) {
+        if banned || !ready || calls.open.contains_key(&peer) || !calls.used.take(ctx.now, CALLS) {
             return;
         }
         join.want = join.want.min(WANT_IN_A_CALL);

@@ -8,7 +8,7 @@ use wire::{Bitrate, List, Message, SecretKey, SubstreamSet};
 use super::super::Stream;
 use super::super::racing::ANEW;
 use super::super::testing::{Bench, addr, answer, key, named, peer, record, stream_id};
-use super::{CALL_EVERY, CALLS_AT_ONCE, WANT_IN_A_CALL};
+use super::{CALLS, WANT_IN_A_CALL};
 use crate::io::Output;
 
 fn joining(n: u8) -> Join {
@@ -115,8 +115,8 @@ fn a_tracker_calls_only_so_many() {
     for n in 1..100 {
         called += comes(&mut bench, &mut source, &guest(n)).len() as u32;
     }
-    assert_eq!(called, CALLS_AT_ONCE);
-    bench.now += CALL_EVERY;
+    assert_eq!(called, CALLS.at_once);
+    bench.now += CALLS.every;
     let later: usize = (100..110)
         .map(|n| comes(&mut bench, &mut source, &guest(n)).len())
         .sum();

@@ -174,6 +174,16 @@ impl Stream {
         }
     }
 
+    /// Somebody is there and lets nobody in now. On the way to the first answer that is worth telling: there is something to wait for.
+    pub(crate) fn on_turned_away(&self, ctx: &mut Ctx<'_>, peer: Option<PeerId>, addr: Option<SocketAddr>) {
+        let membership = &self.membership;
+        let raced = peer.is_some_and(|peer| membership.racing.runs(&peer));
+        let ours = addr.is_some_and(|addr| membership.leads_to_tracker(ctx, addr));
+        if self.source.is_none() && !membership.answered && (raced || ours) {
+            ctx.out.push(Output::Event(Event::TurnedAway { stream: self.id }));
+        }
+    }
+
     /// A dial failed.
     pub(crate) fn on_dial_failed(
         &mut self,

@@ -7,6 +7,7 @@ use super::super::Stream;
 use super::super::racing::{ANEW, Found};
 use super::super::testing::{Bench, addr, answer, key, named, peer, stream_id};
 use super::{MOST_SENT_ON, TRACKER_RETRY, TRACKER_RETRY_MAX};
+use crate::io::{Event, Output};
 
 /// When a joiner whose every dial fails at once dials again: the waits between.
 fn waits(seed: u64) -> Vec<Duration> {
@@ -316,7 +317,11 @@ fn who_answers_later_than_it_is_waited_for_is_asked_all_the_same() {
     joiner.on_connected(&mut bench.ctx(), peer(2), addr(2), true, false);
     assert_eq!(joiner.membership.tracker, Some(peer(2)));
     let asked = bench.said();
-    assert!(asked.iter().any(|(to, message)| *to == peer(2) && matches!(message, Message::Join(_))));
+    assert!(
+        asked
+            .iter()
+            .any(|(to, message)| *to == peer(2) && matches!(message, Message::Join(_)))
+    );
 }
 
 /// Whom a joiner asks that is connected to all of these and whose every question is refused.
@@ -360,4 +365,33 @@ fn whoever_is_connected_is_asked_in_turn_and_then_the_others_are_dialled() {
     for all in [Some(1), Some(2), None] {
         assert_eq!(asked.iter().filter(|&&one| one == all).count(), 2, "{asked:?}");
     }
+}
+
+#[test]
+fn who_is_turned_away_on_the_way_in_says_so_and_tries_again() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut joiner = bench.joiner();
+    let told = |bench: &mut Bench| {
+        let is_told = |output: &Output| matches!(output, Output::Event(Event::TurnedAway { .. }));
+        std::mem::take(&mut bench.out)
+            .iter()
+            .filter(|output| is_told(output))
+            .count()
+    };
+    joiner.on_turned_away(&mut bench.ctx(), None, Some(addr(250)));
+    assert_eq!(told(&mut bench), 1);
+    // Some other node's dial is not about this stream.
+    joiner.on_turned_away(&mut bench.ctx(), Some(peer(7)), Some(addr(7)));
+    assert_eq!(told(&mut bench), 0);
+    joiner.on_dial_failed(&mut bench.ctx(), None, Some(addr(250)));
+    bench.pass(250);
+    joiner.membership_tick(&mut bench.ctx());
+    assert_eq!(bench.dialled(), [None]);
+    bench.connect(1, 20);
+    joiner.on_connected(&mut bench.ctx(), peer(1), addr(250), true, false);
+    let appointment = Some(Appointment::sign(&key(), peer(1), 1));
+    joiner.on_join_answer(&mut bench.ctx(), peer(1), answer(appointment));
+    bench.out.clear();
+    joiner.on_turned_away(&mut bench.ctx(), None, Some(addr(250)));
+    assert_eq!(told(&mut bench), 0, "it is in");
 }

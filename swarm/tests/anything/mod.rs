@@ -110,7 +110,12 @@ impl Life {
                     self.connected.remove(&peer);
                 }
                 let addr = Some(addr(u.int_in_range(0..=PEERS)?));
-                self.feed(Input::Disconnected { peer, addr });
+                let turned_away = u.ratio(1, 4)?;
+                self.feed(if turned_away {
+                    Input::TurnedAway { peer, addr }
+                } else {
+                    Input::Disconnected { peer, addr }
+                });
             }
             2 | 3 => self.pass(u)?,
             4..=6 => {

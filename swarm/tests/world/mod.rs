@@ -420,6 +420,8 @@ impl World {
                     self.peers[from].events.push(event);
                 }
                 Output::Greeting { greeting, .. } => self.peers[from].greeting = greeting,
+                // A world of some dozen peers is no crowd.
+                Output::Strangers(_) => {}
                 Output::Arrived { .. } => {}
             }
         }

@@ -48,7 +48,9 @@ pub(in crate::cli) struct Viewing {
     info: Option<StreamInfo>,
     via: Vec<SocketAddr>,
     limits: Option<NodeArgs>,
-    joined: Instant,
+    /// When it joined, or was last told that it has to wait for its turn.
+    waits_since: Instant,
+    turned_away: bool,
     answered: bool,
     /// When the first and the last chunk were handed over.
     playing_since: Option<Instant>,
@@ -83,7 +85,8 @@ impl Viewing {
             info: None,
             via: Vec::new(),
             limits: None,
-            joined: Instant::now(),
+            waits_since: Instant::now(),
+            turned_away: false,
             answered: false,
             playing_since: None,
             last_chunk: None,
@@ -207,8 +210,19 @@ impl Viewing {
             Event::NoTracker { attempts, .. } => {
                 tracing::debug!("nobody who knows the stream answers (attempt {attempts})");
             }
+            Event::TurnedAway { .. } => {
+                self.waits_since = Instant::now();
+                if !std::mem::replace(&mut self.turned_away, true) {
+                    tracing::info!(
+                        "{}more viewers come at once than are let in; waiting for a turn",
+                        self.who
+                    );
+                }
+            }
             Event::Tracking { change, .. } => tracing::debug!("a local tracker here: {change:?}"),
-            Event::Banned { peer, offence } => tracing::info!("shut out the peer {}: {offence}", peer.short()),
+            Event::Banned { peer, offence } => {
+                tracing::info!("shut out the peer {}: {offence}", peer.short());
+            }
             // The driver says what is wrong with the ledger; the others are for those who asked.
             Event::Ledger { .. } | Event::Shifted { .. } | Event::ShiftFailed => {}
             Event::PlayoutStarted { .. } | Event::NoWayIn | Event::Surveyed { .. } => {}
@@ -233,7 +247,8 @@ impl Viewing {
     /// Looks whether something that should have happened has not.
     fn check(&mut self, screen: &Screen) -> Result<(), Failure> {
         if !self.answered && self.last_chunk.is_none() {
-            if self.joined.elapsed() < ANSWER_MAX {
+            // Whoever turns newcomers away is there, and lets them in one after the other.
+            if self.waits_since.elapsed() < ANSWER_MAX {
                 return Ok(());
             }
             let via: Vec<String> = self.via.iter().map(ToString::to_string).collect();
@@ -245,7 +260,7 @@ impl Viewing {
                 ANSWER_MAX.as_secs()
             )));
         }
-        let silent = self.last_chunk.unwrap_or(self.joined).elapsed();
+        let silent = self.last_chunk.unwrap_or(self.waits_since).elapsed();
         if silent >= RETURN_MAX {
             let what = if self.last_chunk.is_some() {
                 "the stream stopped and did not come back"

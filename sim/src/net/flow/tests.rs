@@ -117,6 +117,31 @@ fn a_dial_to_nobody_is_given_up() {
 }
 
 #[test]
+fn who_is_turned_away_hears_it_after_a_round_trip_and_may_come_later() {
+    let mut two = Two::new();
+    let every = std::time::Duration::from_secs(2);
+    let allowance = Allowance { every, at_once: 1 };
+    two.flow.answer_only(1, Some(allowance));
+    two.dial(0);
+    two.until(SECOND);
+    assert_eq!(two.phases(), [Some(Phase::Open); 2]);
+    two.flow.hang_up(two.now, 0, 1);
+    two.until(1_200 * MS);
+    two.arrivals.clear();
+    assert!(two.dial(0));
+    two.until(1_200 * MS + 2 * ONE_WAY + SLACK);
+    assert_eq!(two.phases(), [None, None]);
+    assert!(matches!(
+        two.arrivals[..],
+        [Arrival::Disconnected { peer: 0, other: 1 }]
+    ));
+    two.until(3 * SECOND);
+    assert!(two.dial(0));
+    two.until(4 * SECOND);
+    assert_eq!(two.phases(), [Some(Phase::Open); 2]);
+}
+
+#[test]
 fn a_goodbye_travels_and_a_crash_is_noticed_late() {
     for (crash, noticed) in [(false, 40 * MS), (true, 2_000 * MS)] {
         let mut two = Two::new();

@@ -10,6 +10,7 @@ use quic::{
     Acceptor, Code, MAX_DIALS, SERVER_NAME, Verdict, client_config, decide, endpoint_config, server_config,
 };
 use quinn_proto::{ConnectionHandle, DatagramEvent, Endpoint, Incoming, Transmit};
+use swarm::Meter;
 use wire::message::ByeReason;
 use wire::{PeerId, SecretKey};
 
@@ -46,6 +47,8 @@ pub(super) struct Host {
     /// Dials that wait for their turn, and what is to be said with the first packet.
     waiting: VecDeque<(u32, Vec<Bytes>)>,
     pub(super) greeting: Option<Bytes>,
+    /// How many of those who dial it are answered.
+    pub(super) strangers: Meter,
     pub(super) departed: u64,
     /// Chunks not sent over connections that are no more.
     dropped: u64,
@@ -69,6 +72,7 @@ impl Host {
             dialling: BTreeSet::new(),
             waiting: VecDeque::new(),
             greeting: None,
+            strangers: Meter::default(),
             departed: 0,
             dropped: 0,
             buffer: Vec::new(),
@@ -84,6 +88,7 @@ impl Host {
         self.vanish();
         self.times += 1;
         self.present = true;
+        self.strangers = Meter::default();
         self.seeds = Seeds::new(&self.key.to_bytes(), self.times);
         let mut config = endpoint_config(&self.key);
         let ids = self.seeds.clone();
@@ -214,7 +219,7 @@ impl Host {
             return;
         };
         self.buffer.clear();
-        if !self.present {
+        if !self.present || !self.strangers.admits(at.time()) {
             let refusal = endpoint.refuse(incoming, &mut self.buffer);
             self.respond(shared, at, &refusal);
             return;

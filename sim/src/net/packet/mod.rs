@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quic::{QueuedChunk, Streams, Tuning};
+use swarm::Allowance;
 use wire::message::ByeReason;
 use wire::{Message, PeerId, StreamId};
 
@@ -205,6 +206,10 @@ impl Network for Packets {
 
     fn greet(&mut self, peer: u32, greeting: Option<(Box<Message>, Bytes)>) {
         self.hosts[peer as usize].greeting = greeting.map(|(_, frame)| frame);
+    }
+
+    fn answer_only(&mut self, peer: u32, allowance: Option<Allowance>) {
+        self.hosts[peer as usize].strangers.limit(allowance);
     }
 
     fn flush(&mut self, now: SimTime) {
