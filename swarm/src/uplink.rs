@@ -78,6 +78,8 @@ pub(crate) struct Copy {
     pub(crate) chunk: Arc<Chunk>,
     pub(crate) hops: u8,
     pub(crate) class: Class,
+    /// Whether it goes on from there: a live one is sent before those that do not.
+    pub(crate) goes_on: bool,
     /// Whether it waits for the repairs of others, too.
     pub(crate) last: bool,
     pub(crate) expires: Time,
@@ -98,16 +100,20 @@ struct Queue {
     bytes: u64,
 }
 
-/// So many queues: live, repairs, both of those who only take, the past.
-const QUEUES: usize = 4;
+/// So many queues: live copies that go on from where they go, other live ones, repairs, both of those who only take, the past.
+const QUEUES: usize = 5;
+
+/// The live ones of them: what waits there is ahead of everything else. What goes on comes first, because its wait is everybody's
+/// below; where one child in eight passes on what it gets, the others wait hardly longer for that (docs/results/swarm.md).
+const LIVE_QUEUES: usize = 2;
 
 /// In which queue a copy waits: whatever is in one before it goes first.
-fn queue_of(class: Class, last: bool) -> usize {
+fn queue_of(class: Class, last: bool, goes_on: bool) -> usize {
     match class {
-        Class::Bulk => 3,
-        _ if last => 2,
-        Class::Repair => 1,
-        Class::Control | Class::Live => 0,
+        Class::Bulk => 4,
+        _ if last => 3,
+        Class::Repair => 2,
+        Class::Control | Class::Live => usize::from(!goes_on),
     }
 }
 
@@ -170,7 +176,7 @@ impl Uplink {
     pub(crate) fn backlog(&self, now: Time) -> Duration {
         self.free_at
             .since(now)
-            .saturating_add(self.time_for(self.queues[0].bytes))
+            .saturating_add(self.time_for(self.queues[..LIVE_QUEUES].iter().map(|queue| queue.bytes).sum()))
     }
 
     /// How far the link is booked ahead.
@@ -181,7 +187,11 @@ impl Uplink {
     /// Time until a copy of this class, of somebody who comes last or not, handed in now would be on the link, while live copies to
     /// come leave this share of the link.
     pub(crate) fn backlog_for(&self, class: Class, last: bool, now: Time, left: f64) -> Duration {
-        let slower = self.queues[1..=queue_of(class, last)].iter();
+        let slower = self
+            .queues
+            .iter()
+            .take(queue_of(class, last, false) + 1)
+            .skip(LIVE_QUEUES);
         let behind = self.time_for(slower.map(|queue| queue.bytes).sum()).as_secs_f64();
         let behind = behind / left.clamp(LEAST_LEFT, 1.0);
         self.backlog(now)
@@ -200,7 +210,7 @@ impl Uplink {
             return false;
         }
         let bytes = bytes_on_link(copy.chunk.frame_len());
-        let at = queue_of(copy.class, copy.last);
+        let at = queue_of(copy.class, copy.last, copy.goes_on);
         let nothing_before = self.queues[..=at].iter().all(|queue| queue.copies.is_empty());
         if nothing_before && self.free_at <= now + AHEAD {
             self.book(now, bytes);

@@ -27,6 +27,7 @@ fn copy(seq: u64, class: Class) -> Copy {
         chunk,
         hops: 2,
         class,
+        goes_on: false,
         last: false,
         expires: Time::from_millis(10_000),
     }
@@ -85,6 +86,32 @@ fn live_before_repair_before_the_past() {
         uplink.release(deadline, &mut out);
     }
     assert_eq!(sent(&out), [0, 3, 2, 4, 1]);
+}
+
+#[test]
+fn what_goes_on_is_sent_before_other_live_copies() {
+    let mut uplink = Uplink::new(Bitrate::from_kbps(4_000));
+    let mut out = Outbox::new();
+    let now = Time::ZERO;
+    let goes_on = |seq, class| Copy {
+        goes_on: true,
+        ..copy(seq, class)
+    };
+    uplink.offer(now, copy(0, Class::Live), &mut out);
+    uplink.offer(now, copy(1, Class::Live), &mut out);
+    let before = uplink.backlog(now);
+    uplink.offer(now, goes_on(2, Class::Live), &mut out);
+    assert_eq!(
+        uplink.backlog(now),
+        before + uplink.copy_time(copy(2, Class::Live).chunk.frame_len())
+    );
+    uplink.offer(now, goes_on(3, Class::Repair), &mut out);
+    uplink.offer(now, copy(4, Class::Live), &mut out);
+    uplink.offer(now, goes_on(5, Class::Live), &mut out);
+    while let Some(deadline) = uplink.next_deadline() {
+        uplink.release(deadline, &mut out);
+    }
+    assert_eq!(sent(&out), [0, 2, 5, 1, 4, 3]);
 }
 
 #[test]

@@ -196,6 +196,7 @@ impl Stream {
                 chunk: chunk.clone(),
                 hops: hops.saturating_add(1),
                 class,
+                goes_on: child.fanout > 0,
                 last: child.last,
                 expires: ctx.now + useful,
             };
@@ -235,6 +236,7 @@ impl Stream {
                     chunk,
                     hops,
                     class,
+                    goes_on: false,
                     last,
                     expires,
                 },

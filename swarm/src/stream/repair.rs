@@ -488,6 +488,7 @@ impl Stream {
                 chunk,
                 hops,
                 class,
+                goes_on: false,
                 last,
                 expires,
             };
