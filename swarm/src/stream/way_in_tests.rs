@@ -9,6 +9,15 @@ use super::super::testing::{Bench, addr, answer, key, named, peer, stream_id};
 use super::{MOST_SENT_ON, TRACKER_RETRY, TRACKER_RETRY_MAX};
 use crate::io::{Event, Output};
 
+/// The word of somebody who is no tracker, and names these.
+fn refused(trackers: &[u8]) -> JoinRefused {
+    JoinRefused {
+        stream: stream_id(),
+        reason: RefuseReason::UnknownStream,
+        trackers: trackers.iter().copied().map(named).collect(),
+    }
+}
+
 /// When a joiner whose every dial fails at once dials again: the waits between.
 fn waits(seed: u64) -> Vec<Duration> {
     let mut bench = Bench::with_seed(Bitrate::from_kbps(4_000), seed);
@@ -61,11 +70,7 @@ fn who_is_sent_in_circles_begins_anew_after_a_while() {
     loop {
         bench.out.clear();
         let next = at + 1;
-        let refused = JoinRefused {
-            stream: stream_id(),
-            reason: RefuseReason::UnknownStream,
-            trackers: std::iter::once(named(next)).collect(),
-        };
+        let refused = refused(&[next]);
         // Others may say what they like.
         joiner.on_join_refused(&mut bench.ctx(), peer(99), refused.clone());
         assert_eq!(joiner.membership.tracker, Some(peer(at)));
@@ -123,11 +128,7 @@ fn sent_to_two(bench: &mut Bench) -> Stream {
     let mut joiner = bench.joiner();
     bench.connect(1, 20);
     joiner.on_connected(&mut bench.ctx(), peer(1), addr(250), true, false);
-    let refused = JoinRefused {
-        stream: stream_id(),
-        reason: RefuseReason::UnknownStream,
-        trackers: [2, 3].into_iter().map(named).collect(),
-    };
+    let refused = refused(&[2, 3]);
     bench.out.clear();
     joiner.on_join_refused(&mut bench.ctx(), peer(1), refused);
     assert_eq!(bench.dialled().len(), 2);
@@ -163,12 +164,7 @@ fn the_farther_one_is_asked_when_the_nearer_refuses_or_is_silent() {
             bench.pass(1_000);
             joiner.membership_tick(&mut bench.ctx());
         } else {
-            let refused = JoinRefused {
-                stream: stream_id(),
-                reason: RefuseReason::UnknownStream,
-                trackers: List::default(),
-            };
-            joiner.on_join_refused(&mut bench.ctx(), peer(2), refused);
+            joiner.on_join_refused(&mut bench.ctx(), peer(2), refused(&[]));
         }
         assert_eq!(joiner.membership.tracker, Some(peer(3)), "silent: {silent}");
     }
@@ -273,12 +269,7 @@ fn who_is_dialled_in_vain_is_not_looked_for_again_until_there_are_no_others() {
     let me = peer(200);
     bench.connect(1, 20);
     joiner.on_connected(&mut bench.ctx(), peer(1), addr(250), true, false);
-    let refused = JoinRefused {
-        stream: stream_id(),
-        reason: RefuseReason::UnknownStream,
-        trackers: [2, 3].into_iter().map(named).collect(),
-    };
-    joiner.on_join_refused(&mut bench.ctx(), peer(1), refused);
+    joiner.on_join_refused(&mut bench.ctx(), peer(1), refused(&[2, 3]));
     assert_eq!(joiner.not_sought(me), [peer(1), me], "who is no tracker");
     bench.dialled();
     bench.pass(1_400);
@@ -304,12 +295,7 @@ fn who_answers_later_than_it_is_waited_for_is_asked_all_the_same() {
     let mut joiner = bench.joiner();
     bench.connect(1, 20);
     joiner.on_connected(&mut bench.ctx(), peer(1), addr(250), true, false);
-    let refused = JoinRefused {
-        stream: stream_id(),
-        reason: RefuseReason::UnknownStream,
-        trackers: std::iter::once(named(2)).collect(),
-    };
-    joiner.on_join_refused(&mut bench.ctx(), peer(1), refused);
+    joiner.on_join_refused(&mut bench.ctx(), peer(1), refused(&[2]));
     bench.pass(1_500);
     joiner.membership_tick(&mut bench.ctx());
     bench.said();
@@ -341,12 +327,7 @@ fn asked_in_turn(connected: &[u8], times: usize) -> Vec<Option<u8>> {
         match joiner.membership.tracker {
             Some(tracker) => {
                 asked.push(connected.iter().copied().find(|&n| peer(n) == tracker));
-                let refused = JoinRefused {
-                    stream: stream_id(),
-                    reason: RefuseReason::UnknownStream,
-                    trackers: List::default(),
-                };
-                joiner.on_join_refused(&mut bench.ctx(), tracker, refused);
+                joiner.on_join_refused(&mut bench.ctx(), tracker, refused(&[]));
             }
             None if bench.dialled() == [None] => {
                 asked.push(None);
