@@ -82,8 +82,9 @@ pub(super) struct Repair {
     refilled: Option<Time>,
     /// The newest chunk seen and when it was generated: from here the times of missing ones are estimated.
     pub(super) anchor: Option<(Seq, Time)>,
-    /// The mean time between two chunks, in microseconds; zero while none was measured.
+    /// The mean time between two chunks, in microseconds, zero while none was measured; and of how many, up to [`SPACING_OVER`].
     spacing_us: f64,
+    spaced: f64,
     /// The usual round trip as it was last asked for, and what it followed from.
     round_trip: Option<(Trips, Duration)>,
 }
@@ -103,14 +104,15 @@ impl Repair {
             if let Some((newest, at)) = self.anchor {
                 let chunks = newest.behind(seq) as f64;
                 let passed_us = generated_at.signed_micros_since(at).max(0) as f64;
-                let gain = (chunks / SPACING_OVER).min(1.0);
+                self.spaced = (self.spaced + chunks).min(SPACING_OVER);
+                let gain = (chunks / self.spaced).min(1.0);
                 self.spacing_us += gain * ((passed_us / chunks).min(SPACING_MAX_US) - self.spacing_us);
             }
             self.anchor = Some((seq, generated_at));
         }
     }
 
-    /// The mean time between two chunks.
+    /// The mean time between two chunks; zero before there were two.
     pub(super) fn spacing(&self) -> Duration {
         Duration::from_micros(self.spacing_us as u64)
     }
@@ -138,8 +140,11 @@ impl Repair {
         self.open.get(seq).map(|open| open.until)
     }
 
+    /// The stream begins anew, at the rate that it had.
     pub(super) fn reset(&mut self) {
         *self = Repair {
+            spacing_us: self.spacing_us,
+            spaced: self.spaced,
             tokens: self.tokens,
             refilled: self.refilled,
             ..Repair::default()

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use wire::message::{DontHave, Request};
-use wire::{Bitrate, Message, PeerId, Seq, SubstreamSet};
+use wire::{Bitrate, Message, PeerId, Seq, SubstreamSet, Time};
 
 use super::super::Stream;
 use crate::io::Class;
@@ -9,7 +9,7 @@ use crate::io::Class;
 use super::super::testing::{
     Bench, CHUNK_MS, FIRST, K, chunk, chunk_made, made_at, offer, one, peer, request_for, stream_id,
 };
-use super::{BURST_SECONDS, Missing, REPAIR_SHARE, UNANSWERED};
+use super::{BURST_SECONDS, Missing, REPAIR_SHARE, Repair, UNANSWERED};
 
 /// The chunks asked for one by one since the last look, and of whom.
 fn requests(bench: &mut Bench) -> Vec<(PeerId, u64)> {
@@ -103,12 +103,35 @@ fn chunks_of_a_slow_stream_are_not_missed_before_they_can_be_here() {
         }
         bench.pass(1);
         let found = requests(&mut bench);
-        // The distance of chunks has to be learnt first.
-        if ms > 100 * EVERY_MS {
+        // How long each way is has to be learnt first.
+        if ms > 20 * EVERY_MS {
             asked.extend(found);
         }
     }
     assert_eq!(asked, []);
+}
+
+#[test]
+fn how_far_apart_chunks_are_is_known_after_two_and_still_when_the_peercaster_was_away() {
+    let apart = Duration::from_millis(44);
+    let mut repair = Repair::default();
+    let made = |n: u64| Time::from_millis(1_000) + apart * n as u32;
+    repair.observe(Seq(0), made(0));
+    assert_eq!(repair.spacing(), Duration::ZERO);
+    repair.observe(Seq(1), made(1));
+    assert_eq!(repair.spacing(), apart);
+    repair.observe(Seq(20), made(20));
+    assert_eq!(repair.spacing(), apart);
+    repair.reset();
+    // The first chunk of the new session tells nothing, and the time between the two is no spacing.
+    repair.observe(Seq(1_000), made(500));
+    assert_eq!(repair.spacing(), apart);
+    // Another rate is believed within seconds.
+    for n in 1..200 {
+        repair.observe(Seq(1_000 + n), made(500) + Duration::from_millis(8 * n));
+    }
+    let now = repair.spacing();
+    assert!(now < Duration::from_micros(8_100), "{now:?}");
 }
 
 #[test]
