@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use wire::message::{Appointment, JoinAnswer, JoinRefused, RefuseReason};
-use wire::{Bitrate, List, Message, SecretKey, Time};
+use wire::{Bitrate, Message, SecretKey, Time};
 
 use super::super::Stream;
 use super::super::racing::{ANEW, Found};
