@@ -282,7 +282,7 @@ impl Host {
                 break;
             }
         }
-        self.set_timer(shared, handle);
+        self.set_timer(shared, at, handle);
     }
 
     fn step(&mut self, shared: &mut Shared, at: Moment, handle: usize, step: Step) {
@@ -490,11 +490,13 @@ impl Host {
         }
     }
 
-    fn set_timer(&mut self, shared: &mut Shared, handle: usize) {
+    fn set_timer(&mut self, shared: &mut Shared, at: Moment, handle: usize) {
         let Some(link) = self.links.get_mut(&handle) else {
             return;
         };
-        let due = link.next_deadline(shared.origin);
+        // What QUIC should have done a while ago, by what it has only just heard (a packet counts as lost so long after it was sent),
+        // it does now.
+        let due = link.next_deadline(shared.origin).max(at.now);
         if due < link.timer {
             link.timer = due;
             shared.ether.later(due, Event::Timer(self.number, handle as u32));
