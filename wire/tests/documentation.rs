@@ -206,6 +206,7 @@ fn limits_are_those_of_the_code() {
         ("MAX_SPARE", MAX_SPARE),
         ("MAX_TRACKERS", MAX_TRACKERS),
         ("MAX_SURVEYED", MAX_SURVEYED),
+        ("MAX_EXCEPTED", MAX_EXCEPTED),
         ("MAX_FARTHER", MAX_FARTHER),
         ("MAX_SHIFT_PEERS", trust::MAX_SHIFT_PEERS),
         ("MAX_PENDING", trust::MAX_PENDING),
