@@ -11,7 +11,8 @@ use crate::io::{Outbox, Output};
 use crate::uplink::ACCEPT_BYTES;
 
 /// Share of the peercaster's uplink that its part of handshakes may take. What follows on each takes two and a half times as much
-/// again (docs/results/swarm.md, "How soon a crowd could start"): so a third of the uplink at the most is not the stream's.
+/// again (docs/results/swarm.md, "How soon a crowd could start"): so half of the uplink is left to the stream. With 0.1 a crowd waits longer to come in, with
+/// 0.2 all chunks are later (docs/results/settings.md, "The number of viewers").
 const SHARE: f64 = 0.15;
 
 /// Dials answered at once, after a pause: as many as take so long of the link, and no more than [`MOST_AT_ONCE`], which is a room full of

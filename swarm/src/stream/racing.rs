@@ -112,7 +112,7 @@ impl Racing {
         self.failed.contains(peer)
     }
 
-    /// Whoever is dialled and has not been heard of for too long drops out.
+    /// Whoever is dialled and has not been heard of for too long drops out. Whether anybody did.
     fn give_up_dials(&mut self, now: Time) -> bool {
         let over = self.is_on() && now.since(self.dialled_at) >= RACE_PATIENCE;
         if over {
@@ -123,6 +123,7 @@ impl Racing {
         over
     }
 
+    /// The overlay is asked for others than this one from now on; who failed longest ago is forgotten for it.
     fn fail(&mut self, peer: PeerId) {
         self.failed.retain(|failed| *failed != peer);
         if self.failed.len() >= MAX_FAILED {
