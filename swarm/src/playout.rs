@@ -179,6 +179,11 @@ impl Playout {
         self.point
     }
 
+    /// Whether the stream has begun anew for one who was playing.
+    pub(crate) fn resumes(&self) -> bool {
+        self.resume_us.is_some()
+    }
+
     /// When [`Playout::advance`] has something to do even if no chunk comes.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         self.next

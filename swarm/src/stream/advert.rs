@@ -67,10 +67,10 @@ impl Stream {
     }
 
     /// From which chunk on this node can help with repairs: a consumer that has not begun to play has more holes than
-    /// chunks.
+    /// chunks, unless the peercaster began anew, and with it everybody.
     fn held_from(&self) -> Seq {
         match &self.playout {
-            Some(playout) if playout.point().is_none() => self.window.end(),
+            Some(playout) if playout.point().is_none() && !playout.resumes() => self.window.end(),
             _ => self.window.base(),
         }
     }

@@ -1,7 +1,10 @@
 use wire::message::{Advert, NO_LAG};
 use wire::{Bitrate, Message, Seq, SubstreamSet};
 
-use super::super::testing::{Bench, CHUNK_MS, FIRST, K, made_at, nothing, offer, one, peer};
+use super::super::Stream;
+use super::super::testing::{
+    Bench, CHUNK_MS, FIRST, K, chunk_of, key_frame, made_at, nothing, offer, one, peer,
+};
 
 /// The last advert said.
 fn advert(bench: &mut Bench) -> Option<Advert> {
@@ -43,6 +46,41 @@ fn a_lag_grows_with_the_silence_and_an_orphan_has_none() {
             "substream {s} grew by {grown} ms"
         );
     }
+}
+
+#[test]
+fn who_waits_for_its_first_picture_has_nothing_to_give_but_after_a_return_it_has() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = bench.viewer();
+    bench.connect(1, 20);
+    bench.supplied_by(&mut viewer, 1, SubstreamSet::all(K));
+    let held = |viewer: &mut Stream, bench: &mut Bench| {
+        viewer.send_advert(&mut bench.ctx(), peer(1));
+        advert(bench).expect("sent").held
+    };
+    for seq in FIRST..FIRST + 64 {
+        bench.pass(CHUNK_MS);
+        bench.push(&mut viewer, 1, seq);
+    }
+    assert!(
+        viewer.playout.as_ref().is_some_and(|p| p.point().is_none()),
+        "no key frame"
+    );
+    assert_eq!(held(&mut viewer, &mut bench), 0);
+    viewer.on_chunk(&mut bench.ctx(), peer(1), &key_frame(FIRST + 64), 1, false);
+    for seq in FIRST + 65..FIRST + 164 {
+        bench.pass(CHUNK_MS);
+        bench.push(&mut viewer, 1, seq);
+    }
+    assert!(held(&mut viewer, &mut bench) > 64);
+    let session = FIRST + 500;
+    bench.now = made_at(session);
+    for seq in session..session + 8 {
+        bench.pass(CHUNK_MS);
+        viewer.on_chunk(&mut bench.ctx(), peer(1), &chunk_of(session, seq), 1, false);
+    }
+    assert!(viewer.playout.as_ref().is_some_and(|p| p.point().is_none()));
+    assert_eq!(held(&mut viewer, &mut bench), 8);
 }
 
 #[test]

@@ -255,7 +255,8 @@ impl Stream {
         taken
     }
 
-    /// The peercaster started again: its old chunks are history, numbers jump.
+    /// The peercaster started again: its old chunks are history, numbers jump. What the neighbours last said of themselves holds on:
+    /// they are supplied as they were, and who has nobody to ask would be waiting for their next adverts.
     pub(super) fn begin_session(&mut self, ctx: &mut Ctx<'_>, session: Seq) {
         self.session = session;
         self.window.reset(session);
@@ -268,9 +269,6 @@ impl Stream {
         for sub in &mut self.subs {
             sub.last_seq = None;
             sub.delay_samples = 0;
-        }
-        for peer in self.peers.values_mut() {
-            peer.advert = None;
         }
         if let Some(playout) = &mut self.playout {
             playout.begin_session();

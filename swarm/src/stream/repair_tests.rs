@@ -7,7 +7,7 @@ use super::super::Stream;
 use crate::io::Class;
 
 use super::super::testing::{
-    Bench, CHUNK_MS, FIRST, K, chunk, chunk_made, made_at, offer, one, peer, request_for, stream_id,
+    Bench, CHUNK_MS, FIRST, K, chunk, chunk_made, chunk_of, made_at, offer, one, peer, request_for, stream_id,
 };
 use super::{BURST_SECONDS, Missing, REPAIR_SHARE, Repair, UNANSWERED};
 
@@ -68,6 +68,26 @@ fn a_missing_chunk_is_asked_for_once_it_is_overdue() {
         [(peer(2), hole)],
         "of the other one than who should have sent it"
     );
+}
+
+#[test]
+fn of_a_new_session_a_missing_chunk_is_asked_of_those_who_had_the_last_one() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = helped(&mut bench, 2);
+    flow(&mut bench, &mut viewer, FIRST..FIRST + 100, |_| false);
+    let session = FIRST + 500;
+    bench.pass(400 * CHUNK_MS);
+    let hole = session + 10;
+    let mut asked = Vec::new();
+    for seq in session..session + 40 {
+        if seq != hole {
+            viewer.on_chunk(&mut bench.ctx(), peer(1), &chunk_of(session, seq), 1, false);
+        }
+        viewer.repair_scan(&mut bench.ctx());
+        asked.extend(requests(&mut bench));
+        bench.pass(CHUNK_MS);
+    }
+    assert_eq!(asked.first(), Some(&(peer(2), hole)), "{asked:?}");
 }
 
 #[test]

@@ -66,22 +66,31 @@ pub(super) fn chunk(seq: u64) -> Arc<Chunk> {
 
 /// A chunk of the session that began with chunk `session`.
 pub(super) fn chunk_of(session: u64, seq: u64) -> Arc<Chunk> {
-    signed(session, seq, made_at(seq))
+    signed(session, seq, made_at(seq), ChunkFlags::default())
+}
+
+/// One that a player can begin with.
+pub(super) fn key_frame(seq: u64) -> Arc<Chunk> {
+    let flags = ChunkFlags {
+        random_access: true,
+        ..ChunkFlags::default()
+    };
+    signed(0, seq, made_at(seq), flags)
 }
 
 /// A chunk that was made at another time than usual.
 pub(super) fn chunk_made(seq: u64, generated_at: Time) -> Arc<Chunk> {
-    signed(0, seq, generated_at)
+    signed(0, seq, generated_at, ChunkFlags::default())
 }
 
-fn signed(session: u64, seq: u64, generated_at: Time) -> Arc<Chunk> {
+fn signed(session: u64, seq: u64, generated_at: Time, flags: ChunkFlags) -> Arc<Chunk> {
     let header = ChunkHeader {
         stream: stream_id(),
         session: Seq(session),
         seq: Seq(seq),
         generated_at,
         duration: Duration::from_millis(CHUNK_MS),
-        flags: ChunkFlags::default(),
+        flags,
     };
     Arc::new(Chunk::sign(header, Bytes::from(vec![0; 1000]), &key()))
 }
