@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::{PATIENCE, Peer, chunk, connect, key, nonce_of, ordered_keys, ping};
+use common::{PATIENCE, Peer, chunk, connect, key, nonce_of, ordered_keys, ping, settles};
 use headwater::net::{BindError, Tuning};
 use swarm::{Allowance, Class, Input};
 use wire::message::Greeting;
@@ -174,6 +174,21 @@ async fn who_comes_in_a_crowd_is_turned_away_and_told_so() {
     assert_eq!(b.transport.stats().refused, 1);
     b.transport.limit_strangers(None);
     connect(&mut c, &mut b).await;
+}
+
+/// A peer that was started again calls those who are still dialling where nobody was.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_could_not_be_reached_and_has_dialled_meanwhile_is_connected() {
+    let (mut a, mut b) = (Peer::new(key(1)), Peer::new(key(2)));
+    let closed = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let nowhere = closed.local_addr().unwrap();
+    assert!(a.transport.connect(Some(b.id), vec![nowhere], &[]));
+    connect(&mut b, &mut a).await;
+    // What is left is to listen, and the connection.
+    settles(&a.transport, 2).await;
+    a.nothing_for(Duration::from_millis(100)).await;
+    assert!(a.transport.send(&b.id, &ping(7)));
+    assert_eq!(nonce_of(b.next().await), 7);
 }
 
 #[tokio::test(flavor = "multi_thread")]

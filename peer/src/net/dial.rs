@@ -46,7 +46,14 @@ pub(super) async fn run(
         Err(Unreached::TurnedAway) => Input::TurnedAway { peer, addr },
     };
     // An error says that the node has ended.
-    let _ = shared.inputs.send(failed).await;
+    let Ok(room) = shared.inputs.reserve().await else {
+        return;
+    };
+    // In one step, as beginnings are told: whoever could not be reached may have dialled meanwhile, and is connected.
+    let table = shared.table();
+    if peer.is_none_or(|peer| table.get(&peer).is_none()) {
+        room.send(failed);
+    }
 }
 
 /// Why there is no connection.
