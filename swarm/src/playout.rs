@@ -450,7 +450,13 @@ impl Playout {
             return false;
         };
         let hole_generated = before.header().generated_at + before.header().duration;
-        let ahead = hole_generated.since(generated) >= leaning(self.wish.prefer).ahead;
+        let leaning = leaning(self.wish.prefer);
+        // After a return everybody lacks the same few of the first chunks, and to wait for the next key frame costs all the others: what
+        // is missing is waited for as at any other time.
+        let given_up = self.resumes()
+            && due + leaning.patience <= now
+            && most_held(window, candidate, generated + leaning.ahead);
+        let ahead = given_up || hole_generated.since(generated) >= leaning.ahead;
         ahead && self.wish.target_lag.is_none() || hole_generated.offset_by(self.schedule_us) > now
     }
 
@@ -501,6 +507,19 @@ impl Playout {
             self.schedule_us -= step.min(excess);
         }
     }
+}
+
+/// Whether no more than a third is missing from `from` to what was generated at `to`: a picture that is mostly there.
+fn most_held(window: &Window, from: Seq, to: Time) -> bool {
+    let (mut held, mut all) = (0, 0);
+    for (_, chunk) in window.slots_from(from) {
+        if chunk.is_some_and(|chunk| chunk.header().generated_at >= to) {
+            return 3 * held >= 2 * all;
+        }
+        held += usize::from(chunk.is_some());
+        all += 1;
+    }
+    false
 }
 
 /// Live chunks of this length that are enough to begin with.

@@ -254,6 +254,43 @@ fn after_a_pause_playout_goes_on_with_the_first_key_frame_that_is_here() {
     );
 }
 
+/// Plays, and again after a return with the chunks of two groups, all but those `lost`; the first key frame comes late, and after others.
+fn returned(lost: impl Fn(u64) -> bool) -> Vec<u64> {
+    const KEY: u64 = 1375;
+    let mut player = Player::new(PlayoutWish::default());
+    run(&mut player, 1250, 50, &[], &[]);
+    player.window.reset(Seq(KEY));
+    player.playout.begin_session();
+    player.out.clear();
+    let together = KEY * MS + 900;
+    let others = (KEY + 1..KEY + 2 * GOP).filter(|seq| !lost(*seq));
+    let mut arrivals: Vec<(u64, u64)> = others.map(|seq| (seq * MS + MS + 50, seq)).collect();
+    arrivals.push((together + 1, KEY));
+    arrivals.iter_mut().for_each(|(at, _)| *at = (*at).max(together));
+    arrivals.sort();
+    for (at, seq) in arrivals {
+        player.arrive(at, seq);
+    }
+    player.until((KEY + 2 * GOP) * MS + 1_500);
+    player.played().iter().map(|(seq, ..)| *seq).collect()
+}
+
+#[test]
+fn after_a_pause_one_missing_chunk_does_not_cost_the_whole_group() {
+    let played = returned(|seq| seq == 1375 + 5);
+    assert_eq!(played[..6], [1375, 1376, 1377, 1378, 1379, 1381]);
+    assert_eq!(played.len() as u64, 2 * GOP - 1);
+}
+
+#[test]
+fn after_a_pause_playout_does_not_begin_with_a_picture_most_of_which_is_missing() {
+    let played = returned(|seq| (1376..1375 + GOP).contains(&seq) && seq % 3 != 0);
+    assert!(
+        played.iter().copied().eq(1375 + GOP..1375 + 2 * GOP),
+        "{played:?}"
+    );
+}
+
 /// A dozen of them would take more than a second.
 #[test]
 fn of_a_slow_stream_two_chunks_are_enough_to_begin_with() {
