@@ -24,6 +24,18 @@ pub(crate) struct Seen {
     pub(crate) right: u64,
     /// Bytes that are not: changed, twice, out of order, or never sent.
     pub(crate) wrong: u64,
+    /// Bytes of the next packet at the very end, as they were sent: the rest of it did not come.
+    pub(crate) cut: u64,
+}
+
+impl Seen {
+    /// Who was made to vanish did so in the midst of a packet; anybody else should have put it out whole.
+    pub(crate) fn of_ended(mut self, vanished: bool) -> Self {
+        if !vanished {
+            self.wrong += self.cut;
+        }
+        self
+    }
 }
 
 /// Checks one viewer's output as it comes.
@@ -92,7 +104,12 @@ impl Probe {
 
     /// The output has ended.
     pub(crate) fn finish(mut self) -> Seen {
-        self.seen.wrong += self.rest.len() as u64;
+        let rest = self.rest.len() as u64;
+        if self.content.packet(self.next).starts_with(&self.rest) {
+            self.seen.cut = rest;
+        } else {
+            self.seen.wrong += rest;
+        }
         self.seen
     }
 }

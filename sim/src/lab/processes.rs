@@ -336,7 +336,7 @@ impl Process {
         Remains {
             started_ns: self.started_ns,
             left_ns: self.left_ns,
-            seen: seen.unwrap_or_default(),
+            seen: seen.unwrap_or_default().of_ended(self.crashed),
             statistics: Statistics::read(&self.stats),
         }
     }

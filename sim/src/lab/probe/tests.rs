@@ -54,7 +54,21 @@ fn every_wrong_byte_is_seen() {
     probe.take(5, &bytes([12]));
     assert_eq!(probe.seen.pieces.last(), Some(&piece(5, 12, 13)), "found again");
     probe.take(6, &bytes([13])[..100]);
-    assert_eq!(probe.finish().wrong, 3 * 188 + 3 + 100);
+    let seen = probe.finish();
+    assert_eq!((seen.wrong, seen.cut), (3 * 188 + 3, 100));
+    assert_eq!(seen.clone().of_ended(true).wrong, 3 * 188 + 3);
+    assert_eq!(seen.of_ended(false).wrong, 3 * 188 + 3 + 100);
+}
+
+#[test]
+fn a_cut_packet_is_right_as_far_as_it_goes_or_wrong() {
+    let mut probe = Probe::new(content());
+    probe.take(1, &bytes([5]));
+    let mut next = bytes([6])[..100].to_vec();
+    next[50] ^= 1;
+    probe.take(2, &next);
+    let seen = probe.finish();
+    assert_eq!((seen.wrong, seen.cut), (100, 0));
 }
 
 #[test]
