@@ -249,7 +249,7 @@ fn viewers_of_two_streams_find_theirs_by_way_of_any_node() {
 const SPEND: [&str; 6] = [
     "spend",
     "--set",
-    "spend={viewers=2,strangers=2,idlers=1,donor_x=4,earn_s=10,between_s=20,spend_s=20}",
+    "spend={viewers=2,strangers=2,idlers=1,donor_x=4,earn_s=10,between_s=20,spend_s=35}",
     "--set",
     "stream.rate='0.5mbit'",
     "--quiet",
@@ -266,7 +266,8 @@ fn a_donor_is_served_by_strangers_for_what_others_owe_it() {
     assert_eq!((figure("/peers"), figure("/lab/wrong_bytes")), (16.0, 0.0));
     assert!(figure("/spend/earned_bytes") > 200_000.0, "{result}");
     assert!(figure("/spend/between_bytes") > 400_000.0, "{result}");
-    assert!(figure("/spend/first_spent_s") < 20.0, "{result}");
+    // Mostly after 7 to 11 s, by when debts have been heard of; a machine that runs other tests as well takes longer.
+    assert!(figure("/spend/first_spent_s") < 35.0, "{result}");
     assert!(figure("/spend/spent_bytes") > 0.0, "{result}");
     assert_eq!(result["spend"]["lost_is_back"], true, "{result}");
     for after in 0..3 {
