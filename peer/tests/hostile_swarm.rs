@@ -239,6 +239,7 @@ fn boast(stream: StreamId) -> (Join, Advert) {
         free_slots: 1_000,
         primaries: SubstreamSet::all(16),
         leaves: SubstreamSet::EMPTY,
+        takers: None,
         backlog_ms: 0,
         copy_time_10us: 0,
         role: Role::Donor,

@@ -38,6 +38,7 @@ fn boast(stream: StreamId, head: u64) -> Advert {
         free_slots: 1_000,
         primaries: SubstreamSet::all(K),
         leaves: SubstreamSet::EMPTY,
+        takers: Some(1_000),
         backlog_ms: 0,
         copy_time_10us: 1,
         role: Role::Consumer,

@@ -331,6 +331,10 @@ pub struct Advert {
     /// The substreams in which it has a child that passes nothing on, and would make room for one that does.
     #[serde(rename = "v")]
     pub leaves: SubstreamSet,
+    /// How many places children hold that only take: they make room for whoever gives to the stream, or is owed something here. `None`
+    /// if there are none.
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+    pub takers: Option<u16>,
     /// How long its uplink's queue is, in milliseconds.
     #[serde(rename = "b")]
     pub backlog_ms: u16,

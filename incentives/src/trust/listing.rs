@@ -25,6 +25,8 @@ pub struct Listed {
     pub pending: u64,
     /// What shifts under way may still add to the claim, or take from the debt.
     pub arriving: u64,
+    /// What shifts under way may still add to the debt, or take from the claim: what the other has `arriving`.
+    pub leaving: u64,
     /// Shifts under way, those that wait for somebody's word included.
     pub shifts: usize,
     /// The number of the newest state that both have signed.
@@ -82,6 +84,7 @@ pub fn list(me: PeerId, records: &[store::Record]) -> Result<Vec<Listed>, StoreE
         let now_taken = with(taken, given_to.get(&peer));
         let more = i128::from(now_given.total - given.total) - i128::from(now_taken.total - taken.total);
         let arrives = state.pending.iter().filter(|p| p.raises == (p.low_owes != low));
+        let leaves = state.pending.iter().filter(|p| p.raises == (p.low_owes == low));
         let takes = state.pending.iter().filter(|p| !p.raises && p.low_owes != low);
         Listed {
             peer,
@@ -91,6 +94,7 @@ pub fn list(me: PeerId, records: &[store::Record]) -> Result<Vec<Listed>, StoreE
             shifted: state.shifted.saturating_mul(sign as i64),
             pending: takes.map(|p| p.amount).sum(),
             arriving: arrives.map(|p| p.amount).sum(),
+            leaving: leaves.map(|p| p.amount).sum(),
             shifts: state.pending.len(),
             state: state.seq,
         }

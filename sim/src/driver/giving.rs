@@ -1,6 +1,9 @@
 //! What giving was worth: continuity of those who give and of those who do not, and what became of shifts.
 
+use std::collections::BTreeMap;
+
 use incentives::store::Store as _;
+use incentives::trust::Listed;
 use serde::{Deserialize, Serialize};
 use wire::PeerId;
 
@@ -73,23 +76,37 @@ impl World {
             .push(took.as_nanos() as f64 / mean_ns.max(MS as f64));
     }
 
-    /// What shifts took from each honest peer's claims more than they gave.
+    /// What shifts took from each honest peer's claims more than they gave. An account counts as the one of the two has it who knows
+    /// the newer state: the other one gets that when they meet again.
     fn credit_lost(&self) -> u64 {
         let honest = (0..)
             .zip(&self.peers)
             .filter(|(_, peer)| peer.spec.region.is_none());
-        let lost = honest.map(|(number, peer)| {
-            let listed = peer
-                .ledger
-                .load()
-                .and_then(|records| incentives::trust::list(self.ids.of(number), &records));
-            // What is under way still is nobody's loss.
-            let gained: i64 = listed
+        let books: BTreeMap<PeerId, Vec<Listed>> = honest
+            .filter_map(|(number, peer)| {
+                let id = self.ids.of(number);
+                let records = peer.ledger.load().ok()?;
+                Some((id, incentives::trust::list(id, &records).ok()?))
+            })
+            .collect();
+        let with = |of: &PeerId, other: &PeerId| {
+            let accounts = books.get(of).into_iter().flatten();
+            accounts.copied().find(|account| account.peer == *other)
+        };
+        let lost = books.iter().map(|(id, accounts)| {
+            let strangers = accounts
                 .iter()
-                .flatten()
-                .map(|account| account.shifted + account.arriving as i64)
-                .sum();
-            gained.min(0).unsigned_abs()
+                .filter(|account| !books.contains_key(&account.peer));
+            let alone = strangers.map(|account| account.shifted + account.arriving as i64);
+            let honest = books.keys().filter_map(|other| {
+                let (mine, theirs) = (with(id, other), with(other, id));
+                let newer = theirs.filter(|theirs| mine.is_none_or(|mine| theirs.state > mine.state));
+                // What is under way still is nobody's loss.
+                newer
+                    .map(|theirs| theirs.leaving as i64 - theirs.shifted)
+                    .or(mine.map(|mine| mine.shifted + mine.arriving as i64))
+            });
+            alone.chain(honest).sum::<i64>().min(0).unsigned_abs()
         });
         lost.sum()
     }

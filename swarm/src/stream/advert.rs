@@ -60,6 +60,7 @@ impl Stream {
             free_slots: self.free_slots(),
             primaries: self.primaries,
             leaves: self.leaves(),
+            takers: self.takers(),
             backlog_ms: ctx.uplink.backlog(ctx.now).as_millis().min(60_000) as u16,
             copy_time_10us: (copy_us / 10).min(u128::from(u16::MAX)) as u16,
             role: self.role,

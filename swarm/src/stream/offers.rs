@@ -79,6 +79,8 @@ pub(super) struct Offer<'a> {
     primaries: SubstreamSet,
     /// The substreams in which a child that passes nothing on holds a place.
     leaves: SubstreamSet,
+    /// Places of children that only take.
+    takers: u16,
     /// What the copies that it sends of each chunk before one more take on its uplink, and that one.
     copies_us: f64,
     /// What of its uplink's queue a live copy meets.
@@ -97,6 +99,7 @@ impl<'a> Offer<'a> {
             free: advert.free_slots,
             primaries: advert.primaries,
             leaves: advert.leaves,
+            takers: advert.takers.unwrap_or(0),
             copies_us: copy_us * (1.0 + CHILD_WEIGHT * f64::from(copies)),
             backlog_us: BACKLOG_WEIGHT * (f64::from(advert.backlog_ms) * 1000.0),
         }
@@ -111,6 +114,7 @@ impl<'a> Offer<'a> {
             free: record.free_slots,
             primaries: record.primaries,
             leaves: record.leaves,
+            takers: 0,
             copies_us: 0.0,
             backlog_us: 0.0,
         }
@@ -265,7 +269,8 @@ impl Stream {
             predicted += CREDITLESS_US;
         }
         if offer.free <= asked_now + state.asked.len() as u16 + kept {
-            let leaf = offer.leaves.contains(substream);
+            let takers = orphan && offer.takers > asked_now;
+            let leaf = offer.leaves.contains(substream) || takers;
             let makes_room = passed_on
                 || of_debtors && state.has_leaves()
                 || places == Places::OfLeaves && leaf && self.earns_at(ctx, peer);

@@ -100,6 +100,15 @@ impl Stream {
         }
     }
 
+    /// How many places children hold that only take, if any: whoever earns gets one, of whatever substream. The peercaster's belong to
+    /// substreams.
+    pub(super) fn takers(&self) -> Option<u16> {
+        let takes = |child: &&Child| child.last && child.fanout == 0 && child.leaves_at.is_none();
+        let children = self.subs.iter().flat_map(|sub| &sub.children);
+        let takers = children.filter(takes).count().min(usize::from(u16::MAX)) as u16;
+        (takers > 0 && self.source.is_none()).then_some(takers)
+    }
+
     /// The child that gives way to `newcomer`, which has no supplier for a substream, when all slots are taken: one that passes
     /// nothing on in its substream and only takes, the farthest first. If there is none and this node owes the newcomer, which gives
     /// nothing, one that has given this node nothing and is owed nothing: it finds a place wherever somebody only takes, and what

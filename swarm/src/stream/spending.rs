@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wire::message::Role;
+use wire::message::{NO_LAG, Role};
 use wire::{PeerId, SubstreamSet, Time};
 
 use super::parents::also_ask;
@@ -15,10 +15,12 @@ const AHEAD: Duration = Duration::from_secs(30);
 /// So many peers are wished to owe this node something before they supply it, while it lacks suppliers.
 const PROSPECTS: usize = 8;
 
-/// What somebody owes this node is to last so long if a substream is to be taken from it for that.
-const LASTS: Duration = Duration::from_secs(10);
+/// What somebody owes this node is to last so long for what is taken of it, so that what can be shifted nowhere else is used, and no
+/// more is paid for what others give for nothing (docs/results/trust.md)...
+const LASTS: Duration = Duration::from_secs(60);
 
-/// Who is owed so much of the whole stream here pays for all of it.
+/// ...and so long where all debtors together owe so much: that pays for the whole stream.
+const LASTS_OF_PLENTY: Duration = Duration::from_secs(10);
 const PLENTY: Duration = Duration::from_secs(60);
 
 /// What an advert says of supply is believed for so long.
@@ -52,7 +54,13 @@ impl Stream {
 
     /// Whether what a peer owes this node lasts for one substream more than so many, for a while.
     pub(super) fn can_pay(&self, ctx: &Ctx<'_>, peer: PeerId, taken: u32) -> bool {
-        let each = self.takes_in(LASTS) / u64::from(self.k().max(1));
+        let owed: u64 = self.peers.keys().map(|peer| self.owed_by(ctx, *peer)).sum();
+        let lasts = if owed < self.takes_in(PLENTY) {
+            LASTS
+        } else {
+            LASTS_OF_PLENTY
+        };
+        let each = self.takes_in(lasts) / u64::from(self.k().max(1));
         self.owed_by(ctx, peer) >= CREDIT_ALIKE + each * (u64::from(taken) + 1)
     }
 
@@ -65,14 +73,9 @@ impl Stream {
         ctx.contribution(peer, self.id).balance.min(0).unsigned_abs()
     }
 
-    /// Moves substreams from who owes this node nothing to who does, as long as there is plenty: with little it goes farther where
-    /// only what is lacking is paid for.
+    /// Moves substreams from who owes this node nothing to who does and can pay for them.
     pub(super) fn spend(&mut self, ctx: &mut Ctx<'_>) {
         if !self.spends(ctx) {
-            return;
-        }
-        let owed: u64 = self.peers.keys().map(|peer| self.owed_by(ctx, *peer)).sum();
-        if owed < self.takes_in(PLENTY) {
             return;
         }
         let mut asks: Vec<(PeerId, SubstreamSet)> = Vec::new();
@@ -96,26 +99,32 @@ impl Stream {
         }
     }
 
-    /// Those who could supply what is lacking, the ones with the least lag first.
+    /// Those who could supply what is lacking: those with children that only take before others, and the ones with the least lag first.
     fn prospects(&self, now: Time, lacking: SubstreamSet) -> impl Iterator<Item = PeerId> {
-        let mut found: Vec<(u16, PeerId)> = Vec::new();
+        let mut found: Vec<(bool, u16, PeerId)> = Vec::new();
         for (peer, state) in self.peers.iter().filter(|(_, state)| state.supplies.is_empty()) {
             let said = state.advert.as_ref().filter(|(_, at)| now.since(*at) <= SAID);
             let Some((advert, _)) = said.filter(|(advert, _)| advert.role != Role::Peercaster) else {
                 continue;
             };
-            let passes_on = advert.primaries.and(lacking);
-            let lags = passes_on
+            let takers = advert.takers.is_some();
+            let of = if takers {
+                lacking
+            } else {
+                advert.primaries.and(lacking)
+            };
+            let lags = of
                 .iter()
-                .filter_map(|s| advert.lags_ms.get(usize::from(s.0)));
+                .filter_map(|s| advert.lags_ms.get(usize::from(s.0)))
+                .filter(|lag| **lag != NO_LAG);
             if advert.slots > 0
                 && let Some(lag) = lags.min()
             {
-                found.push((*lag, *peer));
+                found.push((!takers, *lag, *peer));
             }
         }
         found.sort_unstable();
-        found.into_iter().take(PROSPECTS).map(|(_, peer)| peer)
+        found.into_iter().take(PROSPECTS).map(|(_, _, peer)| peer)
     }
 }
 

@@ -28,8 +28,13 @@ fn debtor(bench: &mut Bench, viewer: &mut Stream, n: u8, owes: u64) {
         leaves: SubstreamSet::all(K),
         ..offer(50)
     };
+    debtor_that_says(bench, viewer, n, owes, full);
+}
+
+/// Peer `n`, which says this, owes this node so much of another stream.
+fn debtor_that_says(bench: &mut Bench, viewer: &mut Stream, n: u8, owes: u64, advert: Advert) {
     bench.connect(n, 20);
-    viewer.on_advert(&mut bench.ctx(), peer(n), full);
+    viewer.on_advert(&mut bench.ctx(), peer(n), advert);
     bench
         .accounts
         .sent(bench.now, peer(n), StreamId::from_bytes([5; 32]), owes);
@@ -37,14 +42,14 @@ fn debtor(bench: &mut Bench, viewer: &mut Stream, n: u8, owes: u64) {
 }
 
 #[test]
-fn who_is_owed_plenty_takes_everything_of_its_debtors() {
-    for (owes, moves) in [(12, true), (2, false)] {
+fn who_spends_takes_of_its_debtors_what_they_can_pay_for_a_minute_and_with_plenty_everything() {
+    for (owes, moves) in [(12 << 20, 16), (2 << 20, 3), (512 << 10, 0)] {
         let mut bench = Bench::new(Bitrate::from_kbps(4_000));
         let mut viewer = spender(&mut bench);
         assert_eq!(viewer.takes_in(PLENTY), 7_500_000);
-        debtor(&mut bench, &mut viewer, 2, owes << 20);
+        debtor(&mut bench, &mut viewer, 2, owes);
         viewer.spend(&mut bench.ctx());
-        assert_eq!(!asked(&bench.said(), peer(2)).is_empty(), moves, "{owes} MiB");
+        assert_eq!(asked(&bench.said(), peer(2)).len(), moves, "{owes} bytes");
     }
 }
 
@@ -71,6 +76,57 @@ fn who_spends_asks_a_debtor_for_the_place_of_a_leaf_though_nobody_only_takes() {
     viewer.seek_parents(&mut bench.ctx());
     assert!(!asked(&bench.said(), peer(2)).is_empty());
     assert!(asked(&bench.said(), peer(3)).is_empty());
+}
+
+#[test]
+fn who_lacks_a_supplier_asks_a_debtor_for_the_place_of_a_taker_whatever_that_takes() {
+    for takers in [None, Some(1)] {
+        let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+        bench.signed = Bookkeeping::none().with_credit();
+        let mut viewer = bench.viewer();
+        viewer.role = Role::Passive;
+        let full = Advert {
+            free_slots: 0,
+            leaves: SubstreamSet::EMPTY,
+            takers,
+            ..offer(50)
+        };
+        debtor_that_says(&mut bench, &mut viewer, 2, 4 << 20, full);
+        viewer.seek_parents(&mut bench.ctx());
+        let asked = asked(&bench.said(), peer(2));
+        assert_eq!(
+            u32::from(takers.unwrap_or(0)),
+            asked.len(),
+            "one place, one substream"
+        );
+    }
+}
+
+#[test]
+fn credit_is_wished_where_somebody_only_takes_before_other_places() {
+    let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+    let mut viewer = bench.viewer();
+    viewer.role = Role::Passive;
+    for n in 2..12 {
+        let full = Advert {
+            free_slots: 0,
+            primaries: if n == 11 {
+                SubstreamSet::EMPTY
+            } else {
+                SubstreamSet::all(K)
+            },
+            takers: (n == 11).then_some(1),
+            ..offer(50 + u16::from(n))
+        };
+        debtor_that_says(&mut bench, &mut viewer, n, 0, full);
+    }
+    let wished: Vec<_> = viewer
+        .wishes(bench.now)
+        .into_iter()
+        .map(|(whom, _)| whom)
+        .collect();
+    let expected: Vec<_> = [11, 2, 3, 4, 5, 6, 7, 8].map(peer).into();
+    assert_eq!(wished, expected);
 }
 
 #[test]

@@ -121,6 +121,7 @@ pub(super) fn offer(lag_ms: u16) -> Advert {
         free_slots: 100,
         primaries: SubstreamSet::all(K),
         leaves: SubstreamSet::EMPTY,
+        takers: None,
         backlog_ms: 0,
         copy_time_10us: 100,
         role: Role::Consumer,

@@ -280,6 +280,7 @@ pub(super) fn advert(u: &mut Unstructured<'_>, stream_tag: u32) -> Result<Advert
         free_slots: u.arbitrary()?,
         primaries: set(u)?,
         leaves: set(u)?,
+        takers: u.arbitrary()?,
         backlog_ms: u.arbitrary()?,
         copy_time_10us: u.arbitrary()?,
         role: role(u)?,

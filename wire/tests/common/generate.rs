@@ -482,7 +482,7 @@ fn any_swarm_message() -> impl Strategy<Value = Message> {
         any_seq(),
         any_list(any::<u16>()),
         any::<(u16, u16, u16, u16)>(),
-        (any_set(), any_set()),
+        (any_set(), any_set(), any::<Option<u16>>()),
         any_role(),
     )
         .prop_map(
@@ -491,7 +491,7 @@ fn any_swarm_message() -> impl Strategy<Value = Message> {
                 head,
                 lags_ms,
                 numbers,
-                (primaries, leaves),
+                (primaries, leaves, takers),
                 role,
             )| Advert {
                 stream_tag,
@@ -503,6 +503,7 @@ fn any_swarm_message() -> impl Strategy<Value = Message> {
                 free_slots: numbers.1,
                 primaries,
                 leaves,
+                takers,
                 backlog_ms: numbers.2,
                 copy_time_10us: numbers.3,
                 role,

@@ -281,6 +281,7 @@ pub(crate) fn examples() -> Vec<Message> {
             free_slots: 5,
             primaries: SubstreamSet(0b1001),
             leaves: SubstreamSet(0b1000),
+            takers: Some(3),
             backlog_ms: 12,
             copy_time_10us: 140,
             role: Role::Consumer,

@@ -225,6 +225,7 @@ mod tests {
             shifted: 0,
             pending: if n == 1 { 256_000 } else { 0 },
             arriving: 0,
+            leaving: 0,
             shifts: usize::from(n == 1),
             state: 3,
         }
