@@ -269,16 +269,17 @@ impl Stream {
             predicted += CREDITLESS_US;
         }
         if offer.free <= asked_now + state.asked.len() as u16 + kept {
-            let takers = orphan && offer.takers > asked_now;
-            let leaf = offer.leaves.contains(substream) || takers;
+            // A place of another substream is of use to who passes nothing on: in an inner one it would be a child too many.
+            let takers = orphan && !passed_on && offer.takers > asked_now;
+            let gives_way = takers || offer.leaves.contains(substream);
             let makes_room = passed_on
                 || of_debtors && state.has_leaves()
-                || places == Places::OfLeaves && leaf && self.earns_at(ctx, peer);
+                || places == Places::OfLeaves && gives_way && self.earns_at(ctx, peer);
             if !makes_room {
                 return None;
             }
             // A child that passes nothing on makes room at once; any other only for one that is worth more.
-            predicted += if leaf { LEAF_US } else { FULL_US };
+            predicted += if gives_way { LEAF_US } else { FULL_US };
         }
         debug_assert!(peer != ctx.config.peer);
         Some(predicted)
