@@ -54,14 +54,19 @@ impl Stream {
 
     /// Whether what a peer owes this node lasts for one substream more than so many, for a while.
     pub(super) fn can_pay(&self, ctx: &Ctx<'_>, peer: PeerId, taken: u32) -> bool {
-        let owed: u64 = self.peers.keys().map(|peer| self.owed_by(ctx, *peer)).sum();
-        let lasts = if owed < self.takes_in(PLENTY) {
-            LASTS
-        } else {
-            LASTS_OF_PLENTY
+        let owes = self.owed_by(ctx, peer);
+        let lasts = |time| {
+            let each = self.takes_in(time) / u64::from(self.k().max(1));
+            owes >= CREDIT_ALIKE + each * (u64::from(taken) + 1)
         };
-        let each = self.takes_in(lasts) / u64::from(self.k().max(1));
-        self.owed_by(ctx, peer) >= CREDIT_ALIKE + each * (u64::from(taken) + 1)
+        // All debts are added up only where it matters.
+        lasts(LASTS) || lasts(LASTS_OF_PLENTY) && self.has_plenty(ctx)
+    }
+
+    /// Whether all who are here together owe this node so much that it can pay for the whole stream.
+    fn has_plenty(&self, ctx: &Ctx<'_>) -> bool {
+        let owed: u64 = self.peers.keys().map(|peer| self.owed_by(ctx, *peer)).sum();
+        owed >= self.takes_in(PLENTY)
     }
 
     /// What all of the stream takes in so long.
