@@ -76,39 +76,17 @@ impl World {
             .push(took.as_nanos() as f64 / mean_ns.max(MS as f64));
     }
 
-    /// What shifts took from each honest peer's claims more than they gave. An account counts as the one of the two has it who knows
-    /// the newer state: the other one gets that when they meet again.
+    /// What shifts took from each honest peer's claims more than they gave.
     fn credit_lost(&self) -> u64 {
         let honest = (0..)
             .zip(&self.peers)
             .filter(|(_, peer)| peer.spec.region.is_none());
-        let books: BTreeMap<PeerId, Vec<Listed>> = honest
-            .filter_map(|(number, peer)| {
-                let id = self.ids.of(number);
-                let records = peer.ledger.load().ok()?;
-                Some((id, incentives::trust::list(id, &records).ok()?))
-            })
-            .collect();
-        let with = |of: &PeerId, other: &PeerId| {
-            let accounts = books.get(of).into_iter().flatten();
-            accounts.copied().find(|account| account.peer == *other)
-        };
-        let lost = books.iter().map(|(id, accounts)| {
-            let strangers = accounts
-                .iter()
-                .filter(|account| !books.contains_key(&account.peer));
-            let alone = strangers.map(|account| account.shifted + account.arriving as i64);
-            let honest = books.keys().filter_map(|other| {
-                let (mine, theirs) = (with(id, other), with(other, id));
-                let newer = theirs.filter(|theirs| mine.is_none_or(|mine| theirs.state > mine.state));
-                // What is under way still is nobody's loss.
-                newer
-                    .map(|theirs| theirs.leaving as i64 - theirs.shifted)
-                    .or(mine.map(|mine| mine.shifted + mine.arriving as i64))
-            });
-            alone.chain(honest).sum::<i64>().min(0).unsigned_abs()
+        let books = honest.filter_map(|(number, peer)| {
+            let id = self.ids.of(number);
+            let records = peer.ledger.load().ok()?;
+            Some((id, incentives::trust::list(id, &records).ok()?))
         });
-        lost.sum()
+        lost(&books.collect())
     }
 
     pub(super) fn giving(&self, groups: &Groups) -> Giving {
@@ -134,3 +112,29 @@ impl World {
         }
     }
 }
+
+/// What these peers lost by shifts, by the books of all of them. Of an account that two of them have the newer state counts: who has the
+/// older one gets the other when they meet again.
+fn lost(books: &BTreeMap<PeerId, Vec<Listed>>) -> u64 {
+    let mut gained: BTreeMap<(PeerId, PeerId), (u64, i64)> = BTreeMap::new();
+    for (me, accounts) in books {
+        for account in accounts {
+            // What is under way still is nobody's loss.
+            let mine = account.shifted + account.arriving as i64;
+            let theirs = account.leaving as i64 - account.shifted;
+            for (whose, bytes) in [((*me, account.peer), mine), ((account.peer, *me), theirs)] {
+                let newest = gained.entry(whose).or_insert((account.state, bytes));
+                *newest = (*newest).max((account.state, bytes));
+            }
+        }
+    }
+    let of = |id: &PeerId| {
+        let all = gained.range((*id, PeerId::from_bytes([0; 32]))..=(*id, PeerId::from_bytes([0xff; 32])));
+        all.map(|(_, (_, bytes))| bytes).sum::<i64>()
+    };
+    books.keys().map(|id| of(id).min(0).unsigned_abs()).sum()
+}
+
+#[cfg(test)]
+#[path = "giving_tests.rs"]
+mod tests;
