@@ -106,7 +106,8 @@ impl Tuning {
             config
                 .ack_eliciting_threshold(VarInt::from_u32(acks.threshold.into()))
                 .max_ack_delay(Some(acks.delay))
-                .reordering_threshold(VarInt::from_u32(self.packet_threshold - 1));
+                // A gap is acknowledged at once, also if one packet only has come behind it: a chunk has few.
+                .reordering_threshold(VarInt::from_u32(1));
             config
         });
         let mut mtu = MtuDiscoveryConfig::default();
