@@ -11,6 +11,8 @@ mod conns;
 mod flow;
 mod fluid;
 mod packet;
+#[cfg(test)]
+mod repeats;
 mod weather;
 
 use std::collections::VecDeque;
@@ -193,7 +195,7 @@ pub(crate) trait Network {
     /// What `peer` sent while that was counted.
     fn books(&self, peer: u32) -> Books;
 
-    /// Copies sent that did not arrive, in the whole run.
+    /// What was lost of the copies sent, in the whole run.
     fn lost(&self) -> Lost;
 
     /// What has come out and was not taken yet.

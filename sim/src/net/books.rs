@@ -11,11 +11,11 @@ pub(crate) struct Books {
     pub(crate) handshake_in: u64,
 }
 
-/// Copies of chunks that were sent and did not arrive, in the whole run.
+/// What happened to copies of chunks on their way, in the whole run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lost {
-    /// Lost on the way, or dropped by a queue.
+    /// Losses on the way and drops by queues: of copies, where these are modelled as wholes, or of packets.
     pub(crate) on_the_way: u64,
-    /// Not sent, because their time was past.
+    /// Copies not sent, or not again, because their time was past.
     pub(crate) expired: u64,
 }

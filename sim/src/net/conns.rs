@@ -50,6 +50,9 @@ pub(crate) struct Conn {
     /// Nothing reaches this end before: its opening, and on the ordered stream whatever was sent before.
     not_before: [SimTime; 2],
     opened: [SimTime; 2],
+    /// When each end sent its last chunk, and how long after the one before.
+    sent_at: [SimTime; 2],
+    apart_ns: [u64; 2],
     pub(crate) dialled_at: SimTime,
     /// What the dialler says along with the first packet, until that is there.
     pub(crate) opening: Opening,
@@ -76,6 +79,18 @@ impl Conn {
     /// An arrival beside the ordered stream: not before the end is open.
     pub(crate) fn once_open(&self, end: End, arrival: SimTime) -> SimTime {
         arrival.max(self.opened[end as usize])
+    }
+
+    /// `end` sends a chunk.
+    pub(crate) fn sends(&mut self, end: End, now: SimTime) {
+        let sent_at = &mut self.sent_at[end as usize];
+        self.apart_ns[end as usize] = now.since(*sent_at);
+        *sent_at = now;
+    }
+
+    /// How far apart the last two chunks were that `end` sent.
+    pub(crate) fn apart_ns(&self, end: End) -> u64 {
+        self.apart_ns[end as usize]
     }
 
     /// Nothing may reach `end` before `at`: its opening.
@@ -147,6 +162,8 @@ impl Conns {
             one_way_ns,
             not_before: [now; 2],
             opened: [now; 2],
+            sent_at: [now; 2],
+            apart_ns: [0; 2],
             dialled_at: now,
             with_opening: !opening.is_empty(),
             opening,

@@ -1,14 +1,16 @@
 //! The flow model: copies of chunks and messages travel as wholes. `fluid.rs` says in words what is modelled.
 
-use std::sync::Arc;
+mod copies;
+
 use std::time::Duration;
 
 use bytes::Bytes;
-use swarm::{Allowance, Class, Meter};
-use wire::{Chunk, Message, Time};
+use swarm::{Allowance, Meter};
+use wire::{Message, Time};
+
+use copies::Flight;
 
 use super::conns::{ConnId, Conns, End, Phase};
-use super::fluid::ack_bytes;
 use super::weather::arrival;
 use super::{
     Arrival, Books, Copy, Letter, Line, Lost, Mail, Network, Opening, Out, Site, Weather, wire_bytes,
@@ -45,14 +47,9 @@ pub(crate) struct FlowConfig {
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A copy of a chunk reaches an end; `landed` = it is through the downlink already.
-    Chunk {
-        conn: ConnId,
-        to: End,
-        hops: u8,
-        repair: bool,
-        landed: bool,
-        chunk: Arc<Chunk>,
-    },
+    Chunk { flight: Flight, landed: bool },
+    /// What an end has sent lacks something at the other end, and is sent again.
+    Repeat { flight: Flight, bytes: u64 },
     /// A letter reaches an end.
     Letter {
         conn: ConnId,
@@ -109,14 +106,8 @@ impl Flow {
 
     pub(super) fn handle(&mut self, now: SimTime, event: Event) {
         match event {
-            Event::Chunk {
-                conn,
-                to,
-                hops,
-                repair,
-                landed,
-                chunk,
-            } => self.chunk(now, conn, to, hops, repair, landed, chunk),
+            Event::Chunk { flight, landed } => self.landing(now, flight, landed),
+            Event::Repeat { flight, bytes } => self.repeat(now, flight, bytes),
             Event::Letter {
                 conn,
                 to,
@@ -154,9 +145,7 @@ impl Flow {
         fate.lost |= uplink.wait_ns(now) > self.config.queue_ns;
         let left = uplink.push(now, wire_bytes(frame));
         let c = self.conns.get_mut(conn);
-        // Reliable, so it does arrive.
-        let at = arrival(left, c.one_way_ns, fate, true).unwrap_or(left);
-        let at = c.in_order(to, at);
+        let at = c.in_order(to, arrival(left, c.one_way_ns, fate));
         let event = Event::Letter {
             conn,
             to,
@@ -165,54 +154,6 @@ impl Flow {
             letter,
         };
         self.later(at, event);
-    }
-
-    /// A copy of a chunk is at `to`.
-    #[allow(clippy::too_many_arguments, reason = "the fields of the event")]
-    fn chunk(
-        &mut self,
-        now: SimTime,
-        conn: ConnId,
-        to: End,
-        hops: u8,
-        repair: bool,
-        landed: bool,
-        chunk: Arc<Chunk>,
-    ) {
-        let c = self.conns.get(conn);
-        if c.phase(to) != Phase::Open {
-            return;
-        }
-        let (peer, from) = (c.peer(to), c.peer(to.other()));
-        let frame = chunk.frame_len() as u64;
-        let host = &mut self.hosts[peer as usize];
-        if let Some(downlink) = host.downlink.as_mut().filter(|_| !landed) {
-            match downlink.offer(now, wire_bytes(frame), self.config.queue_ns) {
-                Some(at) => {
-                    let event = Event::Chunk {
-                        conn,
-                        to,
-                        hops,
-                        repair,
-                        landed: true,
-                        chunk,
-                    };
-                    self.later(at, event);
-                }
-                None => self.lost.on_the_way += 1,
-            }
-            return;
-        }
-        if self.config.acks {
-            host.uplink.push(now, ack_bytes(frame));
-        }
-        self.arrive(Arrival::Chunk {
-            peer,
-            from,
-            hops,
-            repair,
-            chunk,
-        });
     }
 
     /// A letter is at `to`.
@@ -252,9 +193,7 @@ impl Flow {
             self.hosts[from as usize].books.handshake_out += bytes;
             self.hosts[peer as usize].books.handshake_in += bytes;
         }
-        let fate = self.config.weather.draw();
-        // Reliable, so it does arrive.
-        arrival(left, one_way_ns, fate, true).unwrap_or(left)
+        arrival(left, one_way_ns, self.config.weather.draw())
     }
 
     /// The first packet is at the acceptor.
@@ -439,37 +378,8 @@ impl Network for Flow {
     }
 
     fn send_chunk(&mut self, now: SimTime, from: u32, to: u32, copy: Copy) {
-        let Some((conn, end)) = self.open_to(from, to) else {
-            return;
-        };
-        let to = end.other();
-        let host = &mut self.hosts[from as usize];
-        if now.plus(host.uplink.wait_ns(now)) > copy.until {
-            self.lost.expired += 1;
-            return;
-        }
-        let bytes = wire_bytes(copy.chunk.frame_len() as u64);
-        let left = host.uplink.offer(now, bytes, self.config.queue_ns);
-        if self.counting && left.is_some() {
-            host.books.media_out += copy.chunk.payload().len() as u64;
-            host.books.copies_out += 1;
-        }
-        let c = self.conns.get(conn);
-        let fate = self.config.weather.draw();
-        match left.and_then(|left| arrival(left, c.one_way_ns, fate, false)) {
-            Some(at) => {
-                let at = c.once_open(to, at);
-                let event = Event::Chunk {
-                    conn,
-                    to,
-                    hops: copy.hops,
-                    repair: copy.class != Class::Live,
-                    landed: false,
-                    chunk: copy.chunk,
-                };
-                self.later(at, event);
-            }
-            None => self.lost.on_the_way += 1,
+        if let Some((conn, end)) = self.open_to(from, to) {
+            self.take_off(now, conn, end, copy);
         }
     }
 

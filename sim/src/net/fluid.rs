@@ -3,10 +3,12 @@
 //! A peer has an uplink of a fixed rate with a queue before it. Whatever the peer sends goes into that queue and leaves
 //! it in the same order, one byte after the other at the uplink's rate. Bytes are those of IP packets: a chunk or
 //! message is cut into packets, and each packet costs its headers besides. If a copy would have to wait longer than the
-//! queue is long (100 ms unless the scenario says otherwise), it is dropped whole at the tail.
+//! queue is long (100 ms unless the scenario says otherwise), it is dropped whole at the tail, and sent again when the sender notices.
 //!
 //! What has left the uplink arrives after the one-way delay between the two peers plus a jitter drawn anew for each
-//! delivery from an exponential distribution. A copy of a chunk is lost with a fixed probability, and then all of it.
+//! delivery from an exponential distribution. A copy of a chunk loses one of its packets with a fixed probability. QUIC sends that packet
+//! again, unless the chunk is too late by then: 1.25 round trips after the first if others of the chunk followed it, and otherwise a round
+//! trip after the next chunk that went the same way, or after a probe (`flow/copies.rs`).
 //! Control messages run over an ordered, reliable stream: a lost (or tail-dropped) one arrives a round trip later, and
 //! none overtakes another on the same connection. Chunks overtake freely.
 //!

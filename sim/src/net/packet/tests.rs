@@ -8,7 +8,7 @@ use wire::message::{Bye, Ping};
 use wire::{Chunk, ChunkFlags, ChunkHeader, SecretKey, Seq, Time, codec};
 
 use super::*;
-use crate::net::Letter;
+use crate::net::{Letter, repeats};
 use crate::queue::Calendar;
 use crate::time::{MS, SECOND};
 
@@ -435,4 +435,20 @@ fn an_opening_that_does_not_fit_stays_at_home() {
     assert_eq!(two.heard(1), []);
     assert_eq!(told(&two, 0), (vec![(false, false)], vec![]));
     assert_eq!(told(&two, 1), (vec![(false, false)], vec![]));
+}
+
+#[test]
+fn a_lost_packet_costs_what_the_flow_model_says() {
+    for (apart_ms, trips) in repeats::COST {
+        let mut two = Two::connected(0.01, 3 * MS);
+        let sent = |seq: u64| SECOND + seq * apart_ms * MS;
+        for seq in 0..8_000 {
+            two.send(seq);
+            two.until(sent(seq + 1));
+        }
+        two.until(two.now.0 + 2 * SECOND);
+        let times = two.chunk_times(sent).into_iter().map(|(_, ms)| ms).collect();
+        let cost = repeats::cost_ms(times) * MS as f64 / (2 * ONE_WAY) as f64;
+        assert!(trips.contains(&cost), "{apart_ms} ms apart: {cost} round trips");
+    }
 }
