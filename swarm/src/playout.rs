@@ -53,7 +53,7 @@ const fn leaning(preference: Preference) -> Leaning {
             in_time: 0.9985,
             guard_us: 20_000,
             settling_us: 150_000,
-            repair_us: 250_000,
+            repair_us: 200_000,
             patience: Duration::from_millis(250),
             ahead: Duration::from_millis(150),
             catch_up: 0.03,
