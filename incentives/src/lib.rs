@@ -10,6 +10,7 @@
 //! owed there. Nor is hearsay believed there: an advert only says where a shift may be tried.
 
 mod accounts;
+mod allowance;
 pub mod flow;
 mod standing;
 pub mod store;

@@ -5,6 +5,7 @@
 //! has the protocol.
 
 mod agree;
+mod frauds;
 mod listing;
 mod pair;
 mod receipts;
@@ -25,6 +26,7 @@ use wire::{PeerId, PeerMap, SecretKey, SignatureError, Signed, StreamId, Time, V
 
 use crate::store::{Store, StoreError, Write};
 use crate::view::View;
+use frauds::Strangers;
 use shifts::Shift;
 use state::Peer;
 
@@ -40,9 +42,6 @@ const MAX_ACCOUNTS: usize = 8192;
 
 /// What a peer may have taken of another before it gave anything (docs/INCENTIVES.md).
 pub const NEWCOMER_LINE: u64 = 16 << 20;
-
-/// Peers remembered to have signed contradictions.
-const MAX_CONDEMNED: usize = 1024;
 
 /// What a node is to do, or may want to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,7 +76,7 @@ pub enum Event {
         /// The shift.
         id: ShiftId,
     },
-    /// Somebody signed a contradiction. It is shunned, and the proof has been passed on.
+    /// Somebody signed a contradiction. It is shunned, and whom it may concern has been told.
     Fraud(FraudProof),
     /// A peer said something that is not right.
     Fault(PeerId, Fault),
@@ -141,7 +140,8 @@ pub struct Trust<S> {
     /// Since when each note is known in this run.
     notes_since: BTreeMap<ShiftId, Time>,
     view: View,
-    condemned: BTreeMap<PeerId, ()>,
+    /// Those with whom there is neither an account nor a connection, and who signed contradictions.
+    strangers: Strangers,
     faults: BTreeMap<Fault, u64>,
     walk_at: Time,
     /// When what is past is looked through, once a minute.
@@ -176,7 +176,7 @@ impl<S: Store> Trust<S> {
             notes: BTreeMap::new(),
             notes_since: BTreeMap::new(),
             view: View::new(me),
-            condemned: BTreeMap::new(),
+            strangers: Strangers::default(),
             faults: BTreeMap::new(),
             walk_at: Time::NEVER,
             forget_at: now,
@@ -212,15 +212,17 @@ impl<S: Store> Trust<S> {
         self.present.remove(&peer);
         if let Some(known) = self.peers.get_mut(&peer) {
             known.connected = false;
-            if known.is_blank() {
-                self.peers.remove(&peer);
+            if known.is_blank()
+                && let Some(gone) = self.peers.remove(&peer)
+            {
+                self.remember(peer, &gone);
             }
         }
     }
 
     /// What `from` said. From a peer without a connection nothing is taken.
     pub fn handle(&mut self, now: Time, from: PeerId, message: TrustMessage, out: &mut Vec<Output>) {
-        if !self.condemned.contains_key(&from) && self.peers.get(&from).is_some_and(|peer| peer.connected) {
+        if self.peers.get(&from).is_some_and(|peer| peer.is_heard()) {
             let taken = match message {
                 TrustMessage::Receipt(receipt) => self.on_receipt(now, from, &receipt),
                 TrustMessage::Propose(proposal) => self.on_proposal(now, from, &proposal),
@@ -235,7 +237,7 @@ impl<S: Store> Trust<S> {
                 TrustMessage::Walk(edges) => self.on_walk(now, from, edges.into_vec()),
                 TrustMessage::AskEdges { owed } => self.on_ask_edges(now, from, owed),
                 TrustMessage::TellEdges(edges) => self.on_edges(now, from, edges.into_vec()),
-                TrustMessage::Fraud(proof) => self.on_fraud(proof),
+                TrustMessage::Fraud(proof) => self.on_fraud(now, from, proof),
             };
             if let Err(fault) = taken {
                 self.count(from, fault);
@@ -347,11 +349,6 @@ impl<S: Store> Trust<S> {
         u64::try_from(left.max(0)).unwrap_or(u64::MAX)
     }
 
-    /// Whether a peer was proven to contradict itself.
-    pub fn is_condemned(&self, peer: PeerId) -> bool {
-        self.condemned.contains_key(&peer)
-    }
-
     /// How often each fault was seen.
     pub fn faults(&self) -> &BTreeMap<Fault, u64> {
         &self.faults
@@ -383,7 +380,7 @@ impl<S: Store> Trust<S> {
     }
 
     fn send(&mut self, to: PeerId, message: TrustMessage) {
-        if self.peers.get(&to).is_some_and(|peer| peer.connected) && !self.condemned.contains_key(&to) {
+        if self.peers.get(&to).is_some_and(|peer| peer.is_heard()) {
             self.out.push(Output::Send {
                 to,
                 message: Box::new(message),
@@ -421,32 +418,6 @@ impl<S: Store> Trust<S> {
         self.lazy.retain(|earlier| earlier.key != write.key);
         self.lazy.push(write);
         self.flush_at = self.flush_at.min(now + FLUSH_AFTER);
-    }
-
-    fn on_fraud(&mut self, proof: FraudProof) -> Result<(), Fault> {
-        if self.condemned.contains_key(&proof.accused()) {
-            return Ok(());
-        }
-        proof.check().map_err(fault)?;
-        self.condemn(proof);
-        Ok(())
-    }
-
-    /// Shuns who signed a contradiction, and tells the neighbours. The proof has been checked.
-    fn condemn(&mut self, proof: FraudProof) {
-        let accused = proof.accused();
-        if accused == self.me || self.condemned.len() >= MAX_CONDEMNED {
-            return;
-        }
-        if self.condemned.insert(accused, ()).is_some() {
-            return;
-        }
-        self.view.remove_peer(accused);
-        let neighbours: Vec<_> = self.present.iter().copied().collect();
-        for to in neighbours {
-            self.send(to, TrustMessage::Fraud(proof.clone()));
-        }
-        self.out.push(Output::Event(Event::Fraud(proof)));
     }
 }
 

@@ -156,6 +156,14 @@ impl View {
         }
     }
 
+    /// Whether anybody owes this peer anything or it owes anybody, as far as is known.
+    pub fn tells_of(&self, peer: PeerId) -> bool {
+        let pairs = self.edges.keys().chain(self.own.keys());
+        pairs
+            .into_iter()
+            .any(|(debtor, creditor)| *debtor == peer || *creditor == peer)
+    }
+
     /// Forgets everything about a peer.
     pub fn remove_peer(&mut self, peer: PeerId) {
         self.edges

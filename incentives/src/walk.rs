@@ -6,32 +6,18 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::{Rng, RngExt as _};
+use wire::PeerId;
 use wire::trust::TrustEdge;
-use wire::{PeerId, Time};
 
-/// Walks that a neighbour may pass on at once: four of each of its own neighbours, if they all come together.
-const BURST: u32 = 48;
-/// And one more in this time. A peer starts four in half a minute, and each comes to five others, so twenty in half a minute
-/// come to each on average; a popular one gets many times that.
-const EVERY: Duration = Duration::from_millis(250);
+use crate::allowance::Rate;
 
-/// How many walks a neighbour may still pass on.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Allowance {
-    /// When the burst is free again as a whole.
-    full_at: Time,
-}
-
-impl Allowance {
-    pub(crate) fn take(&mut self, now: Time) -> bool {
-        let next = self.full_at.max(now) + EVERY;
-        let fits = next.since(now) <= EVERY * BURST;
-        if fits {
-            self.full_at = next;
-        }
-        fits
-    }
-}
+/// Walks that a neighbour may pass on: at once four of each of its own neighbours, if they all come together. A peer starts four in
+/// half a minute, and each comes to five others, so twenty in half a minute come to each on average; a popular one gets many times
+/// that.
+pub(crate) const WALKS: Rate = Rate {
+    burst: 48,
+    every: Duration::from_millis(250),
+};
 
 /// Whether these edges are a walk from somewhere to `me` that `from` passed on: each begins where the one before ended, and
 /// nobody is on it twice.

@@ -18,7 +18,7 @@ impl<S: Store> Trust<S> {
     /// Does what the account with a peer needs: proposes its next state, or asks the other to.
     pub(crate) fn drive(&mut self, now: Time, id: PeerId) {
         let Some(peer) = self.peers.get(&id) else { return };
-        if !peer.connected || self.condemned.contains_key(&id) {
+        if !peer.connected || peer.condemned {
             return;
         }
         if peer.pair.proposes() {
@@ -194,7 +194,7 @@ impl<S: Store> Trust<S> {
             return Err(Fault::Foreign);
         }
         if let Some(earlier) = peer.pair.compare(next.seq, &proposal.state) {
-            self.condemn(FraudProof::States(from, earlier, proposal.state.clone()));
+            self.condemn(None, FraudProof::States(from, earlier, proposal.state.clone()));
             return Err(Fault::Stale);
         }
         if next.seq <= peer.pair.state.seq {
@@ -353,7 +353,7 @@ impl<S: Store> Trust<S> {
         if let Some(mine) = pair.agreed.as_ref().filter(|_| state.seq == pair.state.seq) {
             let proof = FraudProof::States(from, theirs(mine), theirs(&agreed));
             if proof.check().is_ok() {
-                self.condemn(proof);
+                self.condemn(None, proof);
             }
             return Err(Fault::Stale);
         }

@@ -266,7 +266,7 @@ impl<S: Store> Trust<S> {
             return false;
         };
         let last = order.path.len() - 1;
-        if place == 0 || order.path.iter().any(|peer| self.condemned.contains_key(peer)) {
+        if place == 0 || order.path.iter().any(|peer| self.is_condemned(*peer)) {
             return false;
         }
         let entry = if order.path[place - 1] == from {

@@ -11,6 +11,7 @@ use super::receipts::Issued;
 use super::records::{self, Record};
 use super::walks::OwnEdge;
 use super::{Balance, MAX_ACCOUNTS, Trust};
+use crate::allowance::Allowance;
 use crate::store::{Store, StoreError};
 use crate::view::TOLD_HOLDS;
 
@@ -43,7 +44,11 @@ pub(crate) struct Peer {
     /// What of the account those were told that they may shift, and until when it is kept for them.
     pub(crate) promised: BTreeMap<PeerId, (Time, u64)>,
     /// Walks that may still come in.
-    pub(crate) walks: crate::walk::Allowance,
+    pub(crate) walks: Allowance,
+    /// Whether it was proven to contradict itself.
+    pub(crate) condemned: bool,
+    /// Proofs about strangers that may still come of it.
+    pub(crate) proofs: Allowance,
 }
 
 impl Peer {
@@ -61,8 +66,15 @@ impl Peer {
             edge: OwnEdge::default(),
             asked_edges: 0,
             promised: BTreeMap::new(),
-            walks: crate::walk::Allowance::default(),
+            walks: Allowance::default(),
+            condemned: false,
+            proofs: Allowance::default(),
         }
+    }
+
+    /// Whether anything is said to it and taken of it.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.connected && !self.condemned
     }
 
     /// What of the account is kept for others than `asker`.
@@ -135,7 +147,9 @@ impl<S: Store> Trust<S> {
             }
             let key = Verifier::new(id.as_bytes()).ok()?;
             if self.peers.len() < MAX_ACCOUNTS {
-                self.peers.insert(id, Box::new(Peer::new(self.me, id, key)));
+                let mut peer = Peer::new(self.me, id, key);
+                peer.condemned = self.strangers.remove(id);
+                self.peers.insert(id, Box::new(peer));
             }
         }
         self.peers.get_mut(&id).map(|peer| &mut **peer)
@@ -155,6 +169,7 @@ impl<S: Store> Trust<S> {
             let Some(peer) = self.peers.remove(&id) else {
                 continue;
             };
+            self.remember(id, &peer);
             self.writes.push(records::forget_agreed(id));
             let held = peer.pair.held.keys().map(|&epoch| records::held(id, epoch, None));
             self.writes.extend(held);
@@ -251,6 +266,7 @@ impl<S: Store> Trust<S> {
             if let Some(new) = self.enter(*id) {
                 new.connected = peer.connected;
                 new.issued = peer.issued.clone();
+                new.condemned |= peer.condemned;
                 new.sent = peer.sent;
                 new.receipted = peer.receipted;
                 new.pair.given.append(&mut peer.pair.given);

@@ -13,7 +13,7 @@ use super::{Fault, Output, Trust, fault};
 use crate::flow::{self, Plan};
 use crate::store::Store;
 use crate::view::{CLOCK_SKEW, EDGE_LIFE, EdgeError, View};
-use crate::walk;
+use crate::walk::{self, WALKS};
 
 /// How often walks begin, give or take a third of it (docs/INCENTIVES.md).
 pub const WALK_EVERY: Duration = Duration::from_secs(30);
@@ -84,7 +84,8 @@ impl<S: Store> Trust<S> {
             .edges(now)
             .filter(|(_, creditor, _)| *creditor != self.me);
         // Own claims as they are now: the view has them as they were when they were looked at last.
-        let own = self.peers.iter().filter_map(|(id, peer)| {
+        let trusted = self.peers.iter().filter(|(_, peer)| !peer.condemned);
+        let own = trusted.filter_map(|(id, peer)| {
             let bytes = u64::try_from(peer.pair.claim()).ok()?;
             Some((*id, self.me, bytes))
         });
@@ -120,7 +121,7 @@ impl<S: Store> Trust<S> {
             let (edge, _) = peer.edge.holds(now)?;
             let owed = u64::try_from(-peer.pair.claim()).ok()?;
             let may = edge.debtor == self.me && !visited(id);
-            (may && !self.condemned.contains_key(id)).then_some((*id, owed))
+            (may && !peer.condemned).then_some((*id, owed))
         });
         let creditors: Vec<_> = creditors.collect();
         let Some(next) = walk::choose(&mut self.rng, &creditors) else {
@@ -141,7 +142,7 @@ impl<S: Store> Trust<S> {
         let Some(peer) = self.peers.get_mut(&from) else {
             return Ok(());
         };
-        if !peer.walks.take(now) {
+        if !peer.walks.take(now, WALKS) {
             return Err(Fault::TooMuch);
         }
         let claimed: Result<Vec<_>, _> = edges.iter().map(Cosigned::peek).collect();
@@ -170,7 +171,11 @@ impl<S: Store> Trust<S> {
     /// Tells the greatest of this peer's edges; those with whom it is not connected are of no use to a shift, and no more are those
     /// that others were told of before, or use already, as far as there is room. What is told is kept for the asker for a while.
     pub(crate) fn on_ask_edges(&mut self, now: Time, from: PeerId, owed: bool) -> Result<(), Fault> {
-        if !self.peers.get_mut(&from).is_some_and(|peer| peer.walks.take(now)) {
+        if !self
+            .peers
+            .get_mut(&from)
+            .is_some_and(|peer| peer.walks.take(now, WALKS))
+        {
             return Err(Fault::TooMuch);
         }
         let edges = self.present.iter().filter(|id| **id != from).filter_map(|id| {
@@ -227,7 +232,7 @@ impl<S: Store> Trust<S> {
     /// Takes an edge of others into the view. What is not known yet is checked.
     fn take_edge(&mut self, now: Time, edge: &TrustEdge, signed: &Cosigned<TrustEdge>) -> Result<(), Fault> {
         View::check(now, edge).map_err(edge_fault)?;
-        if self.condemned.contains_key(&edge.debtor) || self.condemned.contains_key(&edge.creditor) {
+        if self.is_condemned(edge.debtor) || self.is_condemned(edge.creditor) {
             return Err(Fault::Foreign);
         }
         let digest = signed.digest();
@@ -245,7 +250,7 @@ impl<S: Store> Trust<S> {
 
     /// Keeps the view's own edge, and as the one who proposes asks for an advert when the account has moved or time is over.
     pub(crate) fn offer_edge(&mut self, now: Time, id: PeerId) {
-        let Some(peer) = self.peers.get_mut(&id) else {
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| !peer.condemned) else {
             return;
         };
         self.view.set_own(id, peer.pair.claim());

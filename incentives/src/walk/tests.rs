@@ -1,5 +1,6 @@
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
+use wire::Time;
 
 use super::*;
 
@@ -44,14 +45,4 @@ fn the_next_one_is_chosen_in_proportion_to_what_is_owed() {
     assert_eq!(choose(&mut rng, &[]), None);
     assert_eq!(choose(&mut rng, &[(peer(1), 0)]), None);
     assert!(choose(&mut rng, &[(peer(1), u64::MAX), (peer(2), u64::MAX)]).is_some());
-}
-
-#[test]
-fn a_neighbour_passes_on_a_burst_and_then_as_many_as_there_is_time_for() {
-    let mut allowance = Allowance::default();
-    let at = |ms: u64| Time::from_millis(1_000_000 + ms);
-    let taken = (0..1000).filter(|_| allowance.take(at(0))).count();
-    assert_eq!(taken, BURST as usize);
-    assert!(!allowance.take(at(249)));
-    assert!(allowance.take(at(250)) && !allowance.take(at(250)));
 }
