@@ -7,7 +7,7 @@ mod net;
 
 use std::time::Duration;
 
-use headwater_incentives::store::MemoryStore;
+use headwater_incentives::store::{MemoryStore, Store as _, StoreError};
 use headwater_incentives::trust::{Event, Fault, Output, Trust};
 use net::{MIB, Net, START, STREAM};
 use wire::trust::{AccountState, FraudProof, Receipt, TrustMessage};
@@ -30,6 +30,20 @@ fn contradiction(by: &SecretKey) -> FraudProof {
         Signed::new(&state, by)
     };
     FraudProof::States(me, state(1), state(2))
+}
+
+/// The first receipt of somebody for what key 0 gave it.
+fn receipt(debtor: &SecretKey, bytes: u64) -> TrustMessage {
+    let receipt = Receipt {
+        consumer: debtor.peer_id(),
+        provider: key(0).peer_id(),
+        stream: STREAM,
+        epoch: 1,
+        seq: 1,
+        bytes,
+        in_stream: bytes,
+    };
+    TrustMessage::Receipt(Signed::new(&receipt, debtor))
 }
 
 /// A peer by hand, with neighbours.
@@ -74,17 +88,7 @@ impl One {
 
     /// A neighbour owes something: an account begins.
     fn is_owed_by(&mut self, debtor: &SecretKey) {
-        let receipt = Receipt {
-            consumer: debtor.peer_id(),
-            provider: key(0).peer_id(),
-            stream: STREAM,
-            epoch: 1,
-            seq: 1,
-            bytes: MIB,
-            in_stream: MIB,
-        };
-        let receipt = TrustMessage::Receipt(Signed::new(&receipt, debtor));
-        self.hear(debtor.peer_id(), receipt);
+        self.hear(debtor.peer_id(), receipt(debtor, MIB));
         assert_eq!(
             self.trust.balance(self.now, debtor.peer_id()).claim,
             i128::from(MIB)
@@ -183,4 +187,100 @@ fn a_proof_goes_on_to_those_who_deal_with_somebody_an_advert_told_of() {
     let condemned = [1, 2, 4].map(|n| net.trust(n).is_condemned(cheat.peer_id()));
     assert_eq!(condemned, [true, true, false]);
     assert!(!net.trust(2).view().tells_of(cheat.peer_id()));
+}
+
+/// Opens the ledger of key 0 again.
+fn reopened(disk: MemoryStore) -> Result<Trust<MemoryStore>, StoreError> {
+    Trust::open(key(0), disk, 2, START + Duration::from_secs(60))
+}
+
+#[test]
+fn a_restart_does_not_forgive_who_has_an_account() {
+    let (gossip, cheat, passer, liar) = (key(1).peer_id(), key(2), key(3), key(4));
+    let mut one = One::new(&[gossip, cheat.peer_id(), passer.peer_id(), liar.peer_id()]);
+    one.is_owed_by(&cheat);
+    // By a proof that a neighbour has, and by its own words.
+    one.prove(gossip, &cheat);
+    one.is_owed_by(&liar);
+    one.hear(liar.peer_id(), receipt(&liar, MIB / 2));
+    one.prove(gossip, &passer);
+    let found_out = [cheat.peer_id(), liar.peer_id(), passer.peer_id()];
+    assert!(found_out.iter().all(|peer| one.trust.is_condemned(*peer)));
+    // Proofs wait to be written together, for a second.
+    one.now += Duration::from_secs(2);
+    one.trust.handle_deadline(one.now, &mut one.out);
+    let mut again = reopened(one.trust.into_store()).unwrap();
+    // With who only passed by there is no account.
+    assert_eq!(
+        found_out.map(|peer| again.is_condemned(peer)),
+        [true, true, false]
+    );
+    let mut out = Vec::new();
+    again.on_connected(START + Duration::from_secs(60), cheat.peer_id(), &mut out);
+    let now = START + Duration::from_secs(61);
+    again.handle(now, cheat.peer_id(), receipt(&cheat, 9 * MIB), &mut out);
+    assert_eq!(out, [], "nothing is said to it, and nothing taken of it");
+    again.on_disconnected(cheat.peer_id());
+    assert!(again.is_condemned(cheat.peer_id()));
+}
+
+#[test]
+fn a_proof_that_could_not_be_written_is_written_later() {
+    let (gossip, cheat) = (key(1).peer_id(), key(2));
+    let mut one = One::new(&[gossip, cheat.peer_id()]);
+    one.is_owed_by(&cheat);
+    one.trust.store_mut().fail_after(Some(0));
+    one.prove(gossip, &cheat);
+    one.now += Duration::from_secs(2);
+    one.trust.handle_deadline(one.now, &mut one.out);
+    let full = one
+        .out
+        .iter()
+        .any(|o| matches!(o, Output::Event(Event::Ledger(_))));
+    assert!(full && one.trust.is_condemned(cheat.peer_id()));
+    one.trust.store_mut().fail_after(None);
+    // As the driver does when a disk failed after it had taken the writes: all that waited is gone.
+    one.trust.reload(one.now).unwrap();
+    one.now += Duration::from_secs(2);
+    one.trust.handle_deadline(one.now, &mut one.out);
+    assert!(
+        reopened(one.trust.into_store())
+            .unwrap()
+            .is_condemned(cheat.peer_id())
+    );
+}
+
+#[test]
+fn a_damaged_or_foreign_proof_in_the_ledger_is_an_error() {
+    let (gossip, cheat) = (key(1).peer_id(), key(2));
+    let mut one = One::new(&[gossip, cheat.peer_id()]);
+    one.is_owed_by(&cheat);
+    one.prove(gossip, &cheat);
+    one.now += Duration::from_secs(2);
+    one.trust.handle_deadline(one.now, &mut one.out);
+    let disk = one.trust.into_store();
+    let records = disk.load().unwrap();
+    let (at, proof) = records.iter().find(|(at, _)| at[0] == b'C').unwrap();
+    let with = |at: &[u8], value: Vec<u8>| {
+        let mut other = disk.clone();
+        other.records_mut().insert(at.to_vec(), value);
+        reopened(other).err()
+    };
+    for byte in 0..proof.len() {
+        let mut damaged = proof.clone();
+        damaged[byte] ^= 0x10;
+        let error = with(at, damaged);
+        assert!(matches!(error, Some(StoreError::Corrupt(_))), "{byte}: {error:?}");
+    }
+    assert!(matches!(
+        with(at, proof[1..].to_vec()),
+        Some(StoreError::Corrupt(_))
+    ));
+    // Proof against one is none against another.
+    let mut other = at.clone();
+    other[1..].copy_from_slice(gossip.as_bytes());
+    assert!(matches!(
+        with(&other, proof.clone()),
+        Some(StoreError::Corrupt(_))
+    ));
 }

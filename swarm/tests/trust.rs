@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use headwater_swarm::{Event, Input, Node, Participation, PlayoutWish};
-use incentives::Offence;
 use incentives::store::{MemoryStore, Record, Store, StoreError, Write};
 use incentives::trust::{MIN_SHIFT, RECEIPT_BYTES};
-use wire::trust::Receipt;
-use wire::{Bitrate, Message, SecretKey, Signed, Time};
+use incentives::{Offence, Trust};
+use wire::trust::{Receipt, TrustMessage};
+use wire::{Bitrate, Message, SecretKey, Signed, StreamId, Time};
 use world::World;
 
 fn viewer() -> Participation {
@@ -273,4 +273,47 @@ fn a_wrong_signature_costs_the_connection_and_a_node_without_accounts_says_nothi
         offence: Offence::WrongSignature,
     };
     assert!(events.contains(&banned), "{events:?}");
+}
+
+#[test]
+fn who_was_found_out_in_a_run_before_is_sent_away_when_it_comes() {
+    let mut world = swarm_of(2, 6, 0.0);
+    let mut key = None;
+    let cheat = join(&mut world, |config, now| {
+        key = Some(config.key.clone());
+        Node::with_accounts(config, now)
+    });
+    let key = key.unwrap();
+    // A node that was given two receipts under one number, and was stopped then.
+    let index = join(&mut world, |config, now| {
+        let mut before = Trust::open(config.key.clone(), MemoryStore::new(), 1, now).unwrap();
+        let mut out = Vec::new();
+        before.on_connected(now, key.peer_id(), &mut out);
+        for bytes in [2 << 20, 1 << 20] {
+            let receipt = Receipt {
+                consumer: key.peer_id(),
+                provider: config.peer,
+                stream: StreamId::from_bytes([3; 32]),
+                epoch: 1,
+                seq: 1,
+                bytes,
+                in_stream: bytes,
+            };
+            let signed = TrustMessage::Receipt(Signed::new(&receipt, &key));
+            before.handle(now, key.peer_id(), signed, &mut out);
+        }
+        before.close(now, &mut out);
+        Node::with_ledger(config, Box::new(before.into_store()), now).unwrap()
+    });
+    world.run_until(Time::from_millis(9_000));
+    world.dial(cheat, index);
+    world.run_until(Time::from_millis(10_000));
+    assert!(!world.are_connected(cheat, index));
+    let banned = Event::Banned {
+        peer: world.peers[cheat].id,
+        offence: Offence::Fraud,
+    };
+    let events = &world.peers[index].events;
+    assert!(events.contains(&banned), "{events:?}");
+    assert!(continuity(&world, index) > 0.999);
 }

@@ -194,7 +194,11 @@ impl<S: Store> Trust<S> {
             return Err(Fault::Foreign);
         }
         if let Some(earlier) = peer.pair.compare(next.seq, &proposal.state) {
-            self.condemn(None, FraudProof::States(from, earlier, proposal.state.clone()));
+            self.condemn(
+                now,
+                None,
+                FraudProof::States(from, earlier, proposal.state.clone()),
+            );
             return Err(Fault::Stale);
         }
         if next.seq <= peer.pair.state.seq {
@@ -353,7 +357,7 @@ impl<S: Store> Trust<S> {
         if let Some(mine) = pair.agreed.as_ref().filter(|_| state.seq == pair.state.seq) {
             let proof = FraudProof::States(from, theirs(mine), theirs(&agreed));
             if proof.check().is_ok() {
-                self.condemn(None, proof);
+                self.condemn(now, None, proof);
             }
             return Err(Fault::Stale);
         }

@@ -2,7 +2,7 @@
 //!
 //! A key costs nothing, and neither does a contradiction signed with it, so proofs about strangers are worth little and there may be
 //! any number of them. What is proven about those with whom there is an account or a connection is always taken and kept; about
-//! others so many, and of each neighbour no more than it has an allowance for. A proof goes on only to whom it may concern.
+//! others so many, and of each neighbour no more than it has an allowance for. With whom there is an account is in the ledger. A proof goes on only to whom it may concern.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use wire::{PeerId, Time};
 
 use super::state::Peer;
 use super::walks::OwnEdge;
-use super::{Event, Fault, Output, Trust, fault};
+use super::{Event, Fault, Output, Trust, fault, records};
 use crate::allowance::Rate;
 use crate::store::Store;
 
@@ -77,13 +77,13 @@ impl<S: Store> Trust<S> {
             return Err(Fault::TooMuch);
         }
         proof.check().map_err(fault)?;
-        self.condemn(Some(from), proof);
+        self.condemn(now, Some(from), proof);
         Ok(())
     }
 
     /// Shuns who signed a contradiction, and tells the neighbours if they may have to do with it: because this peer has, or has heard
     /// an advert about it. The proof has been checked, and came from `from` if this peer did not find it itself.
-    pub(super) fn condemn(&mut self, from: Option<PeerId>, proof: FraudProof) {
+    pub(super) fn condemn(&mut self, now: Time, from: Option<PeerId>, proof: FraudProof) {
         let accused = proof.accused();
         if accused == self.me || self.is_condemned(accused) {
             return;
@@ -94,6 +94,10 @@ impl<S: Store> Trust<S> {
                 peer.condemned = true;
                 // It is advertised no more.
                 peer.edge = OwnEdge::default();
+                if !peer.is_blank() {
+                    peer.proof = Some(Box::new(proof.clone()));
+                    self.write_soon(now, records::fraud(accused, Some(&proof)));
+                }
                 true
             }
             None => {

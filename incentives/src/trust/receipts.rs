@@ -190,7 +190,7 @@ impl<S: Store> Trust<S> {
         if let Some((known, earlier)) = pair.held.get(&receipt.epoch) {
             if known.seq == receipt.seq && !earlier.same_body(signed) {
                 let proof = FraudProof::Receipts(from, earlier.clone(), signed.clone());
-                self.condemn(None, proof);
+                self.condemn(now, None, proof);
                 return Err(Fault::Stale);
             }
             if receipt.seq <= known.seq || receipt.bytes < known.bytes {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use wire::trust::{AccountState, Note, Receipt, ShiftId};
+use wire::trust::{AccountState, FraudProof, Note, Receipt, ShiftId};
 use wire::{Cosigned, PeerId, Signed, codec};
 
 use crate::store::{StoreError, Write};
@@ -16,6 +16,7 @@ const HELD: u8 = b'R';
 const GIVEN: u8 = b'G';
 const NOTE: u8 = b'N';
 const WRITTEN_OFF: u8 = b'W';
+const FRAUD: u8 = b'C';
 
 /// A proposal as it is kept.
 #[derive(Serialize, Deserialize)]
@@ -36,6 +37,8 @@ pub(crate) enum Record {
     Given(PeerId, u64, Signed<Receipt>),
     Note(ShiftId, Signed<Note>),
     WrittenOff(PeerId, ShiftId),
+    /// Proof that it contradicted itself.
+    Fraud(PeerId, FraudProof),
 }
 
 /// Whether the record with this key is a step of a shift.
@@ -115,6 +118,14 @@ pub(crate) fn written_off(peer: PeerId, id: ShiftId, is: bool) -> Write {
     if is { set(key, &()) } else { gone(key) }
 }
 
+pub(crate) fn fraud(peer: PeerId, proof: Option<&FraudProof>) -> Write {
+    let key = key(FRAUD, &[peer.as_bytes()]);
+    match proof {
+        Some(proof) => set(key, proof),
+        None => gone(key),
+    }
+}
+
 /// Reads a record.
 pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Record, StoreError> {
     let corrupt = |what: &str| StoreError::Corrupt(format!("{what} in a record of kind {:?}", key.first()));
@@ -143,6 +154,7 @@ pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Record, StoreError> {
         GIVEN => Ok(Record::Given(peer()?, epoch()?, value_of(value)?)),
         NOTE => Ok(Record::Note(shift(0)?, value_of(value)?)),
         WRITTEN_OFF => Ok(Record::WrittenOff(peer()?, shift(32)?)),
+        FRAUD => Ok(Record::Fraud(peer()?, value_of(value)?)),
         _ => Err(corrupt("an unknown kind")),
     }
 }

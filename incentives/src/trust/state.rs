@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use wire::trust::{ShiftId, TrustMessage};
+use wire::trust::{FraudProof, ShiftId, TrustMessage};
 use wire::{PeerId, Time, Verifier};
 
 use super::pair::{Pair, Proposed};
@@ -47,6 +47,8 @@ pub(crate) struct Peer {
     pub(crate) walks: Allowance,
     /// Whether it was proven to contradict itself.
     pub(crate) condemned: bool,
+    /// The proof, if there is an account: it is in the ledger, or will be.
+    pub(crate) proof: Option<Box<FraudProof>>,
     /// Proofs about strangers that may still come of it.
     pub(crate) proofs: Allowance,
 }
@@ -68,6 +70,7 @@ impl Peer {
             promised: BTreeMap::new(),
             walks: Allowance::default(),
             condemned: false,
+            proof: None,
             proofs: Allowance::default(),
         }
     }
@@ -96,7 +99,8 @@ impl Peer {
     pub(crate) fn is_blank(&self) -> bool {
         let pair = &self.pair;
         let account = pair.agreed.is_none() && pair.proposed.is_none() && pair.wanted.is_empty();
-        account && pair.held.is_empty() && pair.given.is_empty() && self.issued.is_blank() && self.sent == 0
+        let receipts = pair.held.is_empty() && pair.given.is_empty() && self.issued.is_blank();
+        account && receipts && self.sent == 0 && self.proof.is_none()
     }
 
     pub(crate) fn next_deadline(&self) -> Time {
@@ -170,6 +174,9 @@ impl<S: Store> Trust<S> {
                 continue;
             };
             self.remember(id, &peer);
+            if peer.proof.is_some() {
+                self.writes.push(records::fraud(id, None));
+            }
             self.writes.push(records::forget_agreed(id));
             let held = peer.pair.held.keys().map(|&epoch| records::held(id, epoch, None));
             self.writes.extend(held);
@@ -238,6 +245,16 @@ impl<S: Store> Trust<S> {
                     self.notes.insert(id, (note, signed));
                     self.notes_since.insert(id, now);
                 }
+                Record::Fraud(id, proof) => {
+                    let accused = proof.check();
+                    let accused = accused.map_err(|error| StoreError::Corrupt(error.to_string()))?;
+                    if accused != id {
+                        return Err(corrupt("proof against another peer"));
+                    }
+                    let peer = self.read_peer(id)?;
+                    peer.condemned = true;
+                    peer.proof = Some(Box::new(proof));
+                }
             }
         }
         for (id, kept) in proposals {
@@ -262,17 +279,26 @@ impl<S: Store> Trust<S> {
         for (id, shift) in written_off {
             self.read_peer(id)?.pair.written_off.insert(shift);
         }
+        let mut unwritten = Vec::new();
         for (id, peer) in before.iter_mut() {
             if let Some(new) = self.enter(*id) {
                 new.connected = peer.connected;
                 new.issued = peer.issued.clone();
                 new.condemned |= peer.condemned;
+                if let Some(proof) = peer.proof.take().filter(|_| new.proof.is_none()) {
+                    // It was found out meanwhile, and what was to be written is not.
+                    unwritten.push(records::fraud(*id, Some(&proof)));
+                    new.proof = Some(proof);
+                }
                 new.sent = peer.sent;
                 new.receipted = peer.receipted;
                 new.pair.given.append(&mut peer.pair.given);
                 new.pair.held.append(&mut peer.pair.held);
                 new.retry_later(now);
             }
+        }
+        for write in unwritten {
+            self.write_soon(now, write);
         }
         for peer in self.peers.values_mut() {
             peer.pair.note_all(&self.notes);

@@ -198,6 +198,10 @@ impl Node {
         if self.neighbours.contains(&peer)
             && let Some((trust, said)) = self.trust.awake()
         {
+            if trust.is_condemned(peer) {
+                // It was found out before it came, or in a run before this one.
+                return self.penalise(now, peer, Offence::Fraud);
+            }
             trust.on_connected(now, peer, said);
             self.act_on_trust(now, out);
         }
