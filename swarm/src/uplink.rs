@@ -71,6 +71,17 @@ pub(crate) fn bytes_on_link(frame_len: usize) -> u64 {
     (frame_len + frame_len.div_ceil(PACKET_PAYLOAD) * PACKET_OVERHEAD) as u64
 }
 
+/// Whose copies go first where there is not room for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Turn {
+    /// Who gives, is owed, or is not known yet.
+    Usual,
+    /// Who only takes: after the repairs of others.
+    Taker,
+    /// Who only takes and has taken more than a newcomer's line: after other takers.
+    BeyondLine,
+}
+
 /// One copy to be sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Copy {
@@ -80,8 +91,8 @@ pub(crate) struct Copy {
     pub(crate) class: Class,
     /// Whether it goes on from there: a live one is sent before those that do not.
     pub(crate) goes_on: bool,
-    /// Whether it waits for the repairs of others, too.
-    pub(crate) last: bool,
+    /// Whose copies it waits for.
+    pub(crate) turn: Turn,
     pub(crate) expires: Time,
 }
 
@@ -100,20 +111,22 @@ struct Queue {
     bytes: u64,
 }
 
-/// So many queues: live copies that go on from where they go, other live ones, repairs, both of those who only take, the past.
-const QUEUES: usize = 5;
+/// So many queues: live copies that go on from where they go, other live ones, repairs, both of those who only take, both of those
+/// among them who are beyond the line, the past.
+const QUEUES: usize = 6;
 
 /// The live ones of them: what waits there is ahead of everything else. What goes on comes first, because its wait is everybody's
 /// below; where one child in eight passes on what it gets, the others wait hardly longer for that (docs/results/swarm.md).
 const LIVE_QUEUES: usize = 2;
 
 /// In which queue a copy waits: whatever is in one before it goes first.
-fn queue_of(class: Class, last: bool, goes_on: bool) -> usize {
-    match class {
-        Class::Bulk => 4,
-        _ if last => 3,
-        Class::Repair => 2,
-        Class::Control | Class::Live => usize::from(!goes_on),
+fn queue_of(class: Class, turn: Turn, goes_on: bool) -> usize {
+    match (class, turn) {
+        (Class::Bulk, _) => 5,
+        (_, Turn::BeyondLine) => 4,
+        (_, Turn::Taker) => 3,
+        (Class::Repair, Turn::Usual) => 2,
+        (Class::Control | Class::Live, Turn::Usual) => usize::from(!goes_on),
     }
 }
 
@@ -184,13 +197,13 @@ impl Uplink {
         self.free_at.since(now)
     }
 
-    /// Time until a copy of this class, of somebody who comes last or not, handed in now would be on the link, while live copies to
+    /// Time until a copy of this class, for somebody whose turn it is then, handed in now would be on the link, while live copies to
     /// come leave this share of the link.
-    pub(crate) fn backlog_for(&self, class: Class, last: bool, now: Time, left: f64) -> Duration {
+    pub(crate) fn backlog_for(&self, class: Class, turn: Turn, now: Time, left: f64) -> Duration {
         let slower = self
             .queues
             .iter()
-            .take(queue_of(class, last, false) + 1)
+            .take(queue_of(class, turn, false) + 1)
             .skip(LIVE_QUEUES);
         let behind = self.time_for(slower.map(|queue| queue.bytes).sum()).as_secs_f64();
         let behind = behind / left.clamp(LEAST_LEFT, 1.0);
@@ -210,7 +223,7 @@ impl Uplink {
             return false;
         }
         let bytes = bytes_on_link(copy.chunk.frame_len());
-        let at = queue_of(copy.class, copy.last, copy.goes_on);
+        let at = queue_of(copy.class, copy.turn, copy.goes_on);
         let nothing_before = self.queues[..=at].iter().all(|queue| queue.copies.is_empty());
         if nothing_before && self.free_at <= now + AHEAD {
             self.book(now, bytes);

@@ -4,7 +4,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use wire::{Bitrate, Chunk, ChunkFlags, ChunkHeader, PeerId, SecretKey, Seq, Time};
 
-use super::{Copy, LEAVES_WITHIN, LIVE_QUEUE, Uplink, bytes_on_link};
+use super::{Copy, LEAVES_WITHIN, LIVE_QUEUE, Turn, Uplink, bytes_on_link};
 use crate::io::{Class, Outbox, Output};
 
 fn chunk(seq: u64, len: usize) -> Arc<Chunk> {
@@ -28,7 +28,7 @@ fn copy(seq: u64, class: Class) -> Copy {
         hops: 2,
         class,
         goes_on: false,
-        last: false,
+        turn: Turn::Usual,
         expires: Time::from_millis(10_000),
     }
 }
@@ -119,26 +119,35 @@ fn what_comes_last_goes_after_repairs_and_before_the_past() {
     let mut uplink = Uplink::new(Bitrate::from_kbps(4_000));
     let mut out = Outbox::new();
     uplink.offer(Time::ZERO, copy(0, Class::Live), &mut out);
-    let last = |seq, class| Copy {
-        last: true,
+    let of = |turn, seq, class| Copy {
+        turn,
         ..copy(seq, class)
     };
     uplink.offer(Time::ZERO, copy(1, Class::Bulk), &mut out);
-    uplink.offer(Time::ZERO, last(2, Class::Live), &mut out);
-    uplink.offer(Time::ZERO, last(3, Class::Repair), &mut out);
+    uplink.offer(Time::ZERO, of(Turn::Taker, 2, Class::Live), &mut out);
+    uplink.offer(Time::ZERO, of(Turn::Taker, 3, Class::Repair), &mut out);
     let now = Time::ZERO;
     let idle = uplink.booked(now);
     assert_eq!(
-        uplink.backlog_for(Class::Repair, false, now, 1.0),
+        uplink.backlog_for(Class::Repair, Turn::Usual, now, 1.0),
         idle,
         "others do not wait for it"
     );
-    assert!(uplink.backlog_for(Class::Repair, true, now, 1.0) > idle);
+    let takers = uplink.backlog_for(Class::Repair, Turn::Taker, now, 1.0);
+    assert!(takers > idle);
+    uplink.offer(now, of(Turn::BeyondLine, 5, Class::Live), &mut out);
+    assert_eq!(
+        uplink.backlog_for(Class::Repair, Turn::Taker, now, 1.0),
+        takers,
+        "nor do takers for those beyond the line"
+    );
+    assert!(uplink.backlog_for(Class::Repair, Turn::BeyondLine, now, 1.0) > takers);
     uplink.offer(now, copy(4, Class::Repair), &mut out);
+    uplink.offer(now, of(Turn::Taker, 6, Class::Repair), &mut out);
     while let Some(deadline) = uplink.next_deadline() {
         uplink.release(deadline, &mut out);
     }
-    assert_eq!(sent(&out), [0, 4, 2, 3, 1]);
+    assert_eq!(sent(&out), [0, 4, 2, 3, 6, 5, 1]);
 }
 
 #[test]
@@ -205,12 +214,12 @@ fn a_change_of_the_rate_leaves_no_queue_behind() {
     }
     // What was booked at the slow rate does not hold up the fast one.
     uplink.set_rate(Time::ZERO, Bitrate::from_kbps(100_000));
-    assert!(uplink.backlog_for(Class::Repair, false, Time::ZERO, 1.0) < Duration::from_millis(10));
+    assert!(uplink.backlog_for(Class::Repair, Turn::Usual, Time::ZERO, 1.0) < Duration::from_millis(10));
     while let Some(deadline) = uplink.next_deadline() {
         uplink.release(deadline, &mut out);
     }
     assert_eq!(
-        uplink.backlog_for(Class::Repair, false, Time::from_millis(40), 1.0),
+        uplink.backlog_for(Class::Repair, Turn::Usual, Time::from_millis(40), 1.0),
         Duration::ZERO
     );
     // Without any rate nothing overflows.
@@ -218,11 +227,13 @@ fn a_change_of_the_rate_leaves_no_queue_behind() {
         uplink.offer(Time::from_millis(40), copy(seq, Class::Live), &mut out);
     }
     uplink.set_rate(Time::from_millis(40), Bitrate::ZERO);
-    assert!(uplink.backlog_for(Class::Repair, false, Time::from_millis(40), 1.0) > Duration::from_secs(1));
+    assert!(
+        uplink.backlog_for(Class::Repair, Turn::Usual, Time::from_millis(40), 1.0) > Duration::from_secs(1)
+    );
     uplink.forget(|_| true);
     uplink.set_rate(Time::from_millis(40), Bitrate::from_kbps(1_000));
     assert_eq!(
-        uplink.backlog_for(Class::Repair, false, Time::from_millis(40), 1.0),
+        uplink.backlog_for(Class::Repair, Turn::Usual, Time::from_millis(40), 1.0),
         Duration::ZERO
     );
 }

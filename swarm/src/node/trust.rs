@@ -112,6 +112,11 @@ impl Bookkeeping {
         Some(i64::try_from(balance.claim).map_or(i64::MIN, i64::saturating_neg))
     }
 
+    /// How much a peer may still take before it has given anything.
+    pub(crate) fn credit_left(&self, now: Time, peer: PeerId) -> Option<u64> {
+        Some(self.trust.as_ref()?.credit_left(now, peer))
+    }
+
     /// Whether anybody owes this node enough for a shift.
     pub(crate) fn has_credit(&self) -> bool {
         self.ahead.has_credit

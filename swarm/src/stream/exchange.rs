@@ -197,7 +197,7 @@ impl Stream {
                 hops: hops.saturating_add(1),
                 class,
                 goes_on: child.fanout > 0,
-                last: child.last,
+                turn: child.turn,
                 expires: ctx.now + useful,
             };
             if ctx.uplink.offer(ctx.now, copy, ctx.out) {
@@ -222,7 +222,7 @@ impl Stream {
             .first()
             .is_some_and(|chunk| newest.since(chunk.header().generated_at) <= RECENT);
         let class = if recent { Class::Repair } else { Class::Bulk };
-        let last = self.only_takes(ctx, to);
+        let turn = self.turn(ctx, to);
         for chunk in chunks {
             let hops = self
                 .sub(chunk.seq().substream(k))
@@ -237,7 +237,7 @@ impl Stream {
                     hops,
                     class,
                     goes_on: false,
-                    last,
+                    turn,
                     expires,
                 },
             );

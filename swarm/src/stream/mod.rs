@@ -53,7 +53,7 @@ use crate::io::Outbox;
 use crate::neighbour::Neighbours;
 use crate::node::Bookkeeping;
 use crate::playout::Playout;
-use crate::uplink::Uplink;
+use crate::uplink::{Turn, Uplink};
 use crate::window::Window;
 
 pub(crate) use membership::Membership;
@@ -172,8 +172,8 @@ pub(crate) struct Child {
     /// How many further copies of the substream it can send.
     pub(crate) fanout: u16,
     pub(crate) since: Time,
-    /// It only takes: its copies wait for the repairs of others.
-    pub(crate) last: bool,
+    /// Whose copies its own wait for.
+    pub(crate) turn: Turn,
     /// Displaced: served until then, and not counted any more.
     pub(crate) leaves_at: Option<Time>,
 }

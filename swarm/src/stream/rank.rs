@@ -9,11 +9,13 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use incentives::Contribution;
+use incentives::trust::NEWCOMER_LINE;
 use wire::message::Role;
 use wire::{PeerId, StreamId, Substream};
 
 use super::supply::{NEW_HERE, SETTLED};
 use super::{Child, Ctx, Stream};
+use crate::uplink::Turn;
 
 /// Contributions that differ by less are alike: one substream of sixteen of the usual stream brings so much in 40 s.
 const ALIKE: u64 = 1024 * 1024;
@@ -34,12 +36,14 @@ pub(super) struct Rank {
     in_stream: u64,
     /// What this node owes it.
     credit: u64,
+    /// Whether it is not one of those who only take and have taken more than a newcomer's line.
+    in_line: bool,
 }
 
 /// What was given, in steps that tell.
 fn credit(contribution: Contribution) -> u64 {
-    // What this node gave more than it got counts for nobody: a leaf owes more the longer it has been here. And if it did count,
-    // a new name would be worth more than an old one.
+    // What this node gave more than it got counts against nobody who earns a place: a leaf owes more the longer it has been here. And
+    // if it did count, a new name would be worth more than an old one.
     u64::try_from(contribution.balance).unwrap_or(0) / CREDIT_ALIKE
 }
 
@@ -71,17 +75,30 @@ impl Stream {
         let contribution = ctx.contribution(peer, self.id);
         let in_stream = contribution.in_stream / ALIKE;
         let credit = credit(contribution);
-        let offers = self.offers(ctx, peer) == Some(true);
+        let offers = self.offers(ctx, peer);
+        let earns = offers == Some(true) || in_stream > 0 || credit > 0;
         Rank {
-            earns: offers || in_stream > 0 || credit > 0,
+            earns,
             in_stream,
             credit,
+            in_line: earns || offers.is_none() || ctx.is_in_line(peer, self.id),
         }
     }
 
     /// Whether this peer has said what it gives, and it is nothing, and nothing is owed to it.
     pub(crate) fn only_takes(&self, ctx: &Ctx<'_>, peer: PeerId) -> bool {
         self.offers(ctx, peer) == Some(false) && !self.rank(ctx, peer).earns
+    }
+
+    /// Whose copies those for a peer wait for.
+    pub(super) fn turn(&self, ctx: &Ctx<'_>, peer: PeerId) -> Turn {
+        if !self.only_takes(ctx, peer) {
+            Turn::Usual
+        } else if ctx.is_in_line(peer, self.id) {
+            Turn::Taker
+        } else {
+            Turn::BeyondLine
+        }
     }
 
     /// Sees whose copies go last.
@@ -91,26 +108,28 @@ impl Stream {
         }
         self.next_ranking = ctx.now + RANK_EVERY;
         let supplied = self.peers.iter().filter(|(_, state)| !state.supplied.is_empty());
-        let takers: Vec<PeerId> = supplied
-            .map(|(peer, _)| *peer)
-            .filter(|&peer| self.only_takes(ctx, peer))
+        let takers: Vec<(PeerId, Turn)> = supplied
+            .map(|(peer, _)| (*peer, self.turn(ctx, *peer)))
+            .filter(|(_, turn)| *turn > Turn::Usual)
             .collect();
         for child in self.subs.iter_mut().flat_map(|sub| &mut sub.children) {
-            child.last = takers.binary_search(&child.peer).is_ok();
+            let at = takers.binary_search_by_key(&child.peer, |(peer, _)| *peer);
+            child.turn = at.map_or(Turn::Usual, |at| takers[at].1);
         }
     }
 
     /// How many places children hold that only take, if any: whoever earns gets one, of whatever substream. The peercaster's belong to
     /// substreams.
     pub(super) fn takers(&self) -> Option<u16> {
-        let takes = |child: &&Child| child.last && child.fanout == 0 && child.leaves_at.is_none();
+        let takes =
+            |child: &&Child| child.turn > Turn::Usual && child.fanout == 0 && child.leaves_at.is_none();
         let children = self.subs.iter().flat_map(|sub| &sub.children);
         let takers = children.filter(takes).count().min(usize::from(u16::MAX)) as u16;
         (takers > 0 && self.source.is_none()).then_some(takers)
     }
 
     /// The child that gives way to `newcomer`, which has no supplier for a substream, when all slots are taken: one that passes
-    /// nothing on in its substream and only takes, the farthest first. If there is none and this node owes the newcomer, which gives
+    /// nothing on in its substream and only takes, first who is beyond the newcomer's line, then the farthest. If there is none and this node owes the newcomer, which gives
     /// nothing, one that has given this node nothing and is owed nothing: it finds a place wherever somebody only takes, and what
     /// the newcomer is owed is good for one here alone. The peercaster's slots belong to substreams.
     pub(super) fn gives_way(
@@ -134,8 +153,10 @@ impl Stream {
             |&(child, of): &(&Child, Substream)| (of != substream, Reverse(way(child.peer)), child.peer);
         let taker = may_go
             .clone()
-            .filter(|(child, _)| self.only_takes(ctx, child.peer))
-            .min_by_key(farthest);
+            .map(|place| (Reverse(self.turn(ctx, place.0.peer)), place))
+            .filter(|(turn, _)| *turn < Reverse(Turn::Usual))
+            .min_by_key(|(turn, place)| (*turn, farthest(place)))
+            .map(|(_, place)| place);
         let stranger = || {
             let unknown = |child: &Child| {
                 let rank = self.rank(ctx, child.peer);
@@ -186,6 +207,15 @@ impl Ctx<'_> {
     /// Whether a peer owes this node so much that it tells.
     pub(super) fn owes(&self, peer: PeerId, stream: StreamId) -> bool {
         self.contribution(peer, stream).balance <= -(CREDIT_ALIKE as i64)
+    }
+
+    /// Whether a peer has taken less than a newcomer may before it gave anything. Where accounts are signed, what it gave no receipts
+    /// for counts as taken.
+    fn is_in_line(&self, peer: PeerId, stream: StreamId) -> bool {
+        match self.signed.credit_left(self.now, peer) {
+            Some(left) => left > 0,
+            None => self.contribution(peer, stream).balance > -(NEWCOMER_LINE as i64),
+        }
     }
 }
 

@@ -8,7 +8,8 @@ use super::super::supply::{NEW_HERE, SETTLED};
 use super::super::testing::{
     Bench, FIRST, K, asked, nothing, offer, one, peer, record, request_for, stream_id,
 };
-use super::RANK_EVERY;
+use super::{NEWCOMER_LINE, RANK_EVERY};
+use crate::uplink::Turn;
 
 /// Who says that it gives nothing.
 fn taker() -> Advert {
@@ -46,6 +47,12 @@ fn ask(bench: &mut Bench, stream: &mut Stream, n: u8, rtt_ms: u64, advert: Adver
     stream.on_advert(&mut bench.ctx(), peer(n), advert);
     bench.out.clear();
     stream.on_subscribe(&mut bench.ctx(), peer(n), &request_for(one(s), 0, true));
+}
+
+/// Whose copies those for a child in substream 0 wait for.
+fn turn(stream: &Stream, n: u8) -> Turn {
+    let mut children = stream.subs[0].children.iter();
+    children.find(|child| child.peer == peer(n)).unwrap().turn
 }
 
 /// Who was told that its place is given away, and who that there is none.
@@ -304,19 +311,55 @@ fn live_copies_of_who_only_takes_wait_for_repairs_of_others() {
     let mut viewer = supplier(&mut bench, 16);
     ask(&mut bench, &mut viewer, 10, 20, taker(), 0);
     ask(&mut bench, &mut viewer, 11, 20, offer(50), 0);
-    let last = |viewer: &Stream, n: u8| {
-        let mut children = viewer.subs[0].children.iter();
-        children
-            .find(|child| child.peer == peer(n))
-            .is_some_and(|child| child.last)
-    };
-    assert!(last(&viewer, 10) && !last(&viewer, 11));
+    let turns = |viewer: &Stream| [10, 11].map(|n| turn(viewer, n));
+    assert_eq!(turns(&viewer), [Turn::Taker, Turn::Usual]);
     // What was a viewer with room is one without, and the other way round.
     viewer.on_advert(&mut bench.ctx(), peer(10), offer(50));
     viewer.on_advert(&mut bench.ctx(), peer(11), taker());
     bench.now += RANK_EVERY;
     viewer.rank_children(&bench.ctx());
-    assert!(!last(&viewer, 10) && last(&viewer, 11));
+    assert_eq!(turns(&viewer), [Turn::Usual, Turn::Taker]);
+}
+
+#[test]
+fn of_those_who_only_take_who_took_more_than_a_newcomer_may_comes_last() {
+    for signs in [false, true] {
+        let mut bench = Bench::new(Bitrate::from_kbps(4_000));
+        let mut viewer = supplier(&mut bench, 3);
+        if signs {
+            bench.signs_for(99, 1);
+        }
+        let takes = |bench: &mut Bench, n: u8, bytes: u64| {
+            if signs {
+                // It gives no receipts for it, which makes no difference.
+                let (trust, said) = bench.signed.awake().unwrap();
+                trust.on_connected(bench.now, peer(n), said);
+                trust.sent(peer(n), bytes);
+            } else {
+                bench.accounts.sent(bench.now, peer(n), stream_id(), bytes);
+            }
+        };
+        ask(&mut bench, &mut viewer, 10, 200, taker(), 0);
+        ask(&mut bench, &mut viewer, 11, 20, taker(), 1);
+        ask(&mut bench, &mut viewer, 12, 20, offer(50), 0);
+        takes(&mut bench, 10, NEWCOMER_LINE - 1);
+        takes(&mut bench, 11, NEWCOMER_LINE);
+        takes(&mut bench, 12, 9 * NEWCOMER_LINE);
+        let turns =
+            |viewer: &Stream, bench: &mut Bench| [10, 11, 12].map(|n| viewer.turn(&bench.ctx(), peer(n)));
+        let expected = [Turn::Taker, Turn::BeyondLine, Turn::Usual];
+        assert_eq!(turns(&viewer, &mut bench), expected, "signed: {signs}");
+        bench.now += RANK_EVERY;
+        viewer.rank_children(&bench.ctx());
+        assert_eq!(turn(&viewer, 10), Turn::Taker);
+        let ranks = [11, 10, 12].map(|n| viewer.rank(&bench.ctx(), peer(n)));
+        assert!(ranks[0] < ranks[1] && ranks[1] < ranks[2], "{ranks:?}");
+        // Though 10 is farther, and in the substream that is asked for.
+        for (n, goes) in [(20, 11), (21, 10)] {
+            ask(&mut bench, &mut viewer, n, 20, offer(50), 0);
+            assert_eq!(losers(&mut bench), (vec![peer(goes)], vec![]), "for {n}");
+        }
+    }
 }
 
 #[test]

@@ -473,13 +473,13 @@ impl Stream {
             _ if self.source.is_some() => BUSY * 4,
             _ => BUSY,
         };
-        let last = self.only_takes(ctx, from);
-        let left = self.left_by_live(ctx, last);
+        let turn = self.turn(ctx, from);
+        let left = self.left_by_live(ctx, turn);
         let k = self.k().max(1);
         let mut lacking = Vec::new();
         for &seq in &message.seqs {
             let chunk = self.window.get(seq).filter(|_| allowed).cloned();
-            let Some(chunk) = chunk.filter(|_| ctx.uplink.backlog_for(class, last, ctx.now, left) <= busy)
+            let Some(chunk) = chunk.filter(|_| ctx.uplink.backlog_for(class, turn, ctx.now, left) <= busy)
             else {
                 lacking.push(seq);
                 continue;
@@ -494,7 +494,7 @@ impl Stream {
                 hops,
                 class,
                 goes_on: false,
-                last,
+                turn,
                 expires,
             };
             if !self.offer_copy(ctx, copy) {

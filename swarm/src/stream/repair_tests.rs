@@ -5,6 +5,7 @@ use wire::{Bitrate, Message, PeerId, Seq, SubstreamSet, Time};
 
 use super::super::Stream;
 use crate::io::Class;
+use crate::uplink::Turn;
 
 use super::super::testing::{
     Bench, CHUNK_MS, FIRST, K, chunk, chunk_made, chunk_of, made_at, offer, one, peer, request_for, stream_id,
@@ -312,9 +313,9 @@ fn a_request_costs_no_more_than_is_left_of_the_uplink() {
         deadline_ms: u16::MAX,
     };
     source.peers.entry(peer(2)).or_default().supplied = SubstreamSet::all(K);
-    let before = bench.uplink.backlog_for(Class::Bulk, false, bench.now, 1.0);
+    let before = bench.uplink.backlog_for(Class::Bulk, Turn::Usual, bench.now, 1.0);
     source.on_request(&mut bench.ctx(), peer(2), &request);
-    let added = bench.uplink.backlog_for(Class::Bulk, false, bench.now, 1.0) - before;
+    let added = bench.uplink.backlog_for(Class::Bulk, Turn::Usual, bench.now, 1.0) - before;
     assert!(added < Duration::from_millis(300), "{added:?}");
     let declined = bench
         .said()

@@ -15,7 +15,7 @@ use wire::{Bitrate, List, PeerId, Substream, SubstreamSet};
 use super::leavers::CHILD_SPEAKS;
 use super::seats::SMALL_SWARM;
 use super::{Child, Ctx, Stream};
-use crate::uplink::bytes_on_link;
+use crate::uplink::{Turn, bytes_on_link};
 
 /// Part of the uplink, less what control messages take, that is promised to children. Repairs have the slots that are not taken,
 /// and what is no whole slot: three in a hundred at sixteen. With 0.94, a swarm with 1.2 times the capacity that its media needs has
@@ -164,13 +164,13 @@ impl Stream {
         slots.min(f64::from(u16::MAX)) as u16
     }
 
-    /// Share of the uplink that the children's live copies leave, control messages as they were of late taken off; to who does
-    /// not come last, the copies of those who do leave theirs.
-    pub(super) fn left_by_live(&self, ctx: &Ctx<'_>, last: bool) -> f64 {
+    /// Share of the uplink that the children's live copies leave, control messages as they were of late taken off; the
+    /// copies of those whose turn comes later leave theirs.
+    pub(super) fn left_by_live(&self, ctx: &Ctx<'_>, turn: Turn) -> f64 {
         let chunks =
             ctx.uplink.rate_for_chunks().as_bps() as f64 / (ctx.uplink.rate().as_bps() as f64).max(1.0);
         let children = self.subs.iter().flat_map(|sub| &sub.children);
-        let before = children.filter(|child| child.leaves_at.is_none() && (last || !child.last));
+        let before = children.filter(|child| child.leaves_at.is_none() && child.turn <= turn);
         let used = before.count() as f64 / f64::from(self.slots.max(1));
         chunks * (1.0 - self.promised() * used)
     }
@@ -437,7 +437,7 @@ impl Stream {
         if self.source.is_none() && self.primaries.len() < self.max_primaries() {
             self.primaries.insert(substream);
         }
-        let last = self.only_takes(ctx, peer);
+        let turn = self.turn(ctx, peer);
         let Some(sub) = self.sub_mut(substream) else {
             return;
         };
@@ -449,7 +449,7 @@ impl Stream {
                 peer,
                 fanout,
                 since: now,
-                last,
+                turn,
                 leaves_at: None,
             },
         );
