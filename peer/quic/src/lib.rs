@@ -14,6 +14,7 @@ mod queue;
 mod streams;
 pub mod tls;
 mod tuning;
+mod uplink;
 
 pub use endpoint::{SERVER_NAME, client_config, endpoint_config, server_config};
 pub use frames::{FrameBuffer, GREETING, MAX_GREETINGS};
@@ -23,6 +24,7 @@ pub use pair::{SIMULTANEOUS, Verdict, decide};
 pub use queue::{ControlFull, Dropped, QueuedChunk, SendQueue};
 pub use streams::{Checked, Streams};
 pub use tuning::{Acks, Congestion, Tuning};
+pub use uplink::{ASSUMED, PathSample, UplinkEstimate};
 
 use std::time::Duration;
 

@@ -35,7 +35,7 @@ pub struct NodeArgs {
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
 
-    /// Upload limit in IP bytes, such as 20mbit or 500kbit [default: measured]
+    /// Upload limit in IP bytes, such as 20mbit or 500kbit; less is used if less gets through [default: measured]
     #[arg(long, value_name = "RATE", value_parser = positive_rate)]
     pub upload: Option<Bitrate>,
 

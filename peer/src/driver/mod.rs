@@ -20,7 +20,6 @@ mod items;
 mod lags;
 mod produce;
 mod run;
-mod uplink;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use quic::UplinkEstimate;
 use swarm::{Node, NodeConfig, RING_AFTER, RING_CONNECTIONS};
 use tokio::sync::{mpsc, watch};
 use wire::{Bitrate, SecretKey};
@@ -41,7 +41,6 @@ use crate::ledger;
 use crate::net::{NetConfig, NetStats, Streams, Transport, Tuning};
 use produce::ProduceQueue;
 use run::{Driver, Queues};
-use uplink::UplinkEstimate;
 
 /// Most commands waiting. They are given by people and by start and end of streams.
 const MAX_COMMANDS: usize = 64;
@@ -59,7 +58,7 @@ pub struct DriverConfig {
     pub identity: SecretKey,
     /// Where it listens; port 0 lets the system choose. With none it only dials out.
     pub listen: Vec<SocketAddr>,
-    /// The uplink, counted in bytes of IP packets; `None`: found out while running.
+    /// What the uplink carries at most, counted in bytes of IP packets: less is sent if less gets through. `None`: found out while running.
     pub upload: Option<Bitrate>,
     /// Most connections that the node keeps, those of the overlay's ring not counted.
     pub max_neighbours: usize,
@@ -151,7 +150,7 @@ pub async fn start(config: DriverConfig) -> anyhow::Result<NodeHandle> {
         peer,
         key,
         listen: crate::net::reachable::addresses(&local_addrs),
-        upload: config.upload.unwrap_or(uplink::ASSUMED),
+        upload: config.upload.unwrap_or(quic::ASSUMED),
         seed,
         max_neighbours: config.max_neighbours,
         ring_after: config.ring_after,
@@ -168,7 +167,7 @@ pub async fn start(config: DriverConfig) -> anyhow::Result<NodeHandle> {
         clock,
         transport,
         streams,
-        config.upload.is_none().then(UplinkEstimate::new),
+        UplinkEstimate::new(config.upload),
         Queues {
             commands: command_queue,
             inputs: input_queue,

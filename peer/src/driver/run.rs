@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use quic::UplinkEstimate;
 use swarm::{Event, Input, NewChunk, Node, Outbox, Output, Wanting};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -14,7 +15,6 @@ use wire::{StreamId, Time, codec};
 use super::handle::Command;
 use super::items::ItemSender;
 use super::produce::ProduceQueue;
-use super::uplink::UplinkEstimate;
 use super::{Clock, DriverStats, Lags, StreamItem};
 use crate::ledger::Gate;
 use crate::net::{Streams, Transport};
@@ -43,8 +43,7 @@ pub(super) struct Driver {
     clock: Clock,
     transport: Transport,
     checked: Arc<Streams>,
-    /// `None` when the uplink's rate was given.
-    uplink: Option<UplinkEstimate>,
+    uplink: UplinkEstimate,
     queues: Queues,
     streams: BTreeMap<StreamId, ItemSender>,
     /// Who hears what concerns no stream in particular.
@@ -64,7 +63,7 @@ impl Driver {
         clock: Clock,
         transport: Transport,
         checked: Arc<Streams>,
-        uplink: Option<UplinkEstimate>,
+        uplink: UplinkEstimate,
         queues: Queues,
         ledger: Option<Gate>,
     ) -> Self {
@@ -150,9 +149,8 @@ impl Driver {
 
     fn measure_uplink(&mut self, out: &mut Outbox) {
         let now = self.clock.now();
-        if let Some(uplink) = &mut self.uplink
-            && uplink.is_due(now)
-            && let Some(rate) = uplink.update(now, &self.transport.paths())
+        if self.uplink.is_due(now)
+            && let Some(rate) = self.uplink.update(now, &self.transport.paths())
         {
             tracing::debug!(%rate, "upload");
             self.node.handle(now, Input::Upload { rate }, out);
@@ -234,9 +232,9 @@ impl Driver {
                 self.node.handle(now, *input, out);
             }
             Command::Input(input) => {
-                if let Input::Upload { .. } = *input {
-                    // Somebody knows better than our measurement.
-                    self.uplink = None;
+                if let Input::Upload { rate } = *input {
+                    // What was found out so far was about another word, or none.
+                    self.uplink = UplinkEstimate::new(Some(rate));
                 }
                 self.node.handle(now, *input, out);
             }

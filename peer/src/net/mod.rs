@@ -45,7 +45,7 @@ use wire::message::ByeReason;
 use wire::{Chunk, Message, PeerId, SecretKey, StreamId, Time, codec};
 
 use crate::error::plain_io;
-pub use quic::{Acks, Congestion, Dropped, Streams, Tuning, tls};
+pub use quic::{Acks, Congestion, Dropped, PathSample, Streams, Tuning, tls};
 
 use crate::clock::Clock;
 use admission::{Admission, Gate, Place};
@@ -104,23 +104,6 @@ pub struct NetStats {
     pub foreign_bytes: u64,
     /// Strangers turned away because there was no room.
     pub refused: u64,
-}
-
-/// One connection's path as QUIC sees it, counted from the connection's start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PathSample {
-    /// Who is at the other end.
-    pub peer: PeerId,
-    /// Tells apart two connections of the same peer.
-    pub connection: usize,
-    /// Bytes sent, counted in IP packets.
-    pub sent: u64,
-    /// Of those, bytes lost.
-    pub lost: u64,
-    /// The smoothed round trip.
-    pub rtt: Duration,
-    /// The shortest one ever.
-    pub min_rtt: Duration,
 }
 
 /// See the module's description. Clones share it.
@@ -375,6 +358,7 @@ impl Transport {
                     connection: link.connection.stable_id(),
                     sent: stats.udp_tx.bytes + stats.udp_tx.datagrams * IP_UDP_HEADERS,
                     lost: stats.path.lost_bytes,
+                    waiting: link.queue().chunk_bytes() as u64,
                     rtt: stats.path.rtt,
                     min_rtt: link.connection.min_rtt(),
                 }
