@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use swarm::{Allowance, Class, Rejection};
-use wire::{Chunk, Message, SecretKey};
+use wire::{Bitrate, Chunk, Message, SecretKey};
 
 pub(crate) use addr::{addr_of, peer_at};
 pub(crate) use books::{Books, Lost};
@@ -180,6 +180,14 @@ pub(crate) trait Network {
 
     /// Another uplink; what is queued there keeps its time.
     fn set_upload(&mut self, peer: u32, bps: u64);
+
+    /// What `peer` was told that its uplink carries, from now on.
+    fn claim(&mut self, _peer: u32, _rate: Bitrate) {}
+
+    /// What `peer` finds that its uplink carries, if it could tell and that has changed since the last call.
+    fn found_upload(&mut self, _now: SimTime, _peer: u32) -> Option<Bitrate> {
+        None
+    }
 
     /// Whether what is sent is counted from now on.
     fn count(&mut self, on: bool);

@@ -301,6 +301,9 @@ pub struct Peers {
     /// Share of consumers that give nothing.
     #[serde(default)]
     pub passive_share: f64,
+    /// Some of them say that their uplinks carry more than they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overstate: Option<Overstate>,
     /// What they prefer.
     #[serde(default)]
     pub prefer: Prefer,
@@ -317,6 +320,17 @@ pub struct CapacityClass {
     pub share: f64,
     /// Their uplink relative to the other classes.
     pub upload_x: f64,
+}
+
+/// Consumers who believe their uplinks to be faster than they are, and say so to their nodes. It makes a difference at the packet level
+/// and in the lab; the flow model knows no transport that would show it, and its nodes are told the truth.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Overstate {
+    /// Their share of all consumers.
+    pub share: f64,
+    /// What they say as a multiple of what is true.
+    pub factor: f64,
 }
 
 /// Which way consumers lean between lag and continuity.
@@ -426,13 +440,14 @@ pub enum Fault {
         /// The new probability.
         loss: f64,
     },
-    /// The uplinks of a share of the consumers change, and they are told.
+    /// The uplinks of a share of the consumers change, and they are told. In one run it is always the same ones for the same share, so
+    /// a factor of 1 gives back what another one took.
     Upload {
         /// When.
         at_s: f64,
         /// Of those present.
         share: f64,
-        /// Factor on their uplink.
+        /// Their uplink as a multiple of what it was at first.
         factor: f64,
     },
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // Helpers of tests: to fail is to panic.
 
 use headwater_sim::scenario::NAMES;
-use headwater_sim::{Outcome, Scenario, run};
+use headwater_sim::{Outcome, Scenario, Simulation, run};
 
 /// A scenario with so few peers and seconds that it runs in a moment, its events moved accordingly.
 fn small(name: &str, more: &[&str]) -> Scenario {
@@ -181,6 +181,75 @@ fn the_peercaster_comes_back_and_everybody_plays_on() {
     };
     assert_eq!(made(8.25, 10.75), 0);
     assert!(made(6.0, 8.0) > 0 && made(11.0, 13.0) > 0);
+}
+
+/// Sixteen viewers over simulated QUIC, watched whole: the outcome, the slots of all in the end, and how often one found that its uplink
+/// carries something else than it was told.
+fn over_quic(more: &[&str]) -> (Outcome, u32, usize) {
+    let mut set = vec![
+        "fidelity=packet",
+        "stream.rate=1mbit",
+        "peers.count=16",
+        "peers.ri=1.6",
+        "joins.0.over_s=3",
+        "measure.start_s=32",
+        "measure.length_s=8",
+    ];
+    set.extend(more);
+    let set: Vec<String> = set.iter().map(|s| (*s).to_owned()).collect();
+    let scenario = Scenario::load("paper-fig5-no-ncp", &set).unwrap();
+    let all: Vec<u32> = (0..=16).collect();
+    let simulation = Simulation::new(&scenario).unwrap().trace(&all, 60.0);
+    let outcome = simulation.run(&mut |_| {}).unwrap();
+    let slots = outcome.rows[1..].iter().map(|row| u32::from(row.node.0)).sum();
+    let found = outcome
+        .trace
+        .iter()
+        .filter(|line| line.contains("finds that its uplink carries"));
+    let found = found.count();
+    (outcome, slots, found)
+}
+
+#[test]
+fn uplinks_that_carry_less_than_they_are_said_to_are_found_out_and_no_others() {
+    let (honest, slots, found) = over_quic(&[]);
+    assert_eq!(found, 0, "all uplinks carry what they are said to");
+    let continuity = |outcome: &Outcome| outcome.results["headwater"].headline.continuity.mean;
+    assert!(continuity(&honest) > 0.999, "{}", continuity(&honest));
+    let (overstated, fewer, found) = over_quic(&["peers.overstate={share=0.5,factor=2.5}"]);
+    assert!(found >= 5, "{found} of eight");
+    // Believed, eight of sixteen would have 2.5 times their slots.
+    assert!(
+        f64::from(fewer) < 1.25 * f64::from(slots),
+        "{fewer} slots instead of {slots}"
+    );
+    assert!(continuity(&overstated) > 0.97, "{}", continuity(&overstated));
+}
+
+#[test]
+fn a_fault_takes_the_same_uplinks_again_and_gives_them_back() {
+    let slots = |faults: &str| -> Vec<u16> {
+        let faults = format!("faults={faults}");
+        let set = ["peers.ri=2", "faults=[]", &faults];
+        let rows = outcome(&small("paper-fig5-no-ncp", &set)).rows;
+        rows[1..].iter().map(|row| row.node.0).collect()
+    };
+    let before = slots("[]");
+    let taken = slots("[{kind='upload',at_s=4,share=0.5,factor=0.25}]");
+    let fell = before
+        .iter()
+        .zip(&taken)
+        .filter(|(before, now)| **now * 2 < **before);
+    assert_eq!(fell.count(), 12, "{before:?} {taken:?}");
+    let back = "[{kind='upload',at_s=4,share=0.5,factor=0.25},{kind='upload',at_s=5,share=0.5,factor=1}]";
+    let back = slots(back);
+    assert!(
+        before
+            .iter()
+            .zip(&back)
+            .all(|(before, now)| before.abs_diff(*now) <= before / 5 + 1),
+        "{before:?} {back:?}"
+    );
 }
 
 /// Forty peers of whom twelve give nothing, everybody there for five seconds.

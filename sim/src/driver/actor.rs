@@ -143,7 +143,7 @@ impl World {
             copies: if peer.spec.passive {
                 0.0
             } else {
-                peer.spec.upload_bps as f64 / copy_bps
+                peer.upload().as_bps() as f64 / copy_bps
             },
             chunk_ns: ms(stream.chunk_ms),
             gop_ns: ms(stream.gop_ms),

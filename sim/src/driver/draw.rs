@@ -25,6 +25,7 @@ pub(crate) enum Purpose {
     Attack = 6,
     Streams = 7,
     Meeting = 8,
+    Claims = 9,
 }
 
 pub(crate) fn rng(seed: u64, purpose: Purpose) -> ChaCha8Rng {
@@ -44,9 +45,13 @@ pub(super) struct Spec {
     pub(super) role: Role,
     pub(super) passive: bool,
     pub(super) upload_bps: u64,
+    /// What it says of its uplink, as a multiple of that.
+    pub(super) claims_x: f64,
     pub(super) clock_offset_us: i64,
     pub(super) secret: [u8; 32],
     pub(super) node_seed: u64,
+    /// Its place in the order in which faults take uplinks. Whoever comes instead of it has that place, too.
+    pub(super) rank: u64,
     /// When it joins the scenario's stream.
     pub(super) joins: SimTime,
     /// Where it is before, or instead.
@@ -76,6 +81,13 @@ pub struct Drawn {
     pub uplinks_bps: (u64, u64, u64),
     /// Mean and greatest one-way delay from the peercaster.
     pub distance_ms: (f64, f64),
+}
+
+impl Spec {
+    /// What it says that an uplink of this rate carries.
+    pub(super) fn claims(&self, upload: Bitrate) -> Bitrate {
+        upload.scaled(self.claims_x)
+    }
 }
 
 impl Drawn {
@@ -146,6 +158,7 @@ pub(super) fn population(scenario: &Scenario) -> Vec<Spec> {
         let bps = upload(upload_x * scale);
         specs.push(spec(scenario, Role::Consumer, passive, bps, joins, &mut rng));
     }
+    overstate(scenario, &mut specs[1..]);
     for _ in 0..scenario.donors.count {
         let joins = seconds(scenario.donors.at_s + scenario.donors.over_s * rng.random::<f64>());
         let bps = upload(scenario.donors.upload_x);
@@ -156,6 +169,19 @@ pub(super) fn population(scenario: &Scenario) -> Vec<Spec> {
         attack::populate(scenario, before, &mut specs);
     }
     specs
+}
+
+/// Draws which of the consumers claim more than is true.
+fn overstate(scenario: &Scenario, consumers: &mut [Spec]) {
+    let Some(overstate) = scenario.peers.overstate else {
+        return;
+    };
+    let count = (overstate.share * consumers.len() as f64).round() as usize;
+    let mut order: Vec<usize> = (0..consumers.len()).collect();
+    order.shuffle(&mut rng(scenario.seed, Purpose::Claims));
+    for at in order.into_iter().take(count) {
+        consumers[at].claims_x = overstate.factor;
+    }
 }
 
 /// A peer with clock, key and seed drawn.
@@ -174,8 +200,11 @@ pub(super) fn spec(
         role,
         passive,
         upload_bps,
+        claims_x: 1.0,
         clock_offset_us: ((2.0 * rng.random::<f64>() - 1.0) * most_us) as i64,
         secret,
+        // As good as a draw of its own, and no other draw moves.
+        rank: u64::from_le_bytes(std::array::from_fn(|at| secret[at + 8])),
         node_seed: rng.next_u64(),
         joins,
         earlier: None,
@@ -271,6 +300,22 @@ mod tests {
             .sum();
         let ri = (active + specs[0].upload_bps) as f64 / 3.5e9;
         assert!((ri - 1.2).abs() < 1e-5, "those that give make up for it: {ri}");
+    }
+
+    #[test]
+    fn a_share_of_the_consumers_claims_too_much_and_nothing_else_changes() {
+        let plain = population(&load("paper-fig5", &[]));
+        assert!(plain.iter().all(|s| s.claims_x == 1.0));
+        let specs = population(&load("paper-fig5", &["peers.overstate={share=0.25,factor=2.5}"]));
+        let claims = consumers(&specs).filter(|s| s.claims_x == 2.5).count();
+        assert_eq!(claims, 250);
+        assert_eq!(specs.iter().filter(|s| s.claims_x != 1.0).count(), 250);
+        assert!(
+            plain
+                .iter()
+                .zip(&specs)
+                .all(|(a, b)| a.secret == b.secret && a.upload_bps == b.upload_bps)
+        );
     }
 
     #[test]

@@ -8,11 +8,18 @@ use wire::Bitrate;
 
 use super::actor::Actor;
 use super::draw;
-use super::world::{Event, World};
+use super::world::{Event, Peer, World};
 use crate::audit::What;
 use crate::measure::Role;
 use crate::scenario::{Churn, Fault};
 use crate::time::{SimTime, seconds};
+
+impl Peer {
+    /// Its uplink as it is now.
+    pub(super) fn upload(&self) -> Bitrate {
+        Bitrate::from_bps(self.spec.upload_bps).scaled(self.upload_x)
+    }
+}
 
 impl World {
     /// Draws when a consumer that just joined will go, if the scenario has churn.
@@ -36,10 +43,15 @@ impl World {
         if self.scenario.churn.is_some() {
             let spec = &self.peers[peer as usize].spec;
             let (role, passive, upload) = (spec.role, spec.passive, spec.upload_bps);
+            let (claims_x, rank) = (spec.claims_x, spec.rank);
+            let upload_x = self.peers[peer as usize].upload_x;
             let rng = &mut self.churn_rng;
-            let newcomer = draw::spec(&self.scenario, role, passive, upload, self.now, rng);
+            let mut newcomer = draw::spec(&self.scenario, role, passive, upload, self.now, rng);
+            newcomer.claims_x = claims_x;
+            newcomer.rank = rank;
             self.space.add_instead_of(peer);
-            self.add_peer(newcomer);
+            let number = self.add_peer(newcomer);
+            self.set_upload(number, upload_x);
         }
     }
 
@@ -118,11 +130,10 @@ impl World {
             Fault::Restart { .. } => {}
             Fault::Loss { loss, .. } => self.net.set_loss(loss),
             Fault::Upload { share, factor, .. } => {
-                for number in self.choose(share) {
-                    let peer = &mut self.peers[number as usize];
-                    let rate = Bitrate::from_bps(peer.spec.upload_bps).scaled(factor);
-                    peer.spec.upload_bps = rate.as_bps();
-                    self.net.set_upload(number, rate.as_bps());
+                for number in self.first_in_rank(share) {
+                    self.set_upload(number, factor);
+                    let rate = self.peers[number as usize].upload();
+                    self.net.claim(number, rate);
                     self.input(number, Input::Upload { rate });
                 }
             }
@@ -131,7 +142,7 @@ impl World {
 
     /// The peers that keep a local tracker now.
     pub(super) fn trackers_there(&self) -> Vec<u32> {
-        let keeps = |peer: &super::world::Peer| {
+        let keeps = |peer: &Peer| {
             let here = peer.spec.role != Role::Elsewhere;
             here && peer
                 .node
@@ -144,15 +155,32 @@ impl World {
             .collect()
     }
 
-    /// A share of the consumers that are there.
+    /// A peer's uplink is this multiple of what it was drawn as.
+    fn set_upload(&mut self, number: u32, factor: f64) {
+        let peer = &mut self.peers[number as usize];
+        peer.upload_x = factor;
+        self.net.set_upload(number, peer.upload().as_bps());
+    }
+
+    /// A share of the consumers that are there, in an order that the seed decides: the same ones for the same share, and more for a larger
+    /// one.
+    fn first_in_rank(&self, share: f64) -> Vec<u32> {
+        let mut present = self.consumers_there();
+        present.sort_by_key(|number| self.peers[*number as usize].spec.rank);
+        present.truncate((present.len() as f64 * share).round() as usize);
+        present
+    }
+
+    fn consumers_there(&self) -> Vec<u32> {
+        let is_there = |peer: &Peer| peer.node.is_some() && peer.spec.role == Role::Consumer;
+        (0..self.peers.len() as u32)
+            .filter(|n| is_there(&self.peers[*n as usize]))
+            .collect()
+    }
+
+    /// A share of the consumers that are there, drawn.
     fn choose(&mut self, share: f64) -> Vec<u32> {
-        let present = (0..self.peers.len() as u32)
-            .filter(|n| {
-                let peer = &self.peers[*n as usize];
-                peer.node.is_some() && peer.spec.role == Role::Consumer
-            })
-            .collect();
-        choose(present, share, &mut self.churn_rng)
+        choose(self.consumers_there(), share, &mut self.churn_rng)
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Part {
     pub(crate) role: Role,
     pub(crate) passive: bool,
     pub(crate) upload_bps: u64,
+    /// What its program is told of that.
+    pub(crate) claims_bps: u64,
     pub(crate) joins: SimTime,
 }
 
@@ -73,6 +75,7 @@ pub(super) fn rehearse(mut world: World) -> Rehearsal {
             role: peer.spec.role,
             passive: peer.spec.passive,
             upload_bps: peer.spec.upload_bps,
+            claims_bps: peer.spec.claims(peer.upload()).as_bps(),
             joins: peer.spec.joins,
         })
         .collect();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 use swarm::{Input, NewChunk, Node, NodeConfig, Outbox, Participation, PlayoutWish, Preference};
 use wire::message::RingNode;
-use wire::{Bitrate, Media, PeerId, SecretKey, Seq, StreamId, StreamInfo};
+use wire::{Media, PeerId, SecretKey, Seq, StreamId, StreamInfo};
 
 use super::actor::{Actor, Crowd};
 use super::alarm::Alarm;
@@ -60,6 +60,8 @@ pub(super) enum Event {
 /// A peer, present or not.
 pub(super) struct Peer {
     pub(super) spec: Spec,
+    /// What is left of its uplink.
+    pub(super) upload_x: f64,
     pub(super) clock: Clock,
     /// `None` before it joins and after it went.
     pub(super) node: Option<Actor>,
@@ -198,6 +200,7 @@ impl World {
             ledger: Kept::default(),
             log: PeerLog::new(spec.role, spec.joins),
             last_words: Default::default(),
+            upload_x: 1.0,
             spec,
         });
         self.alarms.push(Alarm::default());
@@ -265,6 +268,7 @@ impl World {
         if self.now.0.is_multiple_of(SECOND) {
             let trackers = self.trackers_there().len();
             self.trackers.each_second.push(trackers as u32);
+            self.look_at_uplinks();
         }
         self.counting = self.window.contains(self.now);
         self.net.count(self.counting);
@@ -273,6 +277,17 @@ impl World {
             self.violate(peer, "its uplink carried more than its rate".to_owned());
         }
         self.queue.push(self.now.plus(TICK_NS), Event::Tick);
+    }
+
+    /// Once a second each node looks whether its uplink carries what it is said to carry.
+    fn look_at_uplinks(&mut self) {
+        for number in 0..self.peers.len() as u32 {
+            if let Some(rate) = self.net.found_upload(self.now, number) {
+                self.note(number, |_| format!("finds that its uplink carries {rate}"));
+                self.input(number, Input::Upload { rate });
+                self.pump();
+            }
+        }
     }
 
     pub(super) fn fold(&mut self, what: What, peer: u32, detail: u64) {
@@ -384,11 +399,17 @@ impl World {
         // It comes back.
         peer.log.left = None;
         let local = peer.clock.read(self.now);
+        // The flow model has no transport that could show what is not true.
+        let said = match self.scenario.fidelity {
+            Fidelity::Flow => peer.upload(),
+            Fidelity::Packet | Fidelity::Lab => peer.spec.claims(peer.upload()),
+        };
+        self.net.claim(number, said);
         let config = NodeConfig {
             peer: self.ids.of(number),
             key: node_key(&peer.spec.secret),
             listen: vec![addr_of(number)],
-            upload: Bitrate::from_bps(peer.spec.upload_bps),
+            upload: said,
             seed: peer.spec.node_seed,
             // Attackers know no limit of their own.
             max_neighbours: if source || peer.spec.role == Role::Attacker {

@@ -211,7 +211,7 @@ impl<'a> Session<'a> {
             node: number,
             name: &name,
             owner: &name,
-            upload_bps: part.upload_bps,
+            upload_bps: part.claims_bps,
         };
         let process = if donor {
             self.launcher.donate(seat, &self.link, &[])?

@@ -82,6 +82,10 @@ impl Scenario {
         count("donors.count", self.donors.count, 0, MAX_PEERS)?;
         between("donors.upload_x", self.donors.upload_x, 0.0, MAX_UPLOAD_X)?;
         between("peers.passive_share", peers.passive_share, 0.0, 1.0)?;
+        if let Some(overstate) = peers.overstate {
+            between("peers.overstate.share", overstate.share, 0.0, 1.0)?;
+            between("peers.overstate.factor", overstate.factor, 1.0, 1000.0)?;
+        }
         if let Some(target) = peers.target_lag_ms {
             between("peers.target_lag_ms", target, 0.0, MAX_MS)?;
         }

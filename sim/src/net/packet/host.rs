@@ -7,12 +7,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quic::tls::{Tls, TlsError};
 use quic::{
-    Acceptor, Code, MAX_DIALS, SERVER_NAME, Verdict, client_config, decide, endpoint_config, server_config,
+    Acceptor, Code, IP_UDP_HEADERS, MAX_DIALS, PathSample, SERVER_NAME, UplinkEstimate, Verdict,
+    client_config, decide, endpoint_config, server_config,
 };
 use quinn_proto::{ConnectionHandle, DatagramEvent, Endpoint, Incoming, Transmit};
 use swarm::Meter;
 use wire::message::ByeReason;
-use wire::{PeerId, SecretKey};
+use wire::{Bitrate, PeerId, SecretKey};
 
 use super::early::{Ear, connected, proven, seal, tell};
 use super::ether::Datagram;
@@ -50,6 +51,8 @@ pub(super) struct Host {
     /// How many of those who dial it are answered.
     pub(super) strangers: Meter,
     pub(super) departed: u64,
+    /// What it makes of its uplink, as the program does.
+    uplink: UplinkEstimate,
     /// Chunks not sent over connections that are no more.
     dropped: u64,
     buffer: Vec<u8>,
@@ -74,6 +77,7 @@ impl Host {
             greeting: None,
             strangers: Meter::default(),
             departed: 0,
+            uplink: UplinkEstimate::new(None),
             dropped: 0,
             buffer: Vec::new(),
         })
@@ -104,6 +108,37 @@ impl Host {
             Some(seed),
         ));
         Ok(())
+    }
+
+    /// It is told what its uplink carries.
+    pub(super) fn claim(&mut self, rate: Bitrate) {
+        self.uplink = UplinkEstimate::new(Some(rate));
+    }
+
+    /// What it finds that its uplink carries, if that has changed.
+    pub(super) fn found_upload(&mut self, at: Moment) -> Option<Bitrate> {
+        if !self.present || !self.uplink.is_due(at.time()) {
+            return None;
+        }
+        let in_use = self
+            .links
+            .iter()
+            .filter(|(handle, link)| self.table.get(&link.other) == Some(handle));
+        let paths: Vec<PathSample> = in_use
+            .map(|(handle, link)| {
+                let stats = link.conn.stats();
+                PathSample {
+                    peer: self.id,
+                    connection: *handle,
+                    sent: stats.udp_tx.bytes + stats.udp_tx.datagrams * IP_UDP_HEADERS,
+                    lost: stats.path.lost_bytes,
+                    waiting: link.queue.chunk_bytes() as u64,
+                    rtt: stats.path.rtt,
+                    min_rtt: link.conn.min_rtt(),
+                }
+            })
+            .collect();
+        self.uplink.update(at.time(), &paths)
     }
 
     /// It is gone, without a word.

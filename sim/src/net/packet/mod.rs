@@ -20,7 +20,7 @@ use bytes::Bytes;
 use quic::{QueuedChunk, Streams, Tuning};
 use swarm::Allowance;
 use wire::message::ByeReason;
-use wire::{Message, PeerId, StreamId};
+use wire::{Bitrate, Message, PeerId, StreamId};
 
 use super::fluid::packet_loss;
 use super::{Arrival, Books, Copy, Line, Lost, Mail, Network, Out, Site, Weather};
@@ -225,6 +225,15 @@ impl Network for Packets {
 
     fn set_upload(&mut self, peer: u32, bps: u64) {
         self.shared.ether.set_upload(peer, bps);
+    }
+
+    fn claim(&mut self, peer: u32, rate: Bitrate) {
+        self.hosts[peer as usize].claim(rate);
+    }
+
+    fn found_upload(&mut self, now: SimTime, peer: u32) -> Option<Bitrate> {
+        let at = self.at(now);
+        self.hosts[peer as usize].found_upload(at)
     }
 
     fn count(&mut self, on: bool) {
