@@ -69,13 +69,18 @@ Examples: does a shorter chunk bring less lag, and what does the wish for less l
     /// List the scenarios in the box
     #[command(after_help = "Example: headwater-sim list")]
     List,
-    /// Compare two result files figure by figure
-    #[command(after_help = "Example: headwater-sim compare before.json after.json")]
+    /// Compare result files figure by figure
+    #[command(after_help = "\
+Examples: what a change did, and how the three models of one scenario agree:
+  headwater-sim compare before.json after.json
+  headwater-sim compare run.json packet.json lab.json")]
     Compare {
-        /// First result
-        a: PathBuf,
-        /// Second result
-        b: PathBuf,
+        /// Two results or more; differences are from the first
+        #[arg(required = true, num_args = 2.., value_name = "RESULT")]
+        results: Vec<PathBuf>,
+        /// Draw lag against distance, all results over one another, as SVG into a directory
+        #[arg(long, value_name = "DIR")]
+        svg: Option<PathBuf>,
     },
     /// Run a result's scenario again with its seed, and say whether the same happened
     #[command(after_help = "Example: headwater-sim replay fig5.json")]
@@ -152,7 +157,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Lab(args) => lab::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::List => list(),
-        Command::Compare { a, b } => compare(&a, &b),
+        Command::Compare { results, svg } => compare(&results, svg.as_deref()),
         Command::Replay { file, output } => replay(&file, &output),
     };
     let (code, message) = match done {
@@ -317,8 +322,12 @@ fn list() -> Result<(), Failure> {
     Ok(())
 }
 
-fn compare(a: &std::path::Path, b: &std::path::Path) -> Result<(), Failure> {
-    let (first, second) = (files::read_figures(a)?, files::read_figures(b)?);
-    let text = report::compare(&a.to_string_lossy(), &first, &b.to_string_lossy(), &second);
-    write!(std::io::stdout().lock(), "{text}").map_err(Failure::run)
+fn compare(files: &[PathBuf], svg: Option<&std::path::Path>) -> Result<(), Failure> {
+    let read = |file: &PathBuf| Ok((file.to_string_lossy().into_owned(), files::read_figures(file)?));
+    let results = files.iter().map(read).collect::<Result<Vec<_>, Failure>>()?;
+    write!(std::io::stdout().lock(), "{}", report::compare(&results)).map_err(Failure::run)?;
+    if let Some(directory) = svg {
+        report::write_comparison(&results, directory).map_err(Failure::run)?;
+    }
+    Ok(())
 }

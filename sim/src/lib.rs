@@ -25,8 +25,8 @@ pub use driver::{
     Shifts, Simulation, SoonestMs, Spot, run,
 };
 pub use measure::{
-    ClockError, Continuity, Distribution, Group, Groups, HopCount, InTime, PeerRow, Results, RoleResult,
-    Stages, Start,
+    Band, ClockError, Continuity, Distribution, Group, Groups, HopCount, InTime, PeerRow, Results,
+    RoleResult, Stages, Start,
 };
 pub use scenario::{Plan, Scenario, ScenarioError};
 pub use words::plain;

@@ -1,11 +1,14 @@
 //! What a run is judged by: true lags on the virtual clock, never what a node says of itself.
 
+mod distance;
 mod distribution;
 mod group;
 mod peer_log;
 mod result;
 mod start;
 
+pub use distance::Band;
+pub(crate) use distance::bands;
 pub use distribution::Distribution;
 pub use group::{Group, Groups};
 pub use result::{ClockError, Continuity, HopCount, InTime, PeerRow, Results, RoleResult};

@@ -10,7 +10,7 @@ mod table;
 pub use compare::compare;
 pub(crate) use compare::figures;
 pub use csv::write_csv;
-pub use figure::{write_figures, write_sweep_figures};
+pub use figure::{write_comparison, write_figures, write_sweep_figures};
 pub(crate) use lab::notes;
 pub use sweep::{sweep_table, write_sweep_csv};
 pub use table::table;

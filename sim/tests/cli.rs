@@ -171,6 +171,18 @@ fn a_run_prints_its_table_and_writes_its_files() {
     let compared = sim(&["compare", &json, &other]);
     assert!(compared.status.success());
     assert!(text(&compared.stdout).contains("results.headwater.lag_ms.p50"));
+    let three = sim(&["compare", &json, &other, &json]);
+    assert!(three.status.success(), "{}", text(&three.stderr));
+    let table = text(&three.stdout);
+    let lag = table
+        .lines()
+        .find(|line| line.starts_with("results.headwater.lag_ms.p50"));
+    assert_eq!(lag.unwrap().matches('%').count(), 2, "{table}");
+    assert_eq!(sim(&["compare", &json]).status.code(), Some(2), "one is too few");
+    let drawn = sim(&["compare", &json, &other, "--svg", &svg]);
+    assert!(drawn.status.success(), "{}", text(&drawn.stderr));
+    let figure = std::fs::read_to_string(Path::new(&svg).join("compare-distance.svg")).unwrap();
+    assert!(figure.contains("other.json: playout lag") && figure.contains("lower bound of the mean"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::world::{Peer, World};
 use crate::bound::{Joiner, lower_bound, soonest_starts};
 use crate::lab::LabFacts;
 use crate::measure::{
-    Distribution, Facts, Group, Groups, Histogram, PeerLog, PeerRow, Results, Role, summarise,
+    Band, Distribution, Facts, Group, Groups, Histogram, PeerLog, PeerRow, Results, Role, bands, summarise,
 };
 use crate::net::wire_bytes;
 use crate::scenario::Scenario;
@@ -125,6 +125,9 @@ pub struct Outcome {
     pub soonest_ms: Option<SoonestMs>,
     /// Results by protocol: `headwater`, and baselines that ran.
     pub results: BTreeMap<String, Results>,
+    /// The consumers' lags against their distance from the peercaster.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_distance: Vec<Band>,
     /// What is known of a run at packet level only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packet: Option<PacketFacts>,
@@ -175,7 +178,7 @@ pub(super) fn conclude(
     let mut arrival = Histogram::new();
     let results = results(&world, &mut arrival);
     let facts = facts(&world);
-    let rows = world
+    let rows: Vec<PeerRow> = world
         .peers
         .iter()
         .enumerate()
@@ -205,6 +208,7 @@ pub(super) fn conclude(
         bound_ms,
         soonest_ms,
         results: BTreeMap::from([("headwater".to_owned(), results)]),
+        by_distance: bands(&rows),
         packet: packet_facts(&world),
         lab: None,
         rows,

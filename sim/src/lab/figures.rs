@@ -115,6 +115,7 @@ pub(super) fn outcome(rehearsal: &Rehearsal, record: &Record) -> Outcome {
         bound_ms: rehearsal.bound_ms,
         soonest_ms: rehearsal.soonest_ms,
         results: BTreeMap::from([("headwater".to_owned(), results)]),
+        by_distance: Vec::new(),
         packet: None,
         lab: Some(lab(&facts)),
         rows: Vec::new(),

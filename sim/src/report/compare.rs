@@ -1,41 +1,57 @@
-//! Two results side by side.
+//! Results side by side.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::Value;
 
-/// A table of every figure that both results have, with the difference; what only one has is named below it.
-/// Figures that are the same in both are left out.
-pub fn compare(name_a: &str, a: &Value, name_b: &str, b: &Value) -> String {
-    let (a, b) = (figures(a), figures(b));
+/// A table of every figure that at least two results have, each but the first with the difference from the first; what only one has is
+/// named below it. Figures that are the same in all are left out.
+pub fn compare(results: &[(String, Value)]) -> String {
+    let all: Vec<Vec<(String, f64)>> = results.iter().map(|(_, result)| figures(result)).collect();
+    let by_key: Vec<BTreeMap<&str, f64>> = all
+        .iter()
+        .map(|these| these.iter().map(|(key, value)| (key.as_str(), *value)).collect())
+        .collect();
     let mut out = String::new();
     // The names stand above the table: as heads of columns they would be cut where they differ least.
-    let _ = writeln!(out, "a: {name_a}\nb: {name_b}\n");
-    let widest = a.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
-    let _ = writeln!(out, "{:<widest$}{:>14}{:>14}{:>10}", "", "a", "b", "change");
+    for (at, (name, _)) in results.iter().enumerate() {
+        let _ = writeln!(out, "{}: {name}", column(at));
+    }
+    let keys = shared(&all, &by_key);
+    let widest = keys.iter().map(|key| key.len()).max().unwrap_or(0);
+    let _ = write!(out, "\n{:<widest$}", "");
+    for at in 0..results.len() {
+        let _ = write!(out, "{:>14}", column(at));
+        if at > 0 {
+            let _ = write!(out, "{:>10}", "change");
+        }
+    }
+    out.push('\n');
     let mut same = 0;
-    for (key, first) in &a {
-        let Some((_, second)) = b.iter().find(|(k, _)| k == key) else {
-            continue;
-        };
-        if first == second {
+    for key in keys {
+        let row: Vec<Option<f64>> = by_key.iter().map(|these| these.get(key).copied()).collect();
+        if row.iter().all(|value| *value == row[0]) {
             same += 1;
             continue;
         }
-        let _ = writeln!(
-            out,
-            "{key:<widest$}{:>14}{:>14}{:>10}",
-            figure(*first),
-            figure(*second),
-            change(*first, *second)
-        );
+        let _ = write!(out, "{key:<widest$}");
+        for (at, value) in row.iter().enumerate() {
+            let _ = write!(out, "{:>14}", value.map_or_else(|| "-".to_owned(), figure));
+            if at > 0 {
+                let change = row[0].zip(*value).map(|(first, value)| change(first, value));
+                let _ = write!(out, "{:>10}", change.unwrap_or_else(|| "-".to_owned()));
+            }
+        }
+        out.push('\n');
     }
     let _ = writeln!(out, "{same} figures are the same");
-    for (name, these, those) in [(name_a, &a, &b), (name_b, &b, &a)] {
-        let mut only: Vec<&str> = these
+    for (at, (name, _)) in results.iter().enumerate() {
+        let others = || all.iter().enumerate().filter(move |(n, _)| *n != at);
+        let mut only: Vec<&str> = all[at]
             .iter()
-            .filter(|(key, _)| !those.iter().any(|(k, _)| k == key))
-            .map(|(key, _)| lacking(key, those))
+            .filter(|(key, _)| others().all(|(n, _)| !by_key[n].contains_key(key.as_str())))
+            .map(|(key, _)| lacking(key, others().flat_map(|(_, those)| those)))
             .collect();
         only.dedup();
         if !only.is_empty() {
@@ -45,12 +61,32 @@ pub fn compare(name_a: &str, a: &Value, name_b: &str, b: &Value) -> String {
     out
 }
 
+/// How a result is called in the table: by a letter, or by its number where there are more than letters.
+fn column(at: usize) -> String {
+    match u8::try_from(at) {
+        Ok(at) if at < 26 => char::from(b'a' + at).to_string(),
+        _ => (at + 1).to_string(),
+    }
+}
+
+/// The figures that at least two results have, in the order of the first that has them.
+fn shared<'a>(all: &'a [Vec<(String, f64)>], by_key: &[BTreeMap<&str, f64>]) -> Vec<&'a str> {
+    let has = |at: usize, key: &str| by_key[at].contains_key(key);
+    let mut keys = Vec::new();
+    for (at, these) in all.iter().enumerate() {
+        let new = these.iter().filter(|(key, _)| !(0..at).any(|n| has(n, key)));
+        let of_several = new.filter(|(key, _)| (at + 1..all.len()).any(|n| has(n, key)));
+        keys.extend(of_several.map(|(key, _)| key.as_str()));
+    }
+    keys
+}
+
 /// As much of a key as says what the other result lacks: a whole branch has one name.
-fn lacking<'a>(key: &'a str, those: &[(String, f64)]) -> &'a str {
+fn lacking<'a, 'b>(key: &'a str, those: impl Iterator<Item = &'b (String, f64)> + Clone) -> &'a str {
     let ends = key.match_indices('.').map(|(at, _)| at);
     let branch = ends
         .map(|end| &key[..=end])
-        .find(|branch| !those.iter().any(|(other, _)| other.starts_with(branch)));
+        .find(|branch| !those.clone().any(|(other, _)| other.starts_with(branch)));
     branch.map_or(key, |branch| &branch[..branch.len() - 1])
 }
 
@@ -73,7 +109,7 @@ fn change(a: f64, b: f64) -> String {
 }
 
 /// Left out of figures: the consumers' second copy, and lists of occurrences, in which the same place in two results says nothing.
-const LEFT_OUT: [&str; 4] = ["consumers", "misses", "below", "trackers_at"];
+const LEFT_OUT: [&str; 5] = ["consumers", "by_distance", "misses", "below", "trackers_at"];
 
 /// All numbers of a result by their dotted path, without those given (parameters, seed) and what is left out.
 pub(crate) fn figures(result: &Value) -> Vec<(String, f64)> {
@@ -115,7 +151,7 @@ mod tests {
     fn differences_are_shown_and_equal_figures_counted() {
         let a = json!({"seed": 1, "audit": "x", "wall_s": 2.0, "results": {"headwater": {"lag_ms": {"p50": 200.0, "max": 9.5}}}});
         let b = json!({"seed": 2, "audit": "y", "wall_s": 2.0, "results": {"headwater": {"lag_ms": {"p50": 150.0}}, "star": {"n": 1}}});
-        let text = compare("a.json", &a, "b.json", &b);
+        let text = compare(&[("a.json".to_owned(), a), ("b.json".to_owned(), b)]);
         let line = text.lines().find(|l| l.contains("lag_ms.p50")).unwrap();
         assert!(
             line.contains("200") && line.contains("150") && line.contains("-25.0 %"),
@@ -133,6 +169,36 @@ mod tests {
     }
 
     #[test]
+    fn three_stand_in_one_table_and_differ_from_the_first() {
+        let a = json!({"lost": 10, "results": {"p50": 200.0, "p99": 300.0}});
+        let b = json!({"lost": 10, "results": {"p50": 150.0, "p99": 300.0}, "packet": {"packets": 7}});
+        let c = json!({"lost": 20, "results": {"p50": 220.0, "mean": 1.0}, "packet": {"packets": 8}, "lab": {"n": 1}});
+        let text = compare(&[a, b, c].map(|value| (value.to_string(), value)));
+        let cells = |key: &str| -> Vec<String> {
+            let line = text.lines().find(|line| line.starts_with(key));
+            let line = line.unwrap_or_else(|| panic!("{key} in {text}"));
+            line.replace(" %", "%")
+                .split_whitespace()
+                .skip(1)
+                .map(str::to_owned)
+                .collect()
+        };
+        assert_eq!(cells("results.p50"), ["200", "150", "-25.0%", "220", "+10.0%"]);
+        assert_eq!(cells("lost"), ["10", "10", "+0.0%", "20", "+100.0%"]);
+        assert_eq!(cells("results.p99"), ["300", "300", "+0.0%", "-", "-"]);
+        assert_eq!(
+            cells("packet.packets"),
+            ["-", "7", "-", "8", "-"],
+            "the first has none"
+        );
+        assert!(text.contains("0 figures are the same"), "{text}");
+        assert!(
+            text.trim_end().ends_with("results.mean, lab") || text.trim_end().ends_with("lab, results.mean"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn long_names_stay_whole_and_lists_are_compared() {
         let a = json!({"doat": [{"found": 1.0}, {"found": 1.0}]});
         let b = json!({"doat": [{"found": 1.0}, {"found": 0.5}]});
@@ -140,7 +206,7 @@ mod tests {
             "results/before-the-change-1.json",
             "results/after-the-change-1.json",
         );
-        let text = compare(name_a, &a, name_b, &b);
+        let text = compare(&[(name_a.to_owned(), a), (name_b.to_owned(), b)]);
         assert!(text.contains(name_a) && text.contains(name_b), "{text}");
         let line = text.lines().find(|l| l.starts_with("doat.1.found")).unwrap();
         assert!(line.contains("-50.0 %"), "{text}");

@@ -1,5 +1,6 @@
 //! Figures as SVG.
 
+mod comparison;
 mod depth;
 mod distance;
 mod lag;
@@ -8,6 +9,7 @@ mod sweep;
 mod time;
 mod upload;
 
+pub use comparison::write_comparison;
 pub use sweep::write_sweep_figures;
 
 use std::error::Error;
