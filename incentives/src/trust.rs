@@ -30,7 +30,7 @@ use frauds::Strangers;
 use shifts::Shift;
 use state::Peer;
 
-pub use listing::{Listed, list};
+pub use listing::{Listed, adverts, list};
 pub use receipts::{RECEIPT_BYTES, RECEIPT_EVERY};
 pub(crate) use records::is_of_shift;
 pub use shifts::{MIN_SHIFT, SHIFT_TIME, ShiftError};
@@ -141,6 +141,7 @@ pub struct Trust<S> {
     /// Since when each note is known in this run.
     notes_since: BTreeMap<ShiftId, Time>,
     view: View,
+    view_written: Time,
     /// Those with whom there is neither an account nor a connection, and who signed contradictions.
     strangers: Strangers,
     faults: BTreeMap<Fault, u64>,
@@ -177,6 +178,7 @@ impl<S: Store> Trust<S> {
             notes: BTreeMap::new(),
             notes_since: BTreeMap::new(),
             view: View::new(me),
+            view_written: now,
             strangers: Strangers::default(),
             faults: BTreeMap::new(),
             walk_at: Time::NEVER,
@@ -274,6 +276,7 @@ impl<S: Store> Trust<S> {
         for provider in present {
             self.issue_rest(now, provider);
         }
+        self.write_view(now);
         if !self.lazy.is_empty() {
             self.flush_at = now;
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use wire::trust::TrustEdge;
 use wire::{PeerId, Time};
 
@@ -28,6 +29,19 @@ struct Known {
     digest: [u8; 32],
     /// Until when it is as one of its ends told.
     told_until: Time,
+}
+
+/// What is known of an account of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Advert {
+    /// Who owes.
+    pub debtor: PeerId,
+    /// To whom.
+    pub creditor: PeerId,
+    /// Bytes that are owed at least.
+    pub bytes: u64,
+    /// How long this holds.
+    pub until: Time,
 }
 
 /// Why an advert is not taken.
@@ -185,6 +199,17 @@ impl View {
     /// Those of them that one of their ends has told of just now, and own ones.
     pub fn told(&self, now: Time) -> impl Iterator<Item = (PeerId, PeerId, u64)> {
         self.edges_of(move |known| now < known.told_until.min(known.until))
+    }
+
+    /// The adverts of others that hold, and until when.
+    pub fn adverts(&self, now: Time) -> impl Iterator<Item = Advert> {
+        let holds = self.edges.iter().filter(move |(_, known)| now < known.until);
+        holds.map(|((debtor, creditor), known)| Advert {
+            debtor: *debtor,
+            creditor: *creditor,
+            bytes: known.bytes,
+            until: known.until,
+        })
     }
 
     fn edges_of(&self, holds: impl Fn(&Known) -> bool) -> impl Iterator<Item = (PeerId, PeerId, u64)> {

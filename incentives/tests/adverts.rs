@@ -6,7 +6,9 @@ mod net;
 
 use std::time::Duration;
 
-use headwater_incentives::trust::{Event, Fault, SHIFT_TIME};
+use headwater_incentives::flow;
+use headwater_incentives::store::Store as _;
+use headwater_incentives::trust::{Event, Fault, SHIFT_TIME, adverts};
 use net::{MIB, Net};
 use rand::RngExt as _;
 use wire::trust::TrustMessage;
@@ -67,6 +69,38 @@ fn a_peer_learns_of_claims_it_can_use_with_strangers_and_uses_them() {
         );
     }
     assert!(shifted >= 20, "{shifted} of 30");
+}
+
+#[test]
+fn the_ledger_says_what_walks_brought_while_it_holds() {
+    // Each owes the one before it, so all that is owed comes by to 0.
+    let mut net = Net::new(5, 3);
+    for n in 0..4 {
+        net.owe(n + 1, n, 40 * MIB);
+    }
+    net.run_for(Duration::from_secs(200));
+    let known = |net: &mut Net, later: u64| {
+        let records = net.trust(0).store().load().unwrap();
+        let now = net.now + Duration::from_secs(later);
+        let mut pairs: Vec<_> = adverts(&records, now)
+            .unwrap()
+            .into_iter()
+            .map(|advert| (advert.debtor, advert.creditor, advert.bytes))
+            .collect();
+        pairs.sort_unstable();
+        pairs
+    };
+    let mut expected: Vec<_> = (1..4).map(|n| (net.id(n + 1), net.id(n), 32 * MIB)).collect();
+    expected.sort_unstable();
+    assert_eq!(known(&mut net, 0), expected, "while it runs");
+    assert_eq!(known(&mut net, 700), [], "and not for ever");
+    let (now, gone) = (net.now, net.id(4));
+    net.act(0, |trust, out| trust.close(now, out));
+    assert_eq!(known(&mut net, 0), expected, "and after it has ended");
+    // With that it is known how somebody four edges away comes to owe it.
+    let edges = expected.into_iter().chain([(net.id(1), net.id(0), 40 * MIB)]);
+    let plan = flow::plan(&edges.collect::<Vec<_>>(), net.id(0), gone);
+    assert_eq!(plan.paths, [(net.path(&[0, 1, 2, 3, 4]), 32 * MIB)]);
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use wire::PeerId;
 use wire::trust::{AccountState, Entered, Receipt};
+use wire::{PeerId, Time};
 
 use super::records::{self, Record};
 use crate::store::{self, StoreError};
+use crate::view::Advert;
 
 /// An account as a ledger has it, in bytes of media.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,20 @@ pub struct Listed {
     pub shifts: usize,
     /// The number of the newest state that both have signed.
     pub state: u64,
+}
+
+/// What these records tell of accounts of others that still holds at `now`. Adverts came to the ledger's owner within ten minutes.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when something in it cannot be read.
+pub fn adverts(records: &[store::Record], now: Time) -> Result<Vec<Advert>, StoreError> {
+    let mut adverts = Vec::new();
+    for (key, value) in records {
+        if let Record::View(known) = records::read(key, value)? {
+            adverts.extend(known.into_iter().filter(|advert| now < advert.until));
+        }
+    }
+    Ok(adverts)
 }
 
 /// The accounts of `me` in these records, those first by which most is owed to it. Signatures are not checked: it is for whoever

@@ -7,6 +7,7 @@ use wire::trust::{AccountState, FraudProof, Note, Receipt, ShiftId};
 use wire::{Cosigned, PeerId, Signed, codec};
 
 use crate::store::{StoreError, Write};
+use crate::view::Advert;
 
 const EPOCH: u8 = b'E';
 const AGREED: u8 = b'A';
@@ -17,6 +18,7 @@ const GIVEN: u8 = b'G';
 const NOTE: u8 = b'N';
 const WRITTEN_OFF: u8 = b'W';
 const FRAUD: u8 = b'C';
+const VIEW: u8 = b'V';
 
 /// A proposal as it is kept.
 #[derive(Serialize, Deserialize)]
@@ -39,6 +41,8 @@ pub(crate) enum Record {
     WrittenOff(PeerId, ShiftId),
     /// Proof that it contradicted itself.
     Fraud(PeerId, FraudProof),
+    /// What was known of accounts of others.
+    View(Vec<Advert>),
 }
 
 /// Whether the record with this key is a step of a shift.
@@ -126,6 +130,10 @@ pub(crate) fn fraud(peer: PeerId, proof: Option<&FraudProof>) -> Write {
     }
 }
 
+pub(crate) fn view(adverts: &[Advert]) -> Write {
+    set(key(VIEW, &[]), &adverts)
+}
+
 /// Reads a record.
 pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Record, StoreError> {
     let corrupt = |what: &str| StoreError::Corrupt(format!("{what} in a record of kind {:?}", key.first()));
@@ -155,6 +163,7 @@ pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Record, StoreError> {
         NOTE => Ok(Record::Note(shift(0)?, value_of(value)?)),
         WRITTEN_OFF => Ok(Record::WrittenOff(peer()?, shift(32)?)),
         FRAUD => Ok(Record::Fraud(peer()?, value_of(value)?)),
+        VIEW => Ok(Record::View(value_of(value)?)),
         _ => Err(corrupt("an unknown kind")),
     }
 }

@@ -245,6 +245,8 @@ impl<S: Store> Trust<S> {
                     self.notes.insert(id, (note, signed));
                     self.notes_since.insert(id, now);
                 }
+                // For people who look into the ledger. It is not signed, and adverts come again.
+                Record::View(_) => {}
                 Record::Fraud(id, proof) => {
                     let accused = proof.check();
                     let accused = accused.map_err(|error| StoreError::Corrupt(error.to_string()))?;

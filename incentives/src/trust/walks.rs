@@ -9,7 +9,7 @@ use wire::trust::{MAX_TOLD, MAX_WALK, TrustEdge, TrustMessage};
 use wire::{Cosigned, PeerId, Signed, Time, Verifier};
 
 use super::pair::PENDING_SHARE;
-use super::{Fault, Output, Trust, fault};
+use super::{Fault, Output, Trust, fault, records};
 use crate::flow::{self, Plan};
 use crate::store::Store;
 use crate::view::{CLOCK_SKEW, EDGE_LIFE, EdgeError, View};
@@ -20,6 +20,9 @@ pub const WALK_EVERY: Duration = Duration::from_secs(30);
 const WALK_JITTER_MS: u64 = 10_000;
 /// Walks that begin at once.
 pub const WALKERS: usize = 4;
+
+/// How often the ledger is told what is known of others' accounts: at most 150 kilobytes each time, and a tenth of an advert's life.
+const VIEW_EVERY: Duration = Duration::from_secs(60);
 
 /// An advert is made anew when half its life is over.
 const RENEW_AFTER: Duration = Duration::from_secs(300);
@@ -103,9 +106,19 @@ impl<S: Store> Trust<S> {
     pub(crate) fn walk(&mut self, now: Time) {
         self.plan_walk(now);
         self.view.expire(now);
+        if now >= self.view_written + VIEW_EVERY {
+            self.write_view(now);
+        }
         for _ in 0..WALKERS {
             self.walk_on(now, Vec::new());
         }
+    }
+
+    /// Lets the ledger say what is known of others' accounts, for `headwater trust path`.
+    pub(crate) fn write_view(&mut self, now: Time) {
+        self.view_written = now;
+        let adverts: Vec<_> = self.view.adverts(now).collect();
+        self.write_soon(now, records::view(&adverts));
     }
 
     /// Passes a walk on to a creditor that is not on it.

@@ -179,6 +179,16 @@ fn what_a_donor_earned_it_spends_in_another_stream_with_strangers() {
 
     let donor = show(home, "donor");
     assert!(account(&donor, &identity(home, "idler")).is_none(), "{donor}");
+    // It has heard who owes those who owe it.
+    let far = news.iter().any(|new| {
+        let of = ["--identity", "donor.key", "--state", "donor"];
+        let path = ["trust", "path", new.as_str().unwrap(), "--json"];
+        let outcome = run(home, &[&path[..], &of].concat());
+        let found: Value = serde_json::from_str(&outcome.stdout).unwrap();
+        let mut ways = found["paths"].as_array().unwrap().iter();
+        ways.any(|way| way["peers"].as_array().unwrap().len() > 2)
+    });
+    assert!(far, "{donor}");
     let mut agreed = 0;
     for name in OLD.into_iter().chain(NEW) {
         let other = show(home, name);

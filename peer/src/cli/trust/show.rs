@@ -4,11 +4,14 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use incentives::flow;
-use incentives::trust::{Listed, list};
+use incentives::store::StoreError;
+use incentives::trust::{Listed, adverts, list};
+use incentives::view::Advert;
 use serde::Serialize;
 use wire::PeerId;
 
 use super::{LedgerArgs, amount, print, print_json};
+use crate::clock::Clock;
 use crate::error::Failure;
 
 /// Flags of `trust show`.
@@ -23,8 +26,8 @@ pub struct ShowArgs {
 /// Flags of `trust path`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Example:\n  headwater trust path PEER\n\n\
-    It goes by the ledger, so it knows what others owe this peer. What they owe one another only a running node hears;\n\
-    headwater trust shift starts one.")]
+    It goes by the ledger: what others owe this peer, and what its node has heard of what they owe one another, which holds for\n\
+    ten minutes. Paths have at most five edges. headwater trust shift starts a node that hears more.")]
 pub struct PathArgs {
     /// The peer that is to owe, as headwater trust show prints it
     #[arg(value_name = "PEER")]
@@ -77,14 +80,11 @@ fn clamp(bytes: i128) -> i64 {
     bytes.clamp(i64::MIN.into(), i64::MAX.into()) as i64
 }
 
-fn accounts(ledger: &LedgerArgs) -> Result<(PeerId, Vec<Listed>), Failure> {
-    let (me, records) = ledger.read()?;
-    let listed = list(me, records.as_deref().unwrap_or_default()).map_err(|error| {
-        Failure::running(format!(
-            "{error}; start a node: it keeps the file aside and gets back what others have signed"
-        ))
-    })?;
-    Ok((me, listed))
+/// The ledger has something that cannot be read.
+fn damaged(error: StoreError) -> Failure {
+    Failure::running(format!(
+        "{error}; start a node: it keeps the file aside and gets back what others have signed"
+    ))
 }
 
 fn shown(me: PeerId, listed: &[Listed]) -> Shown {
@@ -158,7 +158,8 @@ fn table(shown: &Shown) -> String {
 
 /// Lists the accounts.
 pub(super) fn run(args: &ShowArgs) -> Result<(), Failure> {
-    let (me, listed) = accounts(&args.ledger)?;
+    let (me, records) = args.ledger.read()?;
+    let listed = list(me, records.as_deref().unwrap_or_default()).map_err(damaged)?;
     let shown = shown(me, &listed);
     if args.ledger.json {
         return print_json(&shown);
@@ -166,13 +167,9 @@ pub(super) fn run(args: &ShowArgs) -> Result<(), Failure> {
     print(&table(&shown))
 }
 
-/// Says how much reaches a peer.
-pub(super) fn path(args: &PathArgs) -> Result<(), Failure> {
-    let (me, listed) = accounts(&args.ledger)?;
-    if args.peer == me {
-        return Err(Failure::input("the peer is this one itself; name another"));
-    }
-    let edges = listed.iter().filter_map(|account| {
+/// How much of what is owed to `me` reaches a peer, by its accounts and by what it has heard of those of others.
+fn found(me: PeerId, listed: &[Listed], adverts: &[Advert], target: PeerId) -> Found {
+    let own = listed.iter().filter_map(|account| {
         let bytes = u64::try_from(account.claim.unsigned_abs()).unwrap_or(u64::MAX);
         match account.claim {
             0 => None,
@@ -180,32 +177,51 @@ pub(super) fn path(args: &PathArgs) -> Result<(), Failure> {
             _ => Some((me, account.peer, bytes)),
         }
     });
-    let plan = flow::plan(&edges.collect::<Vec<_>>(), me, args.peer);
-    if args.ledger.json {
-        return print_json(&Found {
-            peer: me,
-            target: args.peer,
-            bytes: plan.total,
-            paths: plan
-                .paths
-                .into_iter()
-                .map(|(peers, bytes)| PathLine { peers, bytes })
-                .collect(),
-        });
+    let others = adverts
+        .iter()
+        .map(|advert| (advert.debtor, advert.creditor, advert.bytes));
+    let plan = flow::plan(&own.chain(others).collect::<Vec<_>>(), me, target);
+    let paths = plan.paths.into_iter();
+    Found {
+        peer: me,
+        target,
+        bytes: plan.total,
+        paths: paths.map(|(peers, bytes)| PathLine { peers, bytes }).collect(),
     }
-    if plan.paths.is_empty() {
-        return print(&format!(
-            "{} owes you nothing by this ledger. Whether others who owe you are owed by it only a running node hears:\n\
-             headwater trust shift {} AMOUNT --join ADDR asks them.\n",
-            args.peer, args.peer
-        ));
-    }
+}
+
+fn ways(found: &Found) -> String {
     let mut text = String::new();
-    for (peers, bytes) in &plan.paths {
-        let names: Vec<_> = peers.iter().skip(1).map(PeerId::to_string).collect();
-        let _ = writeln!(text, "{:>10}  you <- {}", amount(*bytes), names.join(" <- "));
+    if found.paths.is_empty() {
+        // Writing into a string does not fail.
+        let _ = writeln!(
+            text,
+            "no way is known: {} owes you nothing by this ledger, nor anybody of whom was heard within ten minutes that he owes you, \
+             or owes one who does.\nheadwater trust shift {} AMOUNT --join ADDR asks peers that run.",
+            found.target, found.target
+        );
     }
-    print(&text)
+    for way in &found.paths {
+        let names: Vec<_> = way.peers.iter().skip(1).map(PeerId::to_string).collect();
+        let _ = writeln!(text, "{:>10}  you <- {}", amount(way.bytes), names.join(" <- "));
+    }
+    text
+}
+
+/// Says how much reaches a peer.
+pub(super) fn path(args: &PathArgs) -> Result<(), Failure> {
+    let (me, records) = args.ledger.read()?;
+    if args.peer == me {
+        return Err(Failure::input("the peer is this one itself; name another"));
+    }
+    let records = records.unwrap_or_default();
+    let listed = list(me, &records).map_err(damaged)?;
+    let adverts = adverts(&records, Clock::start().now()).map_err(damaged)?;
+    let found = found(me, &listed, &adverts, args.peer);
+    if args.ledger.json {
+        return print_json(&found);
+    }
+    print(&ways(&found))
 }
 
 #[cfg(test)]
@@ -252,5 +268,32 @@ mod tests {
         assert!(!text.contains('-'), "nobody has a negative balance: {text}");
         let empty = table(&self::shown(peer(9), &[]));
         assert!(empty.contains("no accounts yet"), "{empty}");
+    }
+
+    #[test]
+    fn a_path_goes_by_what_others_owe_one_another() {
+        let owes = |debtor, creditor, bytes| Advert {
+            debtor: peer(debtor),
+            creditor: peer(creditor),
+            bytes,
+            until: wire::Time::NEVER,
+        };
+        // 1 owes 9; 2 owes 1, and so on to 6, which is six edges away.
+        let adverts: Vec<_> = (1..6).map(|n| owes(n + 1, n, 4_000_000)).collect();
+        let to = |n| found(peer(9), &[account(1, 5_000_000)], &adverts, peer(n));
+        let far = to(5);
+        assert_eq!(far.bytes, 4_000_000);
+        let text = ways(&far);
+        let names = [1, 2, 3, 4, 5].map(|n| peer(n).to_string());
+        assert_eq!(text, format!("    4.0 MB  you <- {}\n", names.join(" <- ")));
+        let json = serde_json::to_value(&far).unwrap();
+        let ids = [9, 1, 2, 3, 4, 5].map(|n| peer(n).to_string());
+        assert_eq!(
+            json["paths"],
+            serde_json::json!([{"peers": ids, "bytes": 4_000_000}])
+        );
+        let beyond = to(6);
+        assert_eq!((beyond.bytes, beyond.paths.len()), (0, 0));
+        assert!(ways(&beyond).starts_with("no way is known"), "{}", ways(&beyond));
     }
 }
