@@ -166,6 +166,11 @@ pub struct StreamStats {
     pub bytes_duplicate: u64,
     /// Chunks asked for one by one.
     pub repairs_requested: u64,
+    /// Substreams that it wants and nobody supplies, and for which those who were asked had no room.
+    pub no_room: u16,
+    /// What the members of the local tracker that it keeps want and nobody there has room for, in per mille of what they want; `None` if
+    /// it keeps none.
+    pub short: Option<u16>,
     /// Substream copies it can send in all.
     pub slots: u16,
     /// Those in use.

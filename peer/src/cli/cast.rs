@@ -16,7 +16,7 @@ use crate::identity::{self, HeldKey, Purpose};
 use crate::ingest::{CastEnd, CastOptions, Caster, Ingest, InputSpec, ReadOptions};
 use crate::known::Keeper;
 use crate::net::reachable;
-use crate::report::{self, Reporter, Statistics};
+use crate::report::{self, Reporter, ShortageNews, Statistics};
 
 /// How long the stream is served after its end. Viewers are at most some seconds behind.
 const PLAY_OUT_MAX: Duration = Duration::from_secs(5);
@@ -245,6 +245,14 @@ impl Cast<'_> {
                 },
                 _ = seconds.tick() => {
                     let driver = session::sample(self.node, statistics, [&mut *reporter]).await?;
+                    match reporter.shortage_news() {
+                        Some(ShortageNews::Begins) => tracing::warn!(
+                            "the swarm has too little upload: viewers miss parts of the stream; a lower bitrate, or headwater \
+                             donate with this link on a machine with upload to spare, helps"
+                        ),
+                        Some(ShortageNews::Over) => tracing::info!("the swarm has enough upload again"),
+                        None => {}
+                    }
                     if driver.produce_dropped > 0 && !std::mem::replace(&mut told_slow, true) {
                         tracing::warn!(
                             "the input is faster than this machine can sign and send: chunks are dropped; give \

@@ -205,6 +205,12 @@ pub struct Line {
     pub target_lag_ms: Option<f64>,
     /// Chunks asked for one by one.
     pub repairs_requested: u64,
+    /// Whether the swarm has too little upload for all, as far as this node knows.
+    pub shortage: bool,
+    /// Substreams without a supplier for which those who were asked had no room.
+    pub no_room: u16,
+    /// What this node's local tracker knows its members to lack, as a share of what they want; `null` where it keeps none.
+    pub lacking: Option<f64>,
     /// Connections.
     pub neighbours: Vec<NeighbourLine>,
     /// Its coordinate.

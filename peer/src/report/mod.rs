@@ -7,6 +7,7 @@ mod line;
 mod metrics;
 mod process;
 mod reporter;
+mod shortage;
 mod sink;
 
 pub use line::{
@@ -15,6 +16,7 @@ pub use line::{
 pub use metrics::Metrics;
 pub use process::Usage;
 pub use reporter::Reporter;
+pub use shortage::ShortageNews;
 pub use sink::{StatsSink, StatsTarget};
 
 use std::net::SocketAddr;

@@ -12,6 +12,7 @@ use super::line::{
     TrustLine, role_name,
 };
 use super::process::Usage;
+use super::shortage::{Shortage, ShortageNews};
 use crate::driver::Lags;
 
 /// Collects what one stream's statistics need and makes their lines.
@@ -35,6 +36,7 @@ pub struct Reporter {
     traffic: BTreeMap<PeerId, (u64, u64)>,
     traffic_at: Instant,
     usage: Usage,
+    shortage: Shortage,
 }
 
 impl Reporter {
@@ -54,6 +56,7 @@ impl Reporter {
             traffic: BTreeMap::new(),
             traffic_at: started,
             usage: Usage::new(),
+            shortage: Shortage::default(),
         }
     }
 
@@ -118,7 +121,15 @@ impl Reporter {
     pub fn sample(&mut self, stats: &NodeStats) -> Line {
         let lag = Lag::Now(self.latest_lag_us.take().map(|us| us as f64 / 1e3));
         let arrival = Lag::Now(self.of_stream(stats).and_then(|own| own.arrival_ms).map(round3));
+        if let Some(own) = self.of_stream(stats) {
+            self.shortage.look(Instant::now(), own);
+        }
         self.line(Kind::Sample, lag, arrival, stats)
+    }
+
+    /// Whether a shortage of upload has begun or is over, if users have not been told yet. Samples tell.
+    pub fn shortage_news(&mut self) -> Option<ShortageNews> {
+        self.shortage.take_news()
     }
 
     /// The last line: lags over the whole run.
@@ -155,6 +166,9 @@ impl Reporter {
             buffer_ms: own.buffer_ms,
             target_lag_ms: own.target_lag_ms.map(round3),
             repairs_requested: own.repairs_requested,
+            shortage: self.shortage.lasts(),
+            no_room: own.no_room,
+            lacking: own.short.map(|per_mille| f64::from(per_mille) / 1e3),
             neighbours: self.neighbours(&stats.neighbours),
             coord: CoordLine {
                 x_ms: round3(stats.coord.x_ms),

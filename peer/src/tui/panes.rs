@@ -207,6 +207,14 @@ pub(super) fn side(state: &State, frame: &mut Frame<'_>, area: Rect) {
             share(state.control.0, stats.bytes_in + stats.bytes_out),
         ),
     ];
+    if state.shortage {
+        let lacking = format!(
+            "too little for all: {} of {} substreams",
+            stats.no_room,
+            stats.substreams.len()
+        );
+        more.insert(0, figure("upload", lacking).yellow());
+    }
     if let Some(trust) = state.trust {
         more.push(figure("owed to you", earned(trust)));
         more.push(figure("you owe", format::bytes(trust.owed_by_me)));

@@ -61,6 +61,8 @@ pub struct State {
     pub elapsed: Duration,
     /// Where the stream stands.
     pub phase: Phase,
+    /// Whether the swarm has too little upload for all.
+    pub shortage: bool,
     /// What the user asks of playout.
     pub wish: PlayoutWish,
     /// The outputs.
@@ -113,6 +115,7 @@ impl State {
             link,
             elapsed: Duration::ZERO,
             phase: Phase::Joining,
+            shortage: false,
             wish: PlayoutWish::default(),
             outputs: Vec::new(),
             log,

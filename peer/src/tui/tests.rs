@@ -196,6 +196,20 @@ fn a_large_terminal_shows_the_start_up_and_the_log_too() {
 }
 
 #[test]
+fn a_shortage_is_named_for_as_long_as_it_lasts() {
+    let mut state = state("Test card");
+    state.stats.no_room = 3;
+    let screen = draw(&state, &View::default(), 160, 50);
+    assert!(
+        !screen.iter().any(|line| line.contains("too little for all")),
+        "{screen:?}"
+    );
+    state.shortage = true;
+    let screen = draw(&state, &View::default(), 160, 50);
+    check_shows(&screen, &["too little for all: 3 of 16"]);
+}
+
+#[test]
 fn steps_appear_as_they_happen() {
     let mut state = State::new(stream(), peer(200), "headwater:x".into(), LogPane::default());
     state.step_done("tracker", Duration::from_millis(40));

@@ -121,6 +121,8 @@ impl Stream {
             bytes_out: self.counters.bytes_out,
             bytes_duplicate: self.counters.bytes_duplicate,
             repairs_requested: self.counters.repairs_requested,
+            no_room: self.without_room().len() as u16,
+            short: self.short(),
             slots: self.slots,
             slots_used: self.slots_used(),
             substreams: (0..self.k())

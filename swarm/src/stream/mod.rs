@@ -213,6 +213,8 @@ pub(crate) struct SubstreamState {
     pub(crate) seat: Option<(PeerId, Time)>,
     /// Without a supplier since then.
     pub(crate) orphan_since: Option<Time>,
+    /// Since it has none, somebody who was asked had no room.
+    pub(crate) met_full: bool,
 }
 
 impl SubstreamState {
@@ -237,6 +239,7 @@ impl SubstreamState {
         self.path.clear();
         self.attached = false;
         self.path_news = true;
+        self.met_full = false;
     }
 }
 

@@ -51,6 +51,11 @@ impl Stream {
         self.wanted().and(self.subs_that(|sub| sub.parent.is_none()))
     }
 
+    /// Those of them for which somebody has been asked, and had no room.
+    pub(crate) fn without_room(&self) -> SubstreamSet {
+        self.orphans().and(self.subs_that(|sub| sub.met_full))
+    }
+
     /// Asks for every substream that has no supplier and no request under way.
     pub(super) fn seek_parents(&mut self, ctx: &mut Ctx<'_>) {
         if self.source.is_some() || self.ended {
@@ -281,6 +286,7 @@ impl Stream {
             {
                 sub.pending = None;
                 sub.seat = None;
+                sub.met_full |= sub.parent.is_none() && message.reason == RefuseReason::Full;
             }
         }
         let Some(state) = self.peers.get_mut(&from) else {

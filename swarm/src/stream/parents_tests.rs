@@ -405,3 +405,30 @@ fn a_move_skips_what_the_old_supplier_sends_meanwhile() {
     let period = CHUNK_MS * u64::from(K);
     assert!(from(2 * period + 10) >= from(20).plus(u64::from(K)));
 }
+
+#[test]
+fn what_nobody_has_room_for_is_known_until_somebody_has() {
+    let mut bench = Bench::new(Bitrate::from_kbps(10_000));
+    let mut viewer = supplied(&mut bench);
+    assert!(viewer.without_room().is_empty());
+    viewer.leave_parent(&mut bench.ctx(), Substream(5), Duration::from_secs(2));
+    assert!(viewer.without_room().is_empty(), "nobody was asked yet");
+    let mut refuse = |bench: &mut Bench, reason| {
+        viewer.ask(&mut bench.ctx(), peer(3), one(5));
+        let refused = Refused {
+            stream: stream_id(),
+            substreams: one(5),
+            reason,
+            instead: no_referrals(),
+        };
+        viewer.on_refused(&mut bench.ctx(), peer(3), &refused);
+        viewer.without_room()
+    };
+    assert!(refuse(&mut bench, RefuseReason::NoData).is_empty());
+    assert_eq!(refuse(&mut bench, RefuseReason::Full), one(5));
+    assert_eq!(refuse(&mut bench, RefuseReason::Loop), one(5), "it is still so");
+    bench.supplied_by(&mut viewer, 3, one(5));
+    assert!(viewer.without_room().is_empty());
+    viewer.leave_parent(&mut bench.ctx(), Substream(5), Duration::from_secs(2));
+    assert!(viewer.without_room().is_empty(), "what was is forgotten");
+}

@@ -170,7 +170,6 @@ impl Stream {
     /// What is said of this node's tracker in the overlay's table, if it keeps one.
     pub(crate) fn tracker_state(&self, here: &Coord) -> Option<TrackerState> {
         let tracking = self.tracking.as_ref().filter(|_| self.tracks())?;
-        let own = if self.source.is_some() { self.slots } else { 0 };
         let nearest = tracking.siblings.nearest(here);
         Some(TrackerState {
             appointment: tracking.appointment.clone(),
@@ -179,8 +178,15 @@ impl Stream {
                 .map(|sibling| sibling.news.node.clone())
                 .collect(),
             members: u32::try_from(tracking.tracker.members()).unwrap_or(u32::MAX),
-            short: tracking.tracker.short(own),
+            short: self.short().unwrap_or_default(),
         })
+    }
+
+    /// What the area of the tracker that this node keeps lacks, in per mille of what its members want.
+    pub(crate) fn short(&self) -> Option<u16> {
+        let tracking = self.tracking.as_ref()?;
+        let own = if self.source.is_some() { self.slots } else { 0 };
+        Some(tracking.tracker.short(own))
     }
 
     /// Whether this node keeps a tracker of the stream for others to find.

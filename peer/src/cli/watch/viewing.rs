@@ -13,7 +13,7 @@ use crate::crypt::Opener;
 use crate::driver::{Lags, NodeHandle, StreamEvents, StreamItem};
 use crate::error::Failure;
 use crate::output::Outputs;
-use crate::report::{self, Reporter, Statistics};
+use crate::report::{self, Reporter, ShortageNews, Statistics};
 use crate::tui::{Action, Interface, Phase, State};
 
 /// Nobody who knows the stream has answered for so long: the link leads nowhere. A dial takes three seconds at most, so
@@ -244,6 +244,24 @@ impl Viewing {
         Ok(())
     }
 
+    /// Tells the user, once, that there is too little upload for all, and when there is enough again.
+    fn tell_shortage(&mut self, screen: &Screen) {
+        let Some(news) = self.reporter.shortage_news() else {
+            return;
+        };
+        let begins = news == ShortageNews::Begins;
+        if begins {
+            tracing::warn!(
+                "{}the swarm has too little upload for all viewers: parts of the stream are missing; who gives more is served \
+                 first, and headwater donate with this link on another machine, or a lower bitrate at the peercaster, helps",
+                self.who
+            );
+        } else {
+            tracing::info!("{}the swarm has enough upload again", self.who);
+        }
+        screen.update(|state, _| state.shortage = begins);
+    }
+
     /// Looks whether something that should have happened has not.
     fn check(&mut self, screen: &Screen) -> Result<(), Failure> {
         if !self.answered && self.last_chunk.is_none() {
@@ -414,6 +432,7 @@ pub(in crate::cli) async fn play(
                 screen.follow(node, &viewing.outputs).await?;
                 if count > 0 && count.is_multiple_of(2) {
                     session::sample(node, statistics, [&mut viewing.reporter]).await?;
+                    viewing.tell_shortage(screen);
                 }
                 count += 1;
                 viewing.check(screen)?;
