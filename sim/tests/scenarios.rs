@@ -215,7 +215,7 @@ fn uplinks_that_carry_less_than_they_are_said_to_are_found_out_and_no_others() {
     let (honest, slots, found) = over_quic(&[]);
     assert_eq!(found, 0, "all uplinks carry what they are said to");
     let continuity = |outcome: &Outcome| outcome.results["headwater"].headline.continuity.mean;
-    assert!(continuity(&honest) > 0.999, "{}", continuity(&honest));
+    assert!(continuity(&honest) > 0.995, "{}", continuity(&honest));
     let (overstated, fewer, found) = over_quic(&["peers.overstate={share=0.5,factor=2.5}"]);
     assert!(found >= 5, "{found} of eight");
     // Believed, eight of sixteen would have 2.5 times their slots.
@@ -224,6 +224,65 @@ fn uplinks_that_carry_less_than_they_are_said_to_are_found_out_and_no_others() {
         "{fewer} slots instead of {slots}"
     );
     assert!(continuity(&overstated) > 0.97, "{}", continuity(&overstated));
+}
+
+/// Sixty viewers whose capacity is short from second 12 to second 22, measured in a window.
+fn shortage(from: &str, length: &str) -> Outcome {
+    let (start, length) = (
+        format!("measure.start_s={from}"),
+        format!("measure.length_s={length}"),
+    );
+    let set = [
+        "peers.count=60",
+        "joins.0.over_s=4",
+        "faults.0.at_s=12",
+        "faults.1.at_s=22",
+        &start,
+        &length,
+    ];
+    outcome(&Scenario::load("shortage", &set.map(str::to_owned)).unwrap())
+}
+
+/// Mean continuity of the consumers with the least and the greatest uplinks.
+fn least_and_most(outcome: &Outcome) -> (f64, f64) {
+    let consumers = || outcome.rows.iter().filter(|row| row.role == "consumer");
+    let uplinks = || consumers().map(|row| row.upload_bps);
+    let (least, most) = (uplinks().min().unwrap(), uplinks().max().unwrap());
+    let mean = |bps: u64| {
+        let those = consumers().filter(|row| row.upload_bps == bps);
+        let kept: Vec<f64> = those.filter_map(|row| row.continuity).collect();
+        assert!(kept.len() >= 9, "{} with {bps} bit/s", kept.len());
+        kept.iter().sum::<f64>() / kept.len() as f64
+    };
+    (mean(least), mean(most))
+}
+
+#[test]
+fn a_shortage_is_borne_by_who_gives_least_and_is_over_when_it_is_over() {
+    let during = shortage("14", "8");
+    let (least, most) = least_and_most(&during);
+    let all = during.results["headwater"].headline.continuity.mean;
+    assert!(all < 0.9, "there is too little: {all}");
+    assert!(
+        most > least + 0.1,
+        "{most} of those who give most, {least} of those who give least"
+    );
+    let starved = during
+        .rows
+        .iter()
+        .filter(|row| row.continuity.is_some_and(|kept| kept < 0.1));
+    assert_eq!(starved.count(), 0, "each keeps something");
+    // From two seconds after the return on.
+    let after = shortage("24", "14");
+    let result = &after.results["headwater"].headline;
+    assert_eq!(result.never_started, 0);
+    // Some chunks are lost on the one way on which the peercaster sends them, for all at once.
+    assert!(result.continuity.mean >= 0.998, "{:?}", result.continuity);
+    assert!(
+        result.continuity.min >= 0.99,
+        "nobody stays behind: {:?}",
+        result.continuity
+    );
 }
 
 #[test]
